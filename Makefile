@@ -1,0 +1,32 @@
+# make study   train six networks and draw their front (minutes on two cores)
+# make test    lint, types, tests
+# make clean   remove what the two made, but never results/ or reports/
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: study test clean
+
+study: .venv/installed
+	$(BIN)/python -m study run --trials 6
+	$(BIN)/python -m study report
+
+test: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@

@@ -1,0 +1,100 @@
+"""What beats what: dominance, the front, hypervolume, and the rule that stops hopeless runs.
+
+Points are costs and every axis is minimised; a caller that maximises a score hands in minus the score.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Curve(NamedTuple):
+    """One run as the stop rule sees it: what it costs, and its validation score after each epoch."""
+
+    costs: tuple[float, ...]
+    curve: tuple[float, ...]
+
+
+def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+    """True when `a` is no worse than `b` on every axis and better on one. This is the definition."""
+    pairs = list(zip(a, b, strict=True))
+    return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
+
+
+def front(points: ArrayLike) -> NDArray[np.bool_]:
+    """Which points no other point dominates, [n, axes] -> [n]. Equal points are all kept or all dropped.
+
+    Whoever dominates a point comes before it in lexicographic order. So one pass over the distinct
+    points in that order, each clearing away everything behind it that it dominates, finds the front.
+
+    Raises:
+        ValueError: for points that are no table of numbers, or hold a NaN, which compares with nothing.
+    """
+    distinct, which = np.unique(_table(points), axis=0, return_inverse=True)
+    kept = np.zeros(len(distinct), dtype=np.bool_)
+    left = np.arange(len(distinct))
+    while left.size:
+        best, left = left[0], left[1:]
+        kept[best] = True
+        # Distinct points: no worse on every axis is already better on one.
+        left = left[(distinct[left] < distinct[best]).any(axis=1)]
+    mask: NDArray[np.bool_] = kept[which.reshape(-1)]
+    return mask
+
+
+def hypervolume(points: ArrayLike, reference: Sequence[float]) -> float:
+    """The volume between the points' front and `reference`, a point worse than all that shall count.
+
+    Exact. For 2 axes it sorts once; every axis more is a sum over slices, which for 3 axes and
+    a front of 1,000 points is 1,000 sorted staircases.
+    """
+    table, corner = _table(points), np.asarray(reference, dtype=float)
+    if corner.shape != table.shape[1:]:
+        raise ValueError(f"hypervolume: points have {table.shape[1]} axes, the reference {corner.size}")
+    table = table[(table < corner).all(axis=1)]  # a point beyond the reference encloses nothing
+    return _volume(table[front(table)], corner)
+
+
+def hopeless(mine: Curve, rivals: Iterable[Curve], margin_db: float, warm_up: int, patience: int) -> bool:
+    """True when one and the same rival says that this run cannot reach the front.
+
+    Costs are fixed before the first epoch, so a run reaches the front only if it ends above every
+    finished run that costs no more on every axis. It is hopeless when one of those was more than
+    `margin_db` above it at the same epoch, `patience` epochs running, none of them among the first
+    `warm_up`. A dearer rival never stops anyone, nor does an epoch that one of the two lacks.
+    """
+    last = len(mine.curve)
+    first = last - patience
+    if patience < 1 or first < warm_up:
+        return False
+    return any(
+        all(theirs <= ours for theirs, ours in zip(rival.costs, mine.costs, strict=True))
+        and len(rival.curve) >= last
+        and all(rival.curve[epoch] - mine.curve[epoch] > margin_db for epoch in range(first, last))
+        for rival in rivals
+    )
+
+
+def _table(points: ArrayLike) -> NDArray[np.float64]:
+    table = np.asarray(points, dtype=float)
+    if table.ndim != 2 or not table.shape[1]:
+        raise ValueError(f"points: shape {table.shape}, but a table [points, axes] is wanted")
+    if np.isnan(table).any():
+        raise ValueError("points: a NaN can be neither better nor worse; leave such points out")
+    return table + 0.0  # -0.0 becomes 0.0, so that equal points are equal rows
+
+
+def _volume(points: NDArray[np.float64], corner: NDArray[np.float64]) -> float:
+    """Volume dominated by `points`, all of them below `corner`."""
+    if not len(points):
+        return 0.0
+    if len(corner) == 1:
+        return float(corner[0] - points.min())
+    points = points[np.argsort(points[:, -1], kind="stable")]
+    depths = np.diff(points[:, -1], append=corner[-1])  # from each point to the next, the last to the corner
+    if len(corner) == 2:
+        return float(depths @ (corner[0] - np.minimum.accumulate(points[:, 0])))
+    return sum(float(depth) * _volume(points[: k + 1, :-1], corner[:-1])
+               for k, depth in enumerate(depths) if depth > 0)

@@ -1,0 +1,163 @@
+"""The report of a study: one page, its figures and its tables, from rows alone. No model is ever loaded.
+
+Everything is made in memory first; then each file appears whole or not at all, and nothing else is touched.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from study import answer, database, figures, ink, tables
+from study.records import Settings
+from study.tables import Row
+from tasnet_core.errors import UserError
+
+WAY_OUT = "python -m study run --trials 6"
+
+
+class Study(NamedTuple):
+    """Everything the database knows of one study."""
+
+    name: str
+    settings: Settings | None  # None: made by something else than `run`
+    notes: list[str]
+    rows: list[dict[str, Any]]
+    epochs: list[dict[str, Any]]
+    mixtures: list[dict[str, Any]]
+    environments: list[dict[str, Any]]
+
+
+def write_report(url: str, study: str | None, out: Path) -> Path:
+    """Write index.html, figures/ and tables/ under `out`; the newest study where none is named.
+
+    Raises:
+        UserError: when the database cannot be read, the study is unknown or has no finished run,
+            or `out` cannot be written; nothing has been written then, but in the last case.
+    """
+    found = _read(url, study)
+    drawn = figures.draw_all(found.rows, found.epochs, found.mixtures)
+    files: dict[str, bytes] = {}
+    for name, figure in drawn.items():
+        files[f"figures/{name}.svg"] = figure.svg.encode()
+        files[f"figures/{name}.png"] = figure.png
+    for name, table, read in (("front", tables.front_table(found.rows), tables.FRONT_READ),
+                              ("runs", tables.runs_table(found.rows), tables.RUNS_READ)):
+        files[f"tables/{name}.csv"] = tables.as_csv(table).encode()
+        files[f"tables/{name}.md"] = tables.as_markdown(tables.readable(table, read)).encode()
+        files[f"tables/{name}.tex"] = tables.as_tex(tables.readable(table, read)).encode()
+    files["index.html"] = page(found, drawn).encode()  # last: it is there when all it speaks of is
+    for name, content in files.items():
+        _write(Path(out) / name, content)
+    return Path(out) / "index.html"
+
+
+def _read(url: str, name: str | None) -> Study:
+    with database.open_database(url) as db:
+        known = db.studies()
+        if not known:
+            raise UserError(f"{url}: holds no study yet; make one with: {WAY_OUT}")
+        if name is not None and name not in known:
+            raise UserError(f"study {name!r}: not in this database, which holds {', '.join(known)}; "
+                            f"name one of them, or make it with: {WAY_OUT} --study {shlex.quote(name)}")
+        chosen = known[-1] if name is None else name
+        rows = db.results(chosen)
+        if not tables.finished(rows):
+            raise UserError(f"study {chosen!r}: no finished run among {len(rows)}, nothing to report yet; "
+                            f"go on with: {WAY_OUT} --study {shlex.quote(chosen)}")
+        notes = list(db.notes(chosen))
+        if name is None and len(known) > 1:
+            notes.append(f"The database holds {len(known)} studies and none was named: this is the newest, "
+                         f"{chosen}. Others, by --study: {', '.join(known[:-1])}.")
+        return Study(chosen, db.settings(chosen), notes, rows, db.epochs(chosen), db.mixtures(chosen),
+                     db.environments(chosen))
+
+
+def page(found: Study, drawn: Mapping[str, figures.Drawn]) -> str:
+    """The whole report as one file of HTML that asks for nothing else."""
+    rows = found.rows
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True,
+                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"cell": tables.cell, "db": tables.decibels, "si": tables.engineering}
+    states = [row["state"] for row in rows]
+    return environment.get_template("template.html").render(
+        study=found.name, notes=found.notes, answer=answer.answer(rows, _test_mixtures(found.mixtures)),
+        rate_khz=f"{answer.sample_rate_hz(rows) / 1000:g}", titles=tables.TITLES,
+        front=tables.readable(tables.front_table(rows), tables.FRONT_READ),
+        runs=tables.readable(tables.runs_table(rows), tables.RUNS_READ),
+        letters={row["trial"]: tables.letters(row) for row in rows},
+        figures={name: Markup(inline(figure.svg, name)) for name, figure in drawn.items()},
+        drawn=drawn,
+        states=", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
+        command=command(found), quoted=shlex.quote(found.name), environments=found.environments,
+        settings=_flat(found.settings.as_dict()) if found.settings else [],
+        audio_s=sum(tables.number(row["audio_s"]) or 0 for row in rows),
+        hours=sum(tables.number(row["seconds"]) or 0 for row in rows) / 3600)
+
+
+def command(found: Study) -> str:
+    """What to type to make this study again."""
+    settings = found.settings or Settings()
+    recipe, budget = settings.recipe, settings.budget
+    options: dict[str, Any] = {
+        "trials": sum(row["state"] != "running" for row in found.rows), "study": found.name,
+        "corpus": settings.corpus, "space": settings.space,
+        "sampler": None if settings.sampler == Settings().sampler else settings.sampler,
+        "epochs": recipe.epochs, "epoch-segments": recipe.epoch_segments, "segment-s": recipe.segment_s,
+        "batch-size": recipe.batch_size, "seed": recipe.seed,
+        "max-parameters": budget.max_parameters, "max-macs": budget.max_macs_per_s}
+    words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    return " ".join(["python -m study run", *words])
+
+
+def inline(svg: str, name: str) -> str:
+    """A figure's SVG as part of a page: as wide as the page allows, in the page's own colours.
+
+    Ids get the figure's name in front, since two figures share a page. Colours become style variables,
+    so that the ink follows light and dark.
+    """
+    svg = svg[svg.index("<svg"):]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    for side in ("width", "height"):
+        svg = re.sub(rf'(<svg[^>]*?) {side}="[^"]*"', r"\1", svg, count=1)
+    svg = svg.replace("<svg", f'<svg role="img" aria-labelledby="{name}-alt"', 1)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    for colour, code in ink.COLOURS.items():
+        svg = re.sub(code, f"var(--{colour})", svg, flags=re.IGNORECASE)
+    return svg
+
+
+def _test_mixtures(mixtures: Sequence[Row]) -> int:
+    return len({row["mixture"] for row in mixtures if tables.number(row["si_snri_db"]) is not None})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as lines of name and value, so that a new setting needs no line here."""
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{prefix}{name}.")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            lines.append((f"{prefix}{name}", "no limit" if value is None else text))
+    return lines
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write aside and rename, so that a reader sees the old file or the new one, whole."""
+    scratch = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            scratch.write_bytes(content)
+            os.replace(scratch, path)
+        except OSError:
+            scratch.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error

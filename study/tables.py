@@ -1,0 +1,221 @@
+"""What a report says in figures and words, worked out from rows: names, the front, tables.
+
+A row is what the view `results` holds: a dict with its columns. A score that is missing, infinite
+or not a number is None here, and an empty cell in every table.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from study import pareto
+from tasnet_core.records import LETTERS
+
+Row = Mapping[str, Any]
+
+SCORE, COSTS = "si_snri_db", ("parameters", "macs_per_s")
+
+
+class Table(NamedTuple):
+    """Column names, the unit in each, and cells as plain values."""
+
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+
+
+# What people read above a column, and in which unit. Files for machines keep the column's own name.
+TITLES = {
+    "trial": ("trial", ""), "name": ("variant", "against the reference"), "state": ("state", ""),
+    "si_snri_db": ("SI-SNRi", "dB"), "si_snr_db": ("SI-SNR", "dB"), "sdri_db": ("SDRi", "dB"),
+    "stoi": ("STOI", "0 to 1"), "pesq": ("PESQ", "MOS"),
+    "loss_db": ("loss", "dB below the reference"),
+    "parameters": ("parameters", "count"), "parameters_fraction": ("parameters", "of the reference's"),
+    "macs_per_s": ("MACs", "per s of sound"), "macs_fraction": ("MACs", "of the reference's"),
+    "receptive_field_s": ("receptive field", "s"), "peak_memory_bytes": ("memory", "bytes"),
+    "realtime_factor": ("real-time factor", "one thread"), "audio_s": ("trained on", "s of sound"),
+    "seconds": ("wall time", "s"), "seed": ("seed", ""), "reason": ("reason", ""),
+}
+FRONT_COLUMNS = ("trial", "name", *LETTERS, "norm", "causal", "seed", "si_snri_db", "loss_db", "parameters",
+                 "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq",
+                 "receptive_field_s", "peak_memory_bytes", "realtime_factor")
+# What people see of them. A column without a single value is left out there.
+FRONT_READ = ("trial", "name", "si_snri_db", "loss_db", "parameters", "parameters_fraction", "macs_per_s",
+              "macs_fraction", "sdri_db", "stoi", "pesq", "receptive_field_s", "realtime_factor")
+RUNS_READ = ("trial", "name", "state", "si_snri_db", "loss_db", "parameters", "macs_per_s", "sdri_db", "stoi",
+             "pesq", "seed", "audio_s", "seconds", "reason")
+
+
+def number(value: Any) -> float | None:
+    """The value where it is a finite number, else None."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if usable else None
+
+
+def finished(rows: Iterable[Row]) -> list[Row]:
+    """The runs that can be compared: complete, with a score and both costs."""
+    return [row for row in rows if row["state"] == "complete"
+            and all(number(row[name]) is not None for name in (SCORE, *COSTS))]
+
+
+def reference(rows: Iterable[Row]) -> Row | None:
+    """The run of the unreduced variant, trial 0, finished or not."""
+    return next((row for row in rows if row["trial"] == 0), None)
+
+
+def front(rows: Iterable[Row], costs: Sequence[str] = COSTS) -> list[Row]:
+    """The finished runs nothing beats on SI-SNRi and `costs`, cheapest first."""
+    runs = finished(rows)
+    points = [[-row[SCORE], *(row[name] for name in costs)] for row in runs]
+    kept: Iterable[Any] = pareto.front(points) if points else ()
+    best = [row for row, keep in zip(runs, kept, strict=True) if keep]
+    return sorted(best, key=lambda row: (*(row[name] for name in costs), row["trial"]))
+
+
+def names(rows: Sequence[Row]) -> dict[int, str]:
+    """By trial, a short name: only the letters in which a run differs from the reference."""
+    base = reference(rows)
+    return {row["trial"]: _name(row, base, rows) for row in rows}
+
+
+def letters(row: Row) -> str:
+    """The whole configuration, as in 'N512 L16 B128 H512 Sc128 P3 X8 R3 C2'."""
+    words = [f"{letter}{row[letter]}" for letter in LETTERS if row[letter] is not None]
+    return " ".join([*words, *(["causal"] if row["causal"] else [])])
+
+
+def _name(row: Row, base: Row | None, rows: Sequence[Row]) -> str:
+    def differs(column: str) -> bool:
+        if base is None:  # without a reference, whatever varies in the study tells runs apart
+            return len({str(other[column]) for other in rows}) > 1
+        return bool(row[column] != base[column])
+
+    words = [f"{letter}{row[letter]}" for letter in LETTERS if differs(letter)]
+    words += [f"{row['norm']} norm"] if differs("norm") else []
+    words += ["causal" if row["causal"] else "non-causal"] if differs("causal") else []
+    words += [f"seed {row['seed']}"] if differs("seed") else []
+    return " ".join(words) or ("reference" if row["trial"] == 0 else "as the reference")
+
+
+def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows with name, loss in dB and costs as fractions of the reference's; None where unknown."""
+    base, short = reference(rows), names(rows)
+
+    def of_reference(row: Row, column: str) -> float | None:
+        mine, its = number(row[column]), number(base[column]) if base else None
+        return mine / its if mine is not None and its else None
+
+    def loss_db(row: Row) -> float | None:
+        if base is None or base["state"] != "complete" or row["state"] != "complete":
+            return None
+        mine, its = number(row[SCORE]), number(base[SCORE])
+        return its - mine if mine is not None and its is not None else None
+
+    return [{**{name: _finite(value) for name, value in row.items()}, "name": short[row["trial"]],
+             "loss_db": loss_db(row), "parameters_fraction": of_reference(row, "parameters"),
+             "macs_fraction": of_reference(row, "macs_per_s")} for row in rows]
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def front_table(rows: Sequence[Row]) -> Table:
+    """One line per run on the front, cheapest first."""
+    by_trial = {row["trial"]: row for row in compared(rows)}
+    return Table(FRONT_COLUMNS, [[by_trial[row["trial"]].get(name) for name in FRONT_COLUMNS]
+                                 for row in front(rows)])
+
+
+def runs_table(rows: Sequence[Row]) -> Table:
+    """One line per run, whatever became of it, with every column there is."""
+    full = compared(rows)
+    columns = tuple(full[0])
+    return Table(columns, [[row[name] for name in columns] for row in full])
+
+
+def readable(table: Table, columns: Sequence[str]) -> Table:
+    """The chosen columns that hold anything, in the chosen order."""
+    where = {name: i for i, name in enumerate(table.columns)}
+    kept = tuple(name for name in columns
+                 if name in where and any(row[where[name]] not in (None, "") for row in table.rows))
+    return Table(kept, [[row[where[name]] for name in kept] for row in table.rows])
+
+
+def cell(column: str, value: Any) -> str:
+    """A value as people read it."""
+    if value is None or value == "":
+        return ""
+    if column.endswith("_fraction"):
+        return percent(value)
+    if column.endswith("_db") or column in ("stoi", "pesq"):
+        return decibels(value)
+    if column == "macs_per_s":
+        return engineering(value)
+    if column in ("parameters", "peak_memory_bytes", "audio_s", "seconds"):
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def decibels(value: float) -> str:
+    """Two decimals, with a real minus sign and no minus before zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def percent(fraction: float) -> str:
+    """Whole per cent; below ten with a decimal."""
+    value = 100 * fraction
+    return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %"
+
+
+def engineering(value: float) -> str:
+    """Three digits and k, M or G: 1234567 is 1.23M."""
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * limit:
+            digits = f"{value / limit:#.3g}" if abs(value) < 999.5 * limit else f"{value / limit:,.0f}"
+            return digits.rstrip(".") + letter
+    return f"{value:.3g}"
+
+
+def as_csv(table: Table) -> str:
+    """For machines: every digit, an empty cell where there is no value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
+    return text.getvalue()
+
+
+def as_markdown(table: Table) -> str:
+    """For a README or an issue."""
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in cells) + " |"
+
+    marks = ["---" if _is_text(table, i) else "---:" for i in range(len(table.columns))]
+    body = [line(map(cell, table.columns, row)) for row in table.rows]
+    return "\n".join([line(map(_heading, table.columns)), "| " + " | ".join(marks) + " |", *body]) + "\n"
+
+
+TEX = str.maketrans({"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "_": r"\_",
+                     "#": r"\#", "$": r"\$", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+                     "\N{MINUS SIGN}": "$-$", "\n": " "})
+
+
+def as_tex(table: Table) -> str:
+    """For a paper, with the rules of the booktabs package."""
+    places = "".join("l" if _is_text(table, i) else "r" for i in range(len(table.columns)))
+    heads = [[TITLES.get(name, (name, ""))[part] for name in table.columns] for part in (0, 1)]
+    body = [[cell(name, value) for name, value in zip(table.columns, row, strict=True)] for row in table.rows]
+    lines = [" & ".join(text.translate(TEX) for text in row) + r" \\" for row in (*heads, *body)]
+    return "\n".join([rf"\begin{{tabular}}{{{places}}}", r"\toprule", *lines[:2], r"\midrule", *lines[2:],
+                      r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _heading(column: str) -> str:
+    title, unit = TITLES.get(column, (column, ""))
+    return f"{title} ({unit})" if unit else title
+
+
+def _is_text(table: Table, column: int) -> bool:
+    return any(isinstance(row[column], str) and row[column] for row in table.rows)

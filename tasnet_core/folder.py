@@ -1,0 +1,205 @@
+"""A folder of recordings of one person each: found, read once completely, and dealt to the splits."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasnet_core import audio
+from tasnet_core.errors import CorpusError
+from tasnet_core.shelf import SPLITS, Item, Making, Recording, Shelf, Unusable, cached
+
+EDITION = 1  # raised when the same files would be read as something else
+SHORTEST = 40  # samples at the corpus' rate; shorter than the longest encoder filter anyone uses
+SILENT = 1e-5  # peak to peak, a third of the smallest step of 16 bits
+SHARE = 0.1  # of the speakers or recordings, for validation and again for test
+SHARED_SPEAKERS = "test speakers also occur in training (split by recording)"
+
+
+class Folder(NamedTuple):
+    """What was found in a folder."""
+
+    shelf: Shelf
+    recordings: list[Recording]
+    unusable: tuple[Unusable, ...]
+    notes: tuple[str, ...]
+
+
+def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, split: str, seed: int,
+                say: Callable[[str], None]) -> Folder:
+    """All sound files below `path`, each with its speaker and split.
+
+    speaker: a pattern for the path within the folder; without one, the parent folder's name is the speaker.
+    split: "speaker" or "recording", what the splits do not share.
+
+    Raises:
+        CorpusError: when there is no such folder, no sound in it, or too few speakers for C and the split.
+    """
+    root = Path(path).expanduser()
+    files, closed = _find(root)
+    shelf = _shelf(root, files, sample_rate_hz, say)
+    unusable = closed + [Unusable(*pair) for pair in shelf.facts["unusable"]]
+    by_speaker: dict[str, list[Item]] = {}
+    for item in shelf.items:
+        name = _speaker(root, item.id, speaker)
+        if name:
+            by_speaker.setdefault(name, []).append(item)
+        else:
+            unusable.append(Unusable(item.id, f"its path does not match speaker={speaker}"))
+    if not by_speaker:
+        first = f"the first, {unusable[0].path}: {unusable[0].reason}"
+        raise CorpusError(f"{_show(root)}: none of its {_count(len(files), 'sound file')} can be used "
+                          f"({first}), but recordings are wanted; "
+                          f"mend them or give another folder")
+    deal = _deal_speakers if split == "speaker" else _deal_recordings
+    recordings, notes = deal(root, dict(sorted(by_speaker.items())), C, seed)
+    notes += _notes(shelf, recordings, unusable)
+    return Folder(shelf, recordings, tuple(sorted(unusable)), tuple(notes))
+
+
+def _show(root: Path) -> str:
+    return f"folder {audio.readable(root)}"
+
+
+def _find(root: Path) -> tuple[list[Path], list[Unusable]]:
+    """The sound files below a folder, sorted by relative path, and the folders that cannot be listed."""
+    if not root.is_dir():
+        found = "not a folder" if root.exists() else "does not exist"
+        raise CorpusError(f"{_show(root)}: {found}, but recordings are wanted there; "
+                          f"check the path, it is taken from the current folder")
+    closed: list[Unusable] = []
+
+    def note(error: OSError) -> None:
+        name = audio.readable(os.path.relpath(error.filename, root))
+        closed.append(Unusable(name, error.strerror or str(error)))
+
+    every = [Path(folder, name) for folder, _, names in os.walk(root, onerror=note) for name in names]
+    files = sorted((path for path in every if path.suffix.lower() in audio.SUFFIXES),
+                   key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
+    if not files:
+        found = f"{_count(len(every), 'file')}, but none of them sound" if every else "empty"
+        raise CorpusError(f"{_show(root)}: {found}; {', '.join(audio.SUFFIXES)} files are wanted, "
+                          f"so give a folder that holds some, at any depth")
+    return files, closed
+
+
+def _shelf(root: Path, files: list[Path], sample_rate_hz: int, say: Callable[[str], None]) -> Shelf:
+    names = [audio.readable(path.relative_to(root).as_posix()) for path in files]
+    stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(path)) else None for path in files]
+
+    def make(facts: dict[str, Any]) -> Making:
+        say(f"{_show(root)}: reading {len(files)} files, once")
+        facts["unusable"], facts["rates"], facts["channels"] = [], {}, {}
+        for name, path in zip(names, files, strict=True):
+            try:
+                sound, rate, channels = _read_one(path, sample_rate_hz)
+            except CorpusError as error:
+                facts["unusable"].append([name, str(error).removeprefix(f"{audio.readable(path)}: ")])
+                continue
+            if rate != sample_rate_hz:
+                facts["rates"][name] = rate
+            if channels > 1:
+                facts["channels"][name] = channels
+            yield name, sound
+
+    return cached("folder", [EDITION, sample_rate_hz, list(zip(names, stats, strict=True))], make)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:  # a link to nowhere: reading it will say so
+        return None
+
+
+def _read_one(path: Path, sample_rate_hz: int) -> tuple[NDArray[np.float32], int, int]:
+    """The first channel at the corpus' rate, the file's own rate, its channels; CorpusError when unusable."""
+    samples, rate = audio.read(path)
+    if not samples.size:
+        raise CorpusError("empty")
+    if np.ptp(samples[0]) < SILENT:
+        raise CorpusError("silent")
+    sound = audio.resample(samples[0], rate, sample_rate_hz)
+    if len(sound) < SHORTEST:
+        raise CorpusError(f"{len(sound)} samples, shorter than one frame ({SHORTEST})")
+    return sound, rate, len(samples)
+
+
+def _speaker(root: Path, name: str, pattern: str | None) -> str | None:
+    """The parent folder's name, or what the pattern's group `speaker`, its group 1, or all of it finds."""
+    if pattern is None:
+        return name.split("/")[-2] if "/" in name else audio.readable(root.resolve().name)
+    found = re.search(pattern, name)
+    if found is None:
+        return None
+    if "speaker" in found.groupdict():
+        return found["speaker"]
+    return found[1] if found.re.groups else found[0]
+
+
+def _deal_speakers(root: Path, by_speaker: dict[str, list[Item]], C: int,
+                   seed: int) -> tuple[list[Recording], list[str]]:
+    """Each speaker, with all recordings, into one split."""
+    names = list(by_speaker)
+    _check_speakers(root, names, C)
+    if len(names) < 3 * C:
+        raise CorpusError(f"{_show(root)}: {len(names)} speakers, but train, valid and test need {C} each, "
+                          f"{3 * C} in all; add speakers or let the splits share them with split=recording")
+    held_out = max(C, round(SHARE * len(names)))
+    order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    place = dict.fromkeys(order, "train")
+    place |= dict.fromkeys(order[:held_out], "test")
+    place |= dict.fromkeys(order[held_out:2 * held_out], "valid")
+    notes = [f"valid and test have only {C} speakers each: all their mixtures are of the same people"]
+    return ([Recording(item, name, "?", place[name]) for name in names for item in by_speaker[name]],
+            notes * (held_out == C))
+
+
+def _deal_recordings(root: Path, by_speaker: dict[str, list[Item]], C: int,
+                     seed: int) -> tuple[list[Recording], list[str]]:
+    """Each speaker's recordings into all splits; who has fewer than three is heard in training only."""
+    _check_speakers(root, list(by_speaker), C)
+    recordings, few = [], 0
+    for number, (name, items) in enumerate(by_speaker.items()):
+        order = [items[i] for i in np.random.default_rng((seed, number)).permutation(len(items))]
+        held_out = max(1, round(SHARE * len(items))) if len(items) >= len(SPLITS) else 0
+        few += not held_out
+        for place, item in enumerate(order):
+            split = "test" if place < held_out else "valid" if place < 2 * held_out else "train"
+            recordings.append(Recording(item, name, "?", split))
+    if (enough := len(by_speaker) - few) < C:
+        raise CorpusError(f"{_show(root)}: {_count(enough, 'speaker')} with three recordings or more, "
+                          f"but {C} are wanted; cut long recordings into several")
+    notes = [SHARED_SPEAKERS]
+    if few:
+        notes.append(f"{_count(few, 'speaker')} with fewer than three recordings: heard in training only")
+    return recordings, notes
+
+
+def _check_speakers(root: Path, names: list[str], C: int) -> None:
+    if len(names) < max(2, C):
+        found = f"{_count(len(names), 'speaker')} ({', '.join(names)})"
+        raise CorpusError(f"{_show(root)}: {found}, but a mixture needs {max(2, C)}; give each a folder of "
+                          f"recordings, or say how paths name the speaker with folder:PATH?speaker=REGEX")
+
+
+def _notes(shelf: Shelf, recordings: list[Recording], unusable: list[Unusable]) -> list[str]:
+    """What was done to the recordings that are used, and how many are not."""
+    used = {recording.item.id for recording in recordings}
+    rates = Counter(rate for name, rate in shelf.facts["rates"].items() if name in used)
+    several = sum(name in used for name in shelf.facts["channels"])
+    notes = [f"{_count(count, 'file')} resampled from {rate} Hz" for rate, count in sorted(rates.items())]
+    if several:
+        notes.append(f"{_count(several, 'file')} with more than one channel: first channel taken")
+    if unusable:
+        notes.append(f"{_count(len(unusable), 'file')} left out as unusable")
+    return notes
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,172 @@
+"""Mixtures drawn from the recordings on a shelf: the same for every corpus that mixes on the fly."""
+
+import math
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasnet_core.shelf import SPLITS, Item, Recording, Shelf, Unusable
+
+Sound = NDArray[np.float32]
+
+MIXTURES = {"valid": 40, "test": 120}  # at most; fewer where there is little sound
+LEVEL_DB = 2.5  # sources differ in level by up to this, as in WSJ0-2mix
+MIXTURE_RMS = 0.1  # about; the sources share it
+PEAK = 0.9  # a mixture that would be louder is turned down as a whole
+WHOLE_S = 4.0  # recordings of one speaker are joined until a test mixture has this length
+LONGEST_S = 20.0  # longer recordings are cut to this in test mixtures
+REUSE = 10  # times a second of sound may be heard in the mixtures of its split, about
+
+
+class Mixture(NamedTuple):
+    """Several people talking at once, and each of them alone."""
+
+    id: str
+    sources: Sound  # [C, T]
+    length: int  # samples that are sound; the rest is zeros
+    speakers: tuple[str, ...]
+    sexes: tuple[str, ...]  # "F", "M" or "?"
+
+    @property
+    def mixture(self) -> Sound:
+        """The sum of the sources, exactly: float32 [T]."""
+        return np.asarray(self.sources.sum(axis=0, dtype=np.float32))
+
+
+class Part(NamedTuple):
+    """What a corpus has for one split. Training draws its mixtures without end: mixtures is None."""
+
+    split: str
+    speakers: int
+    sexes: dict[str, int]  # speakers of each
+    recordings: int
+    seconds: float
+    mixtures: int | None
+
+
+class MixedCorpus:
+    """Mixtures of C people out of recordings of one person each.
+
+    `segment` draws for training; `mixture` gives the fixed ones for validation and test. Both depend on their
+    arguments, the recordings, C and the seed alone: in any process, in any order the same sound.
+    """
+
+    def __init__(self, spec: str, C: int, sample_rate_hz: int, shelf: Shelf, recordings: list[Recording],
+                 *, seed: int = 0, speakers_known: bool = False, notes: tuple[str, ...] = (),
+                 unusable: tuple[Unusable, ...] = ()) -> None:
+        self.spec, self.C, self.sample_rate_hz, self.seed = spec, C, sample_rate_hz, seed
+        self.speakers_known, self.notes, self.unusable = speakers_known, notes, unusable
+        self.recordings = tuple(recordings)
+        self._shelf = shelf
+        self._sexes = {recording.speaker: recording.sex for recording in recordings}
+        self._items: dict[str, dict[str, list[Item]]] = {split: {} for split in SPLITS}
+        for recording in recordings:
+            self._items[recording.split].setdefault(recording.speaker, []).append(recording.item)
+        self._names = {split: sorted(speakers) for split, speakers in self._items.items()}
+        self._groups = {split: self._choose_groups(split) for split in MIXTURES}
+
+    def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
+        """Training segment `index` of an epoch: sources float32 [C, samples].
+
+        Where a speaker has less sound than that, all sources end with his, and zeros follow.
+        """
+        rng = np.random.default_rng((seed, epoch, index))
+        names = [self._names["train"][i] for i in rng.permutation(len(self._names["train"]))[:self.C]]
+        cuts = [self._cut(rng, self._items["train"][name], samples) for name in names]
+        length = min(map(len, cuts))
+        sources = np.zeros((self.C, samples), np.float32)
+        sources[:, :length] = _levelled(rng, cuts, length)
+        return self._mixture(f"train/{seed}/{epoch}/{index}", sources, length, names)
+
+    def count(self, split: str) -> int:
+        """How many fixed mixtures the split ("valid" or "test") has."""
+        return len(self._groups[split])
+
+    def mixture(self, split: str, index: int) -> Mixture:
+        """Fixed mixture `index` of "valid" or "test": whole recordings, all cut to the shortest, no zeros."""
+        names = self._groups[split][index]
+        rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
+        joined = [self._join(rng, self._items[split][name]) for name in names]
+        length = min(map(len, joined))
+        return self._mixture(f"{split}/{index:03}", _levelled(rng, joined, length), length, names)
+
+    def describe(self) -> tuple[Part, ...]:
+        """What each split has, for people."""
+        return tuple(self._part(split) for split in SPLITS)
+
+    def _part(self, split: str) -> Part:
+        sexes = [self._sexes[name] for name in self._names[split]]
+        return Part(split, len(sexes), {sex: sexes.count(sex) for sex in sorted(set(sexes))},
+                    sum(map(len, self._items[split].values())), self._seconds(split),
+                    self.count(split) if split in MIXTURES else None)
+
+    def _seconds(self, split: str) -> float:
+        items = (item for items in self._items[split].values() for item in items)
+        return sum(item.length for item in items) / self.sample_rate_hz
+
+    def _mixture(self, name: str, sources: Sound, length: int, names: list[str]) -> Mixture:
+        return Mixture(name, sources, length, tuple(names), tuple(self._sexes[name] for name in names))
+
+    def _choose_groups(self, split: str) -> list[list[str]]:
+        """Who talks in each fixed mixture: no group and no speaker much more often than another."""
+        names = self._names[split]
+        count = min(MIXTURES[split], math.ceil(REUSE * self._seconds(split) / (self.C * WHOLE_S)))
+        rng = np.random.default_rng((self.seed, SPLITS.index(split)))
+        group_uses: Counter[frozenset[int]] = Counter()
+        speaker_uses = np.zeros(len(names), int)
+        groups = []
+        for _ in range(count):
+            # Of fifty groups drawn, the one heard least; of those, the one whose speakers were heard least.
+            drawn = [rng.permutation(len(names))[:self.C] for _ in range(50)]
+            uses = [(group_uses[frozenset(group)], speaker_uses[group].sum()) for group in drawn]
+            best = drawn[uses.index(min(uses))]
+            group_uses[frozenset(best)] += 1
+            speaker_uses[best] += 1
+            groups.append([names[i] for i in best])
+        return groups
+
+    def _cut(self, rng: np.random.Generator, items: list[Item], samples: int) -> Sound:
+        """`samples` of one speaker from a random place in recordings joined at random; or all there is."""
+        chosen, total = [], 0
+        for i in rng.permutation(len(items)):
+            chosen.append(items[i])
+            total += items[i].length
+            if total >= samples:
+                break
+        start = int(rng.integers(max(0, total - samples) + 1))
+        pieces = []
+        for item in chosen:
+            begin, end = max(0, start), min(item.length, start + samples)
+            if begin < end:
+                pieces.append(self._shelf.read(item, begin, end - begin))
+            start -= item.length
+        return np.concatenate(pieces)
+
+    def _join(self, rng: np.random.Generator, items: list[Item]) -> Sound:
+        """Whole recordings of one speaker in random order, until there are WHOLE_S of them or no more."""
+        longest = round(LONGEST_S * self.sample_rate_hz)
+        pieces: list[Sound] = []
+        for i in rng.permutation(len(items)):
+            pieces.append(self._shelf.read(items[i], 0, min(items[i].length, longest)))
+            if sum(map(len, pieces)) >= WHOLE_S * self.sample_rate_hz:
+                break
+        return np.concatenate(pieces)
+
+
+def _levelled(rng: np.random.Generator, sounds: list[Sound], length: int) -> Sound:
+    """[C, length]: equal RMS, then levels as drawn; turned down as a whole where the sum would pass PEAK."""
+    sources = np.stack([sound[:length] for sound in sounds])
+    if len(sources) == 2:
+        difference = rng.uniform(-LEVEL_DB, LEVEL_DB)
+        levels_db = np.array([difference / 2, -difference / 2])
+    else:
+        levels_db = rng.uniform(-LEVEL_DB, LEVEL_DB, len(sources))
+    rms = np.sqrt(np.einsum("ct,ct->c", sources, sources) / length)
+    gains = MIXTURE_RMS / math.sqrt(len(sources)) * 10 ** (levels_db / 20) / np.maximum(rms, 1e-12)
+    sources *= gains.astype(np.float32)[:, None]
+    peak = float(np.abs(sources.sum(axis=0)).max())
+    if peak > PEAK:
+        sources *= np.float32(PEAK / peak * (1 - 1e-6))  # float32 must not round it above
+    return sources

@@ -1,0 +1,209 @@
+"""The nouns of the network: what is built, how it is trained, what it costs, what it achieves.
+
+Standard library only, so that a report can speak of variants without loading torch.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Self
+
+# The words each field of a Variant may take. The model's tables have one entry per word.
+ENCODERS = ("linear",)
+MASKS = ("sigmoid",)
+NORMS = ("global",)
+SCHEDULES = ("plateau", "decay")
+PRECISIONS = ("float32",)
+
+LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C")
+
+
+def _check_count(record: str, name: str, value: Any, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{record}: {name}={value!r} must be a whole number")
+    if value < least:
+        raise ValueError(f"{record}: {name}={value} must be at least {least}")
+
+
+def _check_word(record: str, name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{record}: {name}={value!r} is unknown; choose from {', '.join(known)}")
+
+
+def _check_positive(record: str, name: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{record}: {name}={value!r} must be a number above 0")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One configuration of Conv-TasNet, in the letters of arXiv 1809.07454, Table I.
+
+    The defaults are the best non-causal network of the paper's third version (its Table II).
+
+    Raises:
+        ValueError: for a letter, or a combination of them, that describes no network.
+    """
+
+    N: int = 512  # encoder filters
+    L: int = 16  # length of a filter in samples; the hop is L/2
+    B: int = 128  # bottleneck channels
+    H: int = 512  # channels inside a block
+    Sc: int = 128  # skip channels; 0: no skip path
+    P: int = 3  # kernel size of the depthwise convolution
+    X: int = 8  # blocks per repeat, dilations 1, 2, 4 … 2^(X-1)
+    R: int = 3  # repeats
+    C: int = 2  # speakers
+    encoder: str = "linear"
+    mask: str = "sigmoid"
+    norm: str = "global"
+    causal: bool = False
+    last_residual: bool = False  # the last block's residual convolution, which feeds nothing
+    sample_rate_hz: int = 8000
+
+    def __post_init__(self) -> None:
+        for name in ("N", "L", "B", "H", "P", "X", "R", "C", "sample_rate_hz"):
+            _check_count("Variant", name, getattr(self, name))
+        _check_count("Variant", "Sc", self.Sc, least=0)
+        for name, known in (("encoder", ENCODERS), ("mask", MASKS), ("norm", NORMS)):
+            _check_word("Variant", name, getattr(self, name), known)
+        for name in ("causal", "last_residual"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"Variant: {name}={getattr(self, name)!r} must be true or false")
+        if self.L % 2:
+            raise ValueError(f"Variant: L={self.L} must be even, the hop is L/2")
+        if self.P % 2 == 0:
+            raise ValueError(f"Variant: P={self.P} must be odd, a frame is the middle of its kernel")
+        if self.causal and self.norm == "global":
+            raise ValueError("Variant: causal=True with norm='global': that norm hears the future")
+
+    @classmethod
+    def v3(cls, **changes: Any) -> Self:
+        """The best network of arXiv 1809.07454v3, Table II: 15.3 dB SI-SNRi on WSJ0-2mix."""
+        return cls(**changes)
+
+    @property
+    def hop(self) -> int:
+        """Samples from one encoder frame to the next."""
+        return self.L // 2
+
+    @property
+    def has_last_residual(self) -> bool:
+        """Whether the last block has a residual convolution: without a skip path it is the output."""
+        return self.last_residual or not self.Sc
+
+    @property
+    def receptive_field_samples(self) -> int:
+        """Samples of mixture that reach one frame of the masks through the convolutions."""
+        frames = 1 + self.R * (self.P - 1) * (2**self.X - 1)
+        return (frames - 1) * self.hop + self.L
+
+    @property
+    def key(self) -> str:
+        """Eight hex digits that stand for the fields.
+
+        Fields at their default are left out, so that a letter added later leaves older keys alone.
+        """
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+
+    def __str__(self) -> str:
+        return " ".join(f"{letter}{getattr(self, letter)}" for letter in LETTERS)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a variant is trained. Every variant of a study sees the same seconds of sound.
+
+    Raises:
+        ValueError: for a value no training can use.
+    """
+
+    epochs: int = 100
+    epoch_segments: int = 5000  # segments drawn for one epoch
+    segment_s: float = 4.0
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    schedule: str = "plateau"  # the paper's: halved after `patience` epochs without a new best
+    patience: int = 3
+    clip_norm: float = 5.0
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "epoch_segments", "batch_size", "patience"):
+            _check_count("Recipe", name, getattr(self, name))
+        _check_count("Recipe", "seed", self.seed, least=0)
+        for name in ("segment_s", "learning_rate", "clip_norm"):
+            _check_positive("Recipe", name, getattr(self, name))
+        _check_word("Recipe", "schedule", self.schedule, SCHEDULES)
+        _check_word("Recipe", "precision", self.precision, PRECISIONS)
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of sound the whole training sees."""
+        return self.epochs * self.epoch_segments * self.segment_s
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a variant needs to run, known before it is trained; for one second of sound."""
+
+    parameters: int
+    macs_per_s: int
+    receptive_field_s: float
+    peak_memory_bytes: int | None = None  # weights and the most tensors alive at once, 1 s of sound
+    realtime_factor: float | None = None  # processing time over duration, one CPU thread, median
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of one training, as it ended."""
+
+    number: int  # from 1
+    train_loss_db: float
+    valid_si_snri_db: float
+    learning_rate: float
+    audio_s: float  # seconds of sound trained on so far, this epoch included
+    seconds: float  # wall time of this epoch, validation included
+
+
+@dataclass(frozen=True)
+class MixtureScore:
+    """How one test mixture was separated; scores are None when `reason` says why there are none."""
+
+    mixture: str
+    speakers: str  # of the sources in order, joined by '+'
+    sexes: str  # likewise: F, M or ? each
+    duration_s: float
+    input_si_snr_db: float | None
+    si_snr_db: float | None
+    si_snri_db: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means over the test mixtures that could be scored; None where a metric was not computed."""
+
+    si_snr_db: float | None = None
+    si_snri_db: float | None = None
+    sdri_db: float | None = None
+    stoi: float | None = None
+    pesq: float | None = None
+    mixtures: int = 0  # mixtures listed
+    unscored: int = 0  # of them, those no score could be given
+
+
+def differences(record: Any, other: Any) -> list[str]:
+    """The fields in which two records differ, each as 'name: mine, not theirs'; records within them too."""
+    found = []
+    for field in fields(record):
+        mine, theirs = getattr(record, field.name), getattr(other, field.name)
+        if is_dataclass(mine):
+            found += differences(mine, theirs)
+        elif mine != theirs:
+            found.append(f"{field.name}: {mine}, not {theirs}")
+    return found

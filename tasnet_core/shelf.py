@@ -1,0 +1,131 @@
+"""A shelf: all recordings of a corpus at one rate in one memory-mapped file, kept in a cache on disk.
+
+A shelf is a folder with `sound.i16` (16-bit samples, one recording after the other) and `index.json`. It is
+made once for a key that stands for everything it depends on, beside its place, and then moved there: whole or
+not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasnet_core.errors import UserError
+
+SPLITS = ("train", "valid", "test")
+
+Making = Iterator[tuple[str, NDArray[np.float32]]]
+
+
+class Item(NamedTuple):
+    """One recording on a shelf. A scale of its own keeps quiet recordings, and those beyond ±1."""
+
+    id: str
+    start: int  # in samples from the beginning of the shelf
+    length: int
+    scale: float  # sample = 16-bit number * scale
+
+
+class Recording(NamedTuple):
+    """One person talking alone, and what the recording is used for."""
+
+    item: Item
+    speaker: str
+    sex: str  # "F", "M" or "?"
+    split: str
+
+
+class Unusable(NamedTuple):
+    """A recording that is left out, and why."""
+
+    path: str
+    reason: str
+
+
+class Shelf:
+    """The recordings of one corpus, read from disk as they are needed.
+
+    items: the recordings in the order they were put there; facts: what their maker found out meanwhile.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        self.items = [Item(*item) for item in index["items"]]
+        self.facts: dict[str, Any] = index["facts"]
+        total = sum(item.length for item in self.items)
+        size = (folder / "sound.i16").stat().st_size
+        if size != 2 * total:
+            raise ValueError(f"{folder}: {size} bytes of sound, {2 * total} wanted")
+        empty = np.zeros(0, np.int16)
+        self._sound = np.memmap(folder / "sound.i16", dtype="<i2", mode="r") if total else empty
+
+    def read(self, item: Item, start: int = 0, length: int | None = None) -> NDArray[np.float32]:
+        """float32 [length]: the part of a recording from `start` on; by default all of it."""
+        end = item.length if length is None else start + length
+        return self._sound[item.start + start:item.start + end] * np.float32(item.scale)
+
+
+def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making]) -> Shelf:
+    """The shelf that `depends_on` (anything JSON can hold) stands for; made now if it is not there yet.
+
+    `make(facts)` yields (id, float32 [T]) for each recording, and may put into `facts` what JSON can hold.
+
+    Raises:
+        UserError: when the cache folder cannot be written.
+    """
+    key = hashlib.sha256(json.dumps([name, depends_on], sort_keys=True).encode()).hexdigest()[:16]
+    root = cache_folder()
+    place = root / f"{name}-{key}"
+    try:
+        if place.exists():
+            try:
+                return Shelf(place)
+            except (ValueError, KeyError, TypeError, FileNotFoundError):  # damaged from outside: made again
+                shutil.rmtree(place)
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=root) as scratch:
+            _fill(Path(scratch) / "shelf", make)
+            _move(Path(scratch) / "shelf", place)
+        return Shelf(place)
+    except OSError as error:
+        raise UserError(f"cache folder {root}: {error.strerror or error}, but corpora are kept there; "
+                        f"make room or name a folder that can be written in TASNET_CACHE") from error
+
+
+def _move(folder: Path, place: Path) -> None:
+    try:
+        os.replace(folder, place)
+    except OSError:
+        if not place.is_dir():  # else another process made the same shelf meanwhile, and it serves as well
+            raise
+
+
+def cache_folder() -> Path:
+    """$TASNET_CACHE, or tasnet-study in $XDG_CACHE_HOME, or ~/.cache/tasnet-study."""
+    if own := os.environ.get("TASNET_CACHE"):
+        return Path(own)
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared) / "tasnet-study"
+    return Path("~/.cache/tasnet-study").expanduser()
+
+
+def _fill(folder: Path, make: Callable[[dict[str, Any]], Making]) -> None:
+    folder.mkdir()
+    items: list[Item] = []
+    facts: dict[str, Any] = {}
+    start = 0
+    with open(folder / "sound.i16", "wb") as file:
+        for name, samples in make(facts):
+            scale = float(np.abs(samples).max(initial=0.0)) / 32767 or 1.0
+            file.write(np.rint(samples / np.float64(scale)).astype("<i2").tobytes())
+            items.append(Item(name, start, len(samples), scale))
+            start += len(samples)
+    index = {"items": items, "facts": facts}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")

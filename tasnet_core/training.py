@@ -1,0 +1,207 @@
+"""Training one variant by one recipe: an iterator of epochs that any interruption only pauses.
+
+As published (arXiv 1809.07454v3, section III-C): Adam, gradient norm clipped, the rate halved after three
+epochs without a new best. Chance is a function of (seed, epoch, index) and the state is saved at each
+epoch's end, so a resumed training equals an uninterrupted one, on the CPU bit for bit.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tasnet_core import checkpoint
+from tasnet_core.corpora import Corpus, Mixture
+from tasnet_core.errors import CheckpointError, UserError
+from tasnet_core.loss import best_permutation, pit_loss, reorder, si_snr
+from tasnet_core.model import ConvTasNet, seeded
+from tasnet_core.records import Epoch, Recipe, Variant
+from tasnet_core.segments import cut
+
+DECAY_SHARE = 0.4       # of the budget, at its end
+DECAY_FLOOR = 0.01      # of the rate: nearly zero
+
+
+class Diverged(Exception):
+    """The loss was no longer a finite number."""
+
+
+def device_of(name: str) -> torch.device:
+    """The device a word stands for: auto, cpu, cuda.
+
+    Raises:
+        UserError: when there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device {name!r}: this torch finds no CUDA device; use cpu or auto")
+    return torch.device(name)
+
+
+def rate_factor(recipe: Recipe, progress: float, scores: Sequence[float]) -> float:
+    """What the learning rate is multiplied with, from where we are: nothing to store, nothing to lose.
+
+    `progress` is the share of the budget behind us, 0 to 1; `scores` are the validation scores so far.
+    """
+    if recipe.schedule == "decay":
+        left = (1 - progress) / DECAY_SHARE
+        return max(DECAY_FLOOR, min(1.0, left))
+    return 0.5 ** halvings(scores, recipe.patience)
+
+
+def halvings(scores: Sequence[float], patience: int) -> int:
+    """How often `patience` epochs in a row brought no new best; each halving starts the count anew."""
+    best, waited, count = -math.inf, 0, 0
+    for score in scores:
+        best, waited = (score, 0) if score > best else (best, waited + 1)
+        if waited == patience:
+            waited, count = 0, count + 1
+    return count
+
+
+def constant_epochs(recipe: Recipe) -> int:
+    """Epochs whose rate no decay has touched: from the last of them a longer budget can continue."""
+    return math.floor(recipe.epochs * (1 - DECAY_SHARE) + 1e-9) if recipe.schedule == "decay" else recipe.epochs
+
+
+@dataclass
+class Batch:
+    """Segments side by side; `heard` is None when none of them is padded."""
+
+    sources: Tensor             # [B, C, T]
+    heard: Tensor | None        # [B, T]
+
+    @property
+    def mixture(self) -> Tensor:
+        return self.sources.sum(1)
+
+
+def batch_of(mixtures: Sequence[Mixture], device: torch.device) -> Batch:
+    """Put segments of equal length on the device as one batch."""
+    sources = torch.from_numpy(np.stack([mixture.sources for mixture in mixtures])).to(device)
+    lengths = [mixture.length for mixture in mixtures]
+    if min(lengths) == sources.shape[-1]:
+        return Batch(sources, None)
+    heard = torch.arange(sources.shape[-1]) < torch.tensor(lengths)[:, None]
+    return Batch(sources, heard.to(device, sources.dtype))
+
+
+def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: str = "cpu") -> Iterator[Epoch]:
+    """Train, or go on training, and yield every epoch from the first: those already in `path` at once.
+
+    After each new epoch, and before it is yielded, `path` holds the whole training.
+
+    Raises:
+        Diverged: when the loss is no finite number; `path` still holds the epoch before.
+        CheckpointError: when `path` holds another training, or cannot be read or written.
+    """
+    training = Training(variant, recipe, corpus, device_of(device))
+    training.resume(path)
+    yield from training.epochs
+    while len(training.epochs) < recipe.epochs:
+        epoch = training.run_epoch()
+        training.save(path)
+        yield epoch
+
+
+class Training:
+    """The state between two epochs: network, optimizer, best weights so far, and the curve."""
+
+    def __init__(self, variant: Variant, recipe: Recipe, corpus: Corpus, device: torch.device):
+        self.variant, self.recipe, self.corpus, self.device = variant, recipe, corpus, device
+        self.network = seeded(variant, recipe.seed).to(device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
+        self.best = copy.deepcopy(self.network.state_dict())
+        self.epochs: list[Epoch] = []
+        self.segment = round(recipe.segment_s * variant.sample_rate_hz)
+        self.validation: list[Batch] | None = None      # made when first needed: resuming may not need it
+
+    @property
+    def scores(self) -> list[float]:
+        return [epoch.valid_si_snri_db for epoch in self.epochs]
+
+    def run_epoch(self) -> Epoch:
+        start, number = time.perf_counter(), len(self.epochs) + 1
+        loss = self._train(number)
+        score = self._validate()
+        if not (math.isfinite(loss) and math.isfinite(score)):
+            last = f"last finite loss {self.epochs[-1].train_loss_db:.2f} dB" if self.epochs else "no finite epoch before"
+            raise Diverged(f"epoch {number}: training loss {loss}, validation {score} dB; {last}")
+        if not self.epochs or score > max(self.scores):
+            self.best = copy.deepcopy(self.network.state_dict())
+        self.epochs.append(Epoch(
+            number, loss, score, self.optimizer.param_groups[0]["lr"],
+            audio_s=number * self.recipe.epoch_segments * self.recipe.segment_s,
+            seconds=time.perf_counter() - start))
+        return self.epochs[-1]
+
+    def _train(self, number: int) -> float:
+        recipe, total = self.recipe, torch.zeros((), device=self.device)
+        self.network.train()
+        for first in range(0, recipe.epoch_segments, recipe.batch_size):
+            indices = range(first, min(first + recipe.batch_size, recipe.epoch_segments))
+            progress = (number - 1 + indices.stop / recipe.epoch_segments) / recipe.epochs
+            self.optimizer.param_groups[0]["lr"] = recipe.learning_rate * rate_factor(recipe, progress, self.scores)
+            batch = batch_of([self.corpus.segment(recipe.seed, number, index, self.segment) for index in indices],
+                             self.device)
+            loss = pit_loss(batch.sources, self.network(batch.mixture), batch.heard)
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+            self.optimizer.step()
+            total += loss.detach() * len(indices)       # stays on the device: no wait for the number
+        return total.item() / recipe.epoch_segments
+
+    def _validate(self) -> float:
+        if self.validation is None:
+            pieces = [piece for index in range(self.corpus.count("valid"))
+                      for piece in cut(self.corpus.mixture("valid", index), self.segment)]
+            size = self.recipe.batch_size
+            self.validation = [batch_of(pieces[i:i + size], self.device) for i in range(0, len(pieces), size)]
+        self.network.eval()
+        with torch.inference_mode():
+            return torch.cat([improvement(self.network, batch) for batch in self.validation]).mean().item()
+
+    def save(self, path: Path) -> None:
+        state: dict[str, Any] = {"model": self.network.state_dict(), "best": self.best,
+                                 "optimizer": self.optimizer.state_dict()}
+        if len(self.epochs) == constant_epochs(self.recipe) < self.recipe.epochs:
+            checkpoint.save(before_decay(path), self.variant, self.recipe, self.epochs, state)
+        checkpoint.save(path, self.variant, self.recipe, self.epochs, state)
+
+    def resume(self, path: Path) -> None:
+        """Go on from `path` if it is there; with a longer budget than it had, from before its decay."""
+        if not path.exists():
+            return
+        content = checkpoint.read_for(path, self.variant, self.recipe)
+        if content["recipe"].epochs > self.recipe.epochs:
+            raise CheckpointError(f"{path}: made with a budget of {content['recipe'].epochs} epochs, now "
+                                  f"{self.recipe.epochs} are asked for; a budget can only grow: choose another file")
+        if content["recipe"].epochs != self.recipe.epochs and len(content["epochs"]) > constant_epochs(content["recipe"]):
+            content = checkpoint.read_for(before_decay(path), self.variant, self.recipe)
+        self.network.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.best, self.epochs = content["best"], content["epochs"]
+
+
+def before_decay(path: Path) -> Path:
+    """Where a training is kept as it was before its rate began to fall."""
+    return path.with_name(f"{path.stem}.before-decay{path.suffix}")
+
+
+def improvement(network: ConvTasNet, batch: Batch) -> Tensor:
+    """SI-SNRi in dB of each item, mean over its speakers: -> [B]."""
+    mixture = batch.mixture
+    estimate = network(mixture)
+    heard = None if batch.heard is None else batch.heard[:, None]
+    best = reorder(estimate, best_permutation(batch.sources, estimate, batch.heard))
+    before = si_snr(batch.sources, mixture[:, None].expand_as(batch.sources), heard)
+    return (si_snr(batch.sources, best, heard) - before).mean(1)

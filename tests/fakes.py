@@ -1,0 +1,111 @@
+"""Rows as the database gives them, made up: plausible networks, curves and scores, the same every time."""
+
+import numpy as np
+
+from study.records import Budget, Settings
+from tasnet_core.records import LETTERS, Recipe, Variant
+
+CHOICES = {"N": (32, 48, 64, 96, 128), "B": (16, 24, 32, 48, 64), "H": (32, 48, 64, 96, 128),
+           "Sc": (16, 24, 32, 48, 64), "X": (2, 3, 4, 5, 6), "R": (1, 2)}
+REFERENCE = Variant(N=128, L=16, B=64, H=128, Sc=64, P=3, X=6, R=2)
+SETTINGS = Settings(
+    recipe=Recipe(epochs=8, epoch_segments=200, segment_s=2.0, batch_size=8, learning_rate=2e-3, schedule="decay"),
+    budget=Budget(max_parameters=400_000))
+
+
+def row(trial, **changes):
+    """A finished run of the reference, but for the changes."""
+    return {"study": "fake", "trial": trial, "state": "complete", "reason": "", "variant": f"{trial:08x}",
+            **{letter: getattr(REFERENCE, letter) for letter in LETTERS}, "norm": "global", "causal": False,
+            "parameters": 340_000, "macs_per_s": 330_000_000, "receptive_field_s": 0.254,
+            "peak_memory_bytes": None, "realtime_factor": None, "si_snr_db": 7.0, "si_snri_db": 7.0,
+            "sdri_db": 7.4, "stoi": None, "pesq": None, "epochs": 8, "learning_rate": 2e-3, "segment_s": 2.0,
+            "seed": 0, "audio_s": 3200.0, "seconds": 120.0, **changes}
+
+
+def failed(trial, **changes):
+    """A run that has no scores."""
+    return row(trial, **{"state": "failed", "reason": "diverged: loss not finite in epoch 3", "si_snr_db": None,
+                         "si_snri_db": None, "sdri_db": None, **changes})
+
+
+def epoch(trial, number, train_loss_db, valid_si_snri_db):
+    return {"trial": trial, "number": number, "train_loss_db": train_loss_db, "valid_si_snri_db": valid_si_snri_db,
+            "learning_rate": 2e-3, "audio_s": 400.0 * number, "seconds": 14.0}
+
+
+def mixture(trial, index, si_snri_db):
+    return {"trial": trial, "mixture": f"test-{index:03d}", "speakers": "a+b", "sexes": "F+M", "duration_s": 4.0,
+            "input_si_snr_db": 0.0, "si_snr_db": si_snri_db, "si_snri_db": si_snri_db, "reason": ""}
+
+
+def costs(v):
+    """Near enough to the true ones: the weights of every convolution."""
+    block = v["B"] * v["H"] + v["H"] * v["P"] + v["H"] * (v["B"] + v["Sc"]) + 4 * v["H"]
+    weights = 2 * v["N"] * v["L"] + v["N"] * v["B"] + v["X"] * v["R"] * block + v["Sc"] * v["C"] * v["N"]
+    frames = 1 + v["R"] * (v["P"] - 1) * (2 ** v["X"] - 1)
+    return {"parameters": weights, "receptive_field_s": ((frames - 1) * v["L"] // 2 + v["L"]) / 8000,
+            "macs_per_s": (weights + 12 * v["B"] * v["X"] * v["R"] - 20 * v["N"]) * 16000 // v["L"]}
+
+
+def study(count, seed=0):
+    """The rows, epochs and mixtures of `count` runs; from the third on, one in six failed or was rejected."""
+    rng = np.random.default_rng(seed)
+    rows, epochs, mixtures = [], [], []
+    for trial in range(count):
+        letters = {letter: int(rng.choice(values)) for letter, values in CHOICES.items()} if trial else {}
+        one = row(trial, **letters)
+        one |= costs(one)
+        fate = rng.random() if trial > 2 else 1.0
+        if fate < 1 / 6:
+            one = failed(trial, **{**letters, **costs(one), "audio_s": 800.0} | (
+                {"state": "rejected", "reason": "401,000 parameters, budget 400,000", "seconds": 0.1}
+                if fate < 1 / 12 else {}))
+            rows.append(one)
+            continue
+        top = 7.3 - 1.5 * np.log10(340_000 / one["parameters"]) - 0.2 / one["receptive_field_s"] ** 0.5
+        top += rng.normal(0, 0.25)
+        scores = np.concatenate([rng.normal(top + 1.2, 1.1, 24), rng.normal(top - 1.2, 2.0, 24)])
+        mixtures += [mixture(trial, i, float(score)) for i, score in enumerate(scores)]
+        epochs += [epoch(trial, e, float(-(top + 0.8) * (1 - 0.75**e) - rng.normal(0, 0.1)),
+                         float(top * (1 - 0.72**e) + rng.normal(0, 0.15))) for e in range(1, 9)]
+        mean = float(scores.mean())
+        rows.append({**one, "si_snri_db": mean, "si_snr_db": mean + 0.02, "sdri_db": mean + 0.4,
+                     "seconds": 60 + 200 * one["parameters"] / 340_000})
+    return rows, epochs, mixtures
+
+
+class Database:
+    """The reading half of study.database.Database, over rows in memory."""
+
+    def __init__(self, rows, epochs=(), mixtures=(), name="fake", notes=()):
+        self.name, self.rows = name, [{**one, "study": name} for one in rows]
+        self.own = {"epochs": list(epochs), "mixtures": list(mixtures), "notes": list(notes)}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def studies(self):
+        return [self.name]
+
+    def settings(self, study):
+        return SETTINGS
+
+    def results(self, study):
+        return self.rows if study == self.name else []
+
+    def notes(self, study):
+        return self.own["notes"]
+
+    def epochs(self, study):
+        return self.own["epochs"]
+
+    def mixtures(self, study):
+        return self.own["mixtures"]
+
+    def environments(self, study):
+        return [{"machine": "x86_64, 2 cores", "device": "cpu", "threads": 2, "python": "3.11",
+                 "torch": "2.13.0", "commit": "0123456"}]

@@ -1,0 +1,210 @@
+import hashlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recordings import FSDD, HOUSE, levels_db, people
+
+from tasnet_core import corpora
+from tasnet_core.corpora import CORPORA, open_corpus, open_voices
+from tasnet_core.errors import CorpusError
+from tasnet_core.mixing import PEAK
+from tasnet_core.shelf import SPLITS
+from tasnet_core.voices import VoicesSettings
+
+TINY = VoicesSettings(train_speakers=4, valid_speakers=2, test_speakers=4,
+                      train_sentences=2, valid_sentences=2, test_sentences=2)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A cache and a folder of seven people that all tests of this file share."""
+    return tmp_path_factory.mktemp("cache"), people(tmp_path_factory.mktemp("sound") / "people")
+
+
+@pytest.fixture(autouse=True)
+def cache(prepared, monkeypatch):
+    monkeypatch.setenv("TASNET_CACHE", str(prepared[0]))
+    monkeypatch.setenv("PYTHONPATH", str(HOUSE))
+
+
+# One line for every corpus: how a test opens it, {people} being the folder above.
+OPENINGS = {
+    "voices": "open_voices('voices', settings=TINY)",
+    "folder by speaker": "open_corpus('folder:{people}')",
+    "folder by recording": "open_corpus('folder:{people}?split=recording&seed=3')",
+    "folder for three at 16 kHz": "open_corpus('folder:{people}?split=recording', 3, 16000)",
+    "real recordings": f"open_corpus('folder:{FSDD}?speaker=_([a-z]+)_&split=recording')",
+}
+
+
+def opening(name, prepared):
+    if name == "real recordings" and not FSDD.is_dir():
+        pytest.skip("the real recordings are not on this machine")
+    return OPENINGS[name].format(people=prepared[1])
+
+
+def open_anew(expression):
+    return eval(expression, {"open_corpus": open_corpus, "open_voices": open_voices, "TINY": TINY})
+
+
+@pytest.fixture(params=OPENINGS)
+def corpus(request, prepared):
+    return open_anew(opening(request.param, prepared))
+
+
+def some(corpus):
+    """Mixtures of every kind: segments and fixed ones."""
+    segments = [corpus.segment(1, 2, index, 12_000) for index in range(6)]
+    return segments + [corpus.mixture(split, i) for split in ("valid", "test")
+                       for i in range(min(3, corpus.count(split)))]
+
+
+def fingerprint(corpus):
+    digest = hashlib.sha256()
+    for mixture in some(corpus):
+        digest.update(mixture.sources.tobytes() + json.dumps([mixture.id, *mixture[2:]]).encode())
+    return digest.hexdigest()
+
+
+def test_a_mixture_is_the_exact_sum_of_its_sources(corpus):
+    for mixture in some(corpus):
+        assert mixture.sources.dtype == mixture.mixture.dtype == np.float32
+        assert len(mixture.sources) == len(mixture.speakers) == len(mixture.sexes) == corpus.C
+        wanted = mixture.sources[0]
+        for source in mixture.sources[1:]:
+            wanted = wanted + source
+        assert np.array_equal(mixture.mixture, wanted)
+
+
+def test_the_people_of_a_mixture_are_different_and_of_its_split(corpus):
+    for mixture in some(corpus):
+        split = mixture.id.split("/")[0]
+        assert len(set(mixture.speakers)) == corpus.C
+        assert set(mixture.speakers) <= {r.speaker for r in corpus.recordings if r.split == split}
+        assert set(mixture.sexes) <= {"F", "M", "?"}
+
+
+def test_a_segment_is_a_function_of_seed_epoch_and_index(corpus):
+    calls = list(itertools.product((0, 5), (1, 2), (0, 1, 7)))
+    first = {call: corpus.segment(*call, 9000) for call in calls}
+    for call in reversed(calls):
+        again = corpus.segment(*call, 9000)
+        assert np.array_equal(again.sources, first[call].sources)
+        assert again[2:] == first[call][2:]
+    assert len({mixture.sources.tobytes() for mixture in first.values()}) == len(calls)
+    assert len({mixture.id for mixture in first.values()}) == len(calls)
+
+
+@pytest.mark.parametrize("samples", [1, 40, 9000, 300_000])
+def test_a_segment_has_the_length_asked_for_and_zeros_only_after_its_sound(corpus, samples):
+    mixture = corpus.segment(0, 1, 0, samples)
+    assert mixture.sources.shape == (corpus.C, samples)
+    assert 1 <= mixture.length <= samples
+    assert not mixture.sources[:, mixture.length:].any()
+
+
+def test_a_fixed_mixture_has_no_padding_and_a_sound_of_its_own(corpus):
+    for split in ("valid", "test"):
+        mixtures = [corpus.mixture(split, index) for index in range(corpus.count(split))]
+        assert mixtures
+        assert all(mixture.sources.shape == (corpus.C, mixture.length) for mixture in mixtures)
+        assert len({mixture.id for mixture in mixtures}) == len(mixtures)
+        assert len({mixture.sources.tobytes() for mixture in mixtures}) == len(mixtures)
+
+
+def test_levels_differ_by_no_more_than_drawn_and_no_mixture_clips(corpus):
+    widest = 2.5 if corpus.C == 2 else 5.0  # three people are each within ±2.5 dB of the same level
+    for mixture in some(corpus):
+        levels = levels_db(mixture)
+        assert max(levels) - min(levels) <= widest + 1e-3
+        assert np.abs(mixture.mixture).max() <= PEAK
+        assert 0.02 < mixture.mixture[:mixture.length].std() < 0.2
+
+
+def test_splits_share_no_recording_and_no_speaker_unless_said(corpus):
+    recordings = {split: {r.item.id for r in corpus.recordings if r.split == split} for split in SPLITS}
+    speakers = {split: {r.speaker for r in corpus.recordings if r.split == split} for split in SPLITS}
+    assert all(recordings.values())
+    for one, other in itertools.combinations(SPLITS, 2):
+        assert not recordings[one] & recordings[other]
+        assert bool(speakers[one] & speakers[other]) == corpus.speakers_known
+    assert any("also occur in training" in note for note in corpus.notes) == corpus.speakers_known
+
+
+@pytest.mark.parametrize("name", OPENINGS)
+def test_a_fresh_process_with_a_cold_cache_draws_the_same(name, prepared, tmp_path):
+    expression = opening(name, prepared)
+    code = f"import test_corpora as t; print(t.fingerprint(t.open_anew({expression!r})))"
+    environment = {**os.environ, "TASNET_CACHE": str(tmp_path / "cold"),
+                   "PYTHONPATH": os.pathsep.join([str(HOUSE), str(HOUSE / "tests")])}
+    command = [sys.executable, "-c", code]
+    fresh = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert (tmp_path / "cold").is_dir()
+    assert fresh.stdout.strip() == fingerprint(open_anew(expression))
+
+
+def test_what_describe_says_adds_up(corpus):
+    parts = {part.split: part for part in corpus.describe()}
+    assert tuple(parts) == SPLITS
+    assert sum(part.recordings for part in parts.values()) == len(corpus.recordings)
+    for split, part in parts.items():
+        mine = [r for r in corpus.recordings if r.split == split]
+        assert part.speakers == len({r.speaker for r in mine}) == sum(part.sexes.values())
+        assert part.seconds == pytest.approx(sum(r.item.length for r in mine) / corpus.sample_rate_hz)
+        assert part.mixtures == (None if split == "train" else corpus.count(split))
+
+
+def test_another_seed_mixes_other_people_and_another_split(prepared):
+    one, other = (open_corpus(f"folder:{prepared[1]}?split=recording&seed={seed}") for seed in (0, 1))
+    assert fingerprint(one) != fingerprint(other)
+    assert {r.item.id: r.split for r in one.recordings} != {r.item.id: r.split for r in other.recordings}
+
+
+def test_voices_say_once_that_they_speak(tmp_path, monkeypatch):
+    monkeypatch.setenv("TASNET_CACHE", str(tmp_path))
+    said = []
+    for _ in range(2):
+        open_voices("voices", say=said.append, settings=TINY)
+    assert said == ["corpus voices: speaking 20 sentences, once"]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=30), st.sampled_from(["speaker", "recording"]), st.integers(0, 999))
+def test_a_pattern_may_hold_any_sign(pattern, split, seed):
+    names = ("speaker", "split", "seed")
+    if any(f"&{name}=" in pattern for name in names):
+        return
+    wanted = {"speaker": pattern, "split": split, "seed": str(seed)}
+    for order in itertools.permutations(names):
+        spec = "folder:a?" + "&".join(f"{name}={wanted[name]}" for name in order)
+        assert corpora._options(spec, names) == wanted
+
+
+@pytest.mark.parametrize(("spec", "says"), [
+    ("speech", r"'speech' is unknown; choose from .*voices.*folder"),
+    ("", "'' is unknown"),
+    ("voices?speed=3", "'speed=3' is no option; choose from seed"),
+    ("folder:", "folder:PATH"),
+    ("folder:x?sped=3", "'sped=3' is no option; choose from speaker, split, seed"),
+    ("folder:x?split", "'split' is no option"),
+    ("folder:x?split=half", "split=half is unknown; choose from speaker, recording"),
+    ("folder:x?seed=-1", "seed=-1 must be a whole number"),
+    ("folder:x?seed=1&seed=2", "seed is given twice"),
+    ("folder:x?speaker=(", "no regular expression"),
+    ("folder:/no/such/place", "/no/such/place: does not exist, but recordings are wanted"),
+])
+def test_a_spec_that_cannot_be_used_is_one_line_that_says_why(spec, says):
+    with pytest.raises(CorpusError, match=says) as caught:
+        open_corpus(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_table_of_corpora_has_both():
+    assert {"voices", "folder"} <= set(CORPORA)

@@ -1,0 +1,181 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+from recordings import FSDD, people, voice
+
+from tasnet_core import audio
+from tasnet_core.corpora import open_corpus, open_folder
+from tasnet_core.errors import CorpusError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.mark.parametrize(("pattern", "speakers"), [
+    ("[a-z]+(?=_)", {"anna", "ben", "carl"}),
+    ("([a-z]+)_[0-9]", {"anna", "ben", "carl"}),
+    ("(?:x|take_)?(?P<speaker>[a-z]+)_([0-9])", {"anna", "ben", "carl"}),
+    ("^deep/er/([ab])", {"a", "b"}),
+])
+def test_a_pattern_finds_the_speaker_by_name_by_group_or_whole(tmp_path, pattern, speakers):
+    (tmp_path / "deep/er").mkdir(parents=True)
+    for speaker, name in enumerate(("anna", "ben", "carl")):
+        for take in range(3):
+            audio.write(tmp_path / "deep/er" / f"{name}_{take}.wav", voice(speaker, take, 0.3), 8000)
+    corpus = open_corpus(f"folder:{tmp_path}?speaker={pattern}&split=recording")
+    assert {r.speaker for r in corpus.recordings} == speakers
+    left_out = [entry for entry in corpus.unusable if "does not match" in entry.reason]
+    assert len(left_out) == 9 - len(corpus.recordings)
+
+
+def test_every_kind_of_file_is_read_at_any_rate_and_of_stereo_the_first_channel(tmp_path):
+    people(tmp_path, recordings=3)
+    both = np.stack([voice(9, 0, 1.0, 16_000), 0.9 * voice(9, 1, 1.0, 16_000)])
+    (tmp_path / "s0/deep/s0").mkdir(parents=True)
+    soundfile.write(tmp_path / "s0/deep/s0/left.FLAC", both.T, 16_000)
+    soundfile.write(tmp_path / "s1/left.ogg", voice(9, 2, 1.0, 44_100), 44_100)
+    (tmp_path / "s1/notes.txt").write_text("no sound, and not looked at")
+    corpus = open_corpus(f"folder:{tmp_path}?split=recording")
+    assert corpus.unusable == ()
+    assert set(corpus.notes) == {
+        "test speakers also occur in training (split by recording)", "1 file resampled from 16000 Hz",
+        "1 file resampled from 44100 Hz", "1 file with more than one channel: first channel taken"}
+    [left] = [r for r in corpus.recordings if r.item.id == "s0/deep/s0/left.FLAC"]
+    assert left.speaker == "s0"
+    wanted = audio.resample(both[0], 16_000, 8000)
+    assert np.abs(corpus._shelf.read(left.item) - wanted).max() < 1e-3
+
+
+def unusable_files(folder):
+    """Every file that cannot be used, and what must be said of it."""
+    good = voice(1, 1, 1.0)
+    soundfile.write(folder / "nan.wav", np.append(good, np.float32(np.nan)), 8000, subtype="FLOAT")
+    soundfile.write(folder / "inf.wav", np.append(good, np.float32(np.inf)), 8000, subtype="FLOAT")
+    audio.write(folder / "silent.wav", 0 * good, 8000)
+    audio.write(folder / "constant.wav", 0 * good + np.float32(0.25), 8000)
+    audio.write(folder / "empty.wav", good[:0], 8000)
+    audio.write(folder / "short.wav", good[:39], 8000)
+    audio.write(folder / "shorter-at-8-kHz.wav", good[:78], 16_000)
+    audio.write(folder / "whole.wav", good, 8000)
+    (folder / "truncated.wav").write_bytes((folder / "whole.wav").read_bytes()[:-1000])
+    (folder / "text.wav").write_text("this is no sound")
+    (folder / "nothing.flac").write_bytes(b"")
+    (folder / "gone.wav").symlink_to(folder / "nowhere.wav")
+    return {"nan.wav": "NaN", "inf.wav": "infinite", "silent.wav": "silent", "constant.wav": "silent",
+            "empty.wav": "empty", "short.wav": "39 samples, shorter than one frame",
+            "shorter-at-8-kHz.wav": "39 samples, shorter than one frame",
+            "truncated.wav": "truncated: 1000 bytes", "text.wav": "not a sound file",
+            "nothing.flac": "not a sound file", "gone.wav": "No such file"}
+
+
+def test_unusable_files_are_named_with_a_reason_counted_and_the_rest_is_used(tmp_path):
+    people(tmp_path, recordings=3)
+    wanted = unusable_files(tmp_path / "s2")
+    for _ in range(2):  # cold and warm: the second opening knows them from the cache
+        corpus = open_corpus(f"folder:{tmp_path}")
+        found = {entry.path: entry.reason for entry in corpus.unusable}
+        assert set(found) == {f"s2/{name}" for name in wanted}
+        for name, reason in wanted.items():
+            assert reason in found[f"s2/{name}"]
+        assert f"{len(wanted)} files left out as unusable" in corpus.notes
+        assert len(corpus.recordings) == 7 * 3 + 1
+
+
+def test_a_folder_that_changed_is_read_again(tmp_path):
+    people(tmp_path, recordings=3)
+    said = []
+    open_folder(f"folder:{tmp_path}", say=said.append)
+    open_folder(f"folder:{tmp_path}", say=said.append)
+    assert len(said) == 1
+    audio.write(tmp_path / "s0/0.wav", voice(0, 99, 2.0), 8000)
+    corpus = open_folder(f"folder:{tmp_path}", say=said.append)
+    assert len(said) == 2
+    assert [r.item.length for r in corpus.recordings if r.item.id == "s0/0.wav"] == [16_000]
+
+
+def test_a_folder_of_names_that_are_not_utf8_is_used(tmp_path):
+    people(tmp_path, recordings=3)
+    os.rename(bytes(tmp_path / "s0"), bytes(tmp_path) + b"/caf\xe9")
+    os.rename(bytes(tmp_path / "s1/0.wav"), bytes(tmp_path / "s1") + b"/\xff.wav")
+    for _ in range(2):
+        corpus = open_corpus(f"folder:{tmp_path}")
+        assert corpus.unusable == ()
+        assert r"caf\xe9" in {r.speaker for r in corpus.recordings}
+        json.dumps([r.item.id for r in corpus.recordings]).encode("utf-8")
+
+
+def test_the_sound_of_very_quiet_and_very_loud_files_is_kept(tmp_path):
+    people(tmp_path, recordings=3)
+    for name, level in (("quiet", 1e-4), ("loud", 50)):
+        soundfile.write(tmp_path / f"s0/{name}.wav", level * voice(0, 7, 1.0), 8000, subtype="FLOAT")
+    corpus = open_corpus(f"folder:{tmp_path}")
+    for name, level in (("quiet", 1e-4), ("loud", 50)):
+        [recording] = [r for r in corpus.recordings if r.item.id == f"s0/{name}.wav"]
+        wanted = level * voice(0, 7, 1.0)
+        assert np.abs(corpus._shelf.read(recording.item) - wanted).max() < np.abs(wanted).max() / 60_000
+
+
+def test_little_sound_makes_few_fixed_mixtures(tmp_path):
+    corpus = open_corpus(f"folder:{people(tmp_path, speakers=6, recordings=1, seconds=0.5)}")
+    assert corpus.count("test") == 2  # 2 speakers of 0.5 s, heard ten times, in mixtures of two times 4 s
+    assert corpus.mixture("test", 1).length == 4000
+
+
+def test_a_long_recording_does_not_make_long_mixtures(tmp_path):
+    corpus = open_corpus(f"folder:{people(tmp_path, speakers=6, recordings=1, seconds=30)}")
+    assert corpus.mixture("test", 0).length == 20 * 8000
+
+
+@pytest.mark.parametrize(("speakers", "query", "says"), [
+    (1, "", r"1 speaker \(s0\), but a mixture needs 2; give each .*speaker=REGEX"),
+    (1, "?split=recording", r"1 speaker \(s0\), but a mixture needs 2"),
+    (5, "", "5 speakers, but train, valid and test need 2 each, 6 in all; .*split=recording"),
+    (3, "?speaker=nobody", r"none of its 6 sound files can be used \(the first, s0/0.wav: .*does not match"),
+    (3, "?split=recording", "0 speakers with three recordings or more, but 2 are wanted"),
+])
+def test_too_few_speakers_are_one_line_with_the_way_out(tmp_path, speakers, query, says):
+    people(tmp_path, speakers, recordings=2, seconds=0.1)
+    with pytest.raises(CorpusError, match=says) as caught:
+        open_corpus(f"folder:{tmp_path}{query}")
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_speakers_with_few_recordings_are_heard_in_training_only_and_this_is_said(tmp_path):
+    people(tmp_path, speakers=3, recordings=4)
+    (tmp_path / "s2/0.wav").unlink()
+    (tmp_path / "s2/1.wav").unlink()
+    corpus = open_corpus(f"folder:{tmp_path}?split=recording")
+    assert {r.split for r in corpus.recordings if r.speaker == "s2"} == {"train"}
+    assert "1 speaker with fewer than three recordings: heard in training only" in corpus.notes
+
+
+def test_a_folder_without_sound_says_what_was_found(tmp_path):
+    with pytest.raises(CorpusError, match=r"empty; .*\.wav, \.flac, \.ogg files are wanted"):
+        open_corpus(f"folder:{tmp_path}")
+    (tmp_path / "a.mp3").write_bytes(b"x")
+    with pytest.raises(CorpusError, match="1 file, but none of them sound"):
+        open_corpus(f"folder:{tmp_path}")
+    with pytest.raises(CorpusError, match="not a folder"):
+        open_corpus(f"folder:{tmp_path}/a.mp3")
+
+
+def test_a_folder_of_unusable_files_only_names_the_first(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"x")
+    says = r"none of its 1 sound file can be used \(the first, a\.wav: not a sound file"
+    with pytest.raises(CorpusError, match=says):
+        open_corpus(f"folder:{tmp_path}")
+
+
+@pytest.mark.skipif(not FSDD.is_dir(), reason="the real recordings are not on this machine")
+def test_the_real_recordings_are_six_speakers_and_all_usable():
+    corpus = open_corpus(f"folder:{FSDD}?speaker=_([a-z]+)_")
+    assert len(corpus.recordings) == 3000
+    assert corpus.unusable == ()
+    assert [part.speakers for part in corpus.describe()] == [2, 2, 2]
+    assert any("only 2 speakers" in note for note in corpus.notes)

@@ -1,0 +1,75 @@
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from recordings import levels_db, people, voice
+
+from tasnet_core import audio
+from tasnet_core.corpora import open_corpus
+from tasnet_core.mixing import PEAK
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_level_differences_spread_over_the_whole_range_and_favour_nobody(tmp_path):
+    corpus = open_corpus(f"folder:{people(tmp_path)}?split=recording")
+    levels = np.array([levels_db(corpus.segment(0, 1, index, 4000)) for index in range(400)])
+    differences = levels[:, 0] - levels[:, 1]
+    # Uniform over ±2.5 dB: the standard deviation is 5/√12 = 1.44, that of the mean of 400 is 0.07.
+    assert differences.std() == pytest.approx(5 / np.sqrt(12), abs=0.12)
+    assert abs(differences.mean()) < 0.3
+    assert differences.min() < -2.3
+    assert differences.max() > 2.3
+
+
+def test_a_loud_mixture_is_turned_down_as_a_whole(tmp_path):
+    click = np.zeros(4000, np.float32)
+    click[2000] = 1.0  # all of the energy in one sample: at the usual RMS it would reach 4.5
+    for speaker, number in itertools.product(range(6), range(2)):
+        (tmp_path / str(speaker)).mkdir(exist_ok=True)
+        audio.write(tmp_path / str(speaker) / f"{number}.wav", click, 8000)
+    mixture = open_corpus(f"folder:{tmp_path}").segment(0, 1, 0, 8000)
+    assert np.abs(mixture.mixture).max() == pytest.approx(PEAK, abs=1e-5)
+    assert abs(np.diff(levels_db(mixture))[0]) <= 2.5 + 1e-3
+
+
+def test_each_recording_is_used_once_and_the_shortest_speaker_gives_the_length(tmp_path):
+    seconds = {"a": (0.1, 0.2, 0.4, 0.8), "b": (0.5, 0.6, 0.7), "c": (1.0, 1.1, 1.3, 1.7, 1.9)}
+    for number, (name, each) in enumerate(seconds.items()):
+        (tmp_path / name).mkdir()
+        for take, length in enumerate(each):
+            audio.write(tmp_path / name / f"{take}.wav", voice(number, take, length), 8000)
+    corpus = open_corpus(f"folder:{tmp_path}?split=recording")
+    total = Counter()
+    for recording in corpus.recordings:
+        if recording.split == "train":
+            total[recording.speaker] += recording.item.length
+    assert set(total) == {"a", "b", "c"}
+    for index in range(20):
+        mixture = corpus.segment(0, 1, index, 50_000)
+        assert mixture.length == min(total[name] for name in mixture.speakers)
+
+
+def test_a_segment_is_cut_from_anywhere_in_a_long_recording(tmp_path):
+    for speaker in range(6):
+        (tmp_path / str(speaker)).mkdir()
+        ramp = np.linspace(0.1, 0.9, 16_000, dtype=np.float32) * (-1) ** np.arange(16_000)
+        audio.write(tmp_path / str(speaker) / "a.wav", ramp.astype(np.float32), 8000)
+    corpus = open_corpus(f"folder:{tmp_path}")
+    # Where a cut of a ramp lies shows in how much it grows from its beginning to its end.
+    growth = [abs(source[-1] / source[0]) for index in range(100)
+              for source in corpus.segment(0, 1, index, 2000).sources]
+    assert min(growth) < 1.16  # at the very end: 0.9 / 0.8
+    assert max(growth) > 1.8  # at the very beginning: 0.2 / 0.1
+
+
+def test_test_mixtures_spread_over_all_pairs_and_speakers(tmp_path):
+    corpus = open_corpus(f"folder:{people(tmp_path)}?split=recording")
+    groups = [frozenset(corpus.mixture("test", i).speakers) for i in range(corpus.count("test"))]
+    assert len(set(groups)) == min(len(groups), 7 * 6 // 2)
+    heard = Counter(name for group in groups for name in group)
+    assert max(heard.values()) - min(heard.values()) <= 2

@@ -1,0 +1,219 @@
+"""The page and its files, made from a real database filled with made-up runs."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fakes
+import pytest
+
+from study import report, tables
+from study.database import open_database
+from study.records import Result
+from tasnet_core.errors import UserError
+from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Scores, Variant
+
+ENVIRONMENT = {"machine": "x86_64, 2 cores", "device": "cpu", "torch": "2.13.0"}
+FILES = sorted(["index.html", *(f"figures/{name}.{kind}" for kind in ("svg", "png") for name in
+                                ("curves", "front_macs", "front_parameters", "letters", "mixtures")),
+                *(f"tables/{name}.{kind}" for kind in ("csv", "md", "tex") for name in ("front", "runs"))])
+
+
+def fill(url, rows, epochs=(), mixtures=(), name="fake", notes=()):
+    """Put made-up runs into a database by its own methods."""
+    with open_database(url, read_only=False) as db:
+        db.register(name, fakes.SETTINGS, notes)
+        for row in rows:
+            variant = Variant(**{letter: row[letter] for letter in LETTERS})
+            cost = Cost(row["parameters"], row["macs_per_s"], row["receptive_field_s"])
+            run = db.begin_run(name, row["trial"], variant, fakes.SETTINGS.recipe, cost, "", ENVIRONMENT)
+            for epoch in epochs:
+                if epoch["trial"] == row["trial"]:
+                    db.add_epoch(run, Epoch(**{key: epoch[key] for key in epoch if key != "trial"}))
+            if row["state"] != "running":
+                scores = Scores(row["si_snr_db"], row["si_snri_db"], row["sdri_db"])
+                tested = tuple(MixtureScore(**{key: one[key] for key in one if key != "trial"})
+                               for one in mixtures if one["trial"] == row["trial"])
+                db.finish(run, Result(row["state"], row["reason"], cost=cost, scores=scores, mixtures=tested,
+                                      seconds=row["seconds"]))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A database with a study of nine runs, its report, and its rows."""
+    folder = tmp_path_factory.mktemp("report")
+    url = f"sqlite:///{folder / 'study.db'}"
+    fill(url, *fakes.study(9, seed=2), notes=("test speakers also occur in training",))
+    return url, report.write_report(url, None, folder / "out")
+
+
+class Page(HTMLParser):
+    """Every element with its attributes, and the text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(Path(path).read_text())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def files(out):
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def test_all_files_are_there_and_no_scratch_file_is_left(made):
+    assert sorted(files(made[1].parent)) == FILES
+
+
+def test_the_page_asks_for_nothing_from_anywhere(made):
+    page = Page(made[1])
+    assert not page.all("script") and not page.all("img") and not page.all("iframe")
+    for _, attrs in page.elements:
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            assert attrs.get(name, "#").startswith(("#", "data:,")), attrs
+    source = made[1].read_text()
+    assert "@import" not in source and not re.search(r"url\((?!#)", source)
+
+
+def test_every_link_leads_somewhere_and_no_id_is_there_twice(made):
+    page = Page(made[1])
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    links = [attrs.get("href") or attrs["xlink:href"] for tag, attrs in page.elements if tag in ("a", "use")]
+    assert links and {link[1:] for link in links} <= set(ids)
+    used = re.findall(r"url\(#([^)]+)\)", made[1].read_text())
+    assert used and set(used) <= set(ids)
+
+
+def test_every_figure_and_table_has_a_name_that_is_read_out(made):
+    page = Page(made[1])
+    ids = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    assert len(page.all("svg")) == 5 and len(page.all("table")) == 2
+    for attrs in page.all("svg") + page.all("table"):
+        assert attrs["aria-labelledby"] in ids
+    assert all(attrs["role"] == "img" for attrs in page.all("svg"))
+    assert all(attrs.get("tabindex") == "0" for attrs in page.all("div") if attrs.get("class") == "scroll")
+    assert page.all("html")[0]["lang"] == "en"
+
+
+def test_the_page_says_what_the_rows_say(made):
+    text = " ".join(Page(made[1]).text.replace("\N{NO-BREAK SPACE}", " ").split())
+    with open_database(made[0]) as db:
+        rows = db.results("fake")
+    finished = tables.finished(rows)
+    assert f"Of {len(finished)} variants measured, {len(tables.front(rows))} are beaten by none" in text
+    assert "test speakers also occur in training" in text
+    assert "one second of sound at 8 kHz" in text
+    assert ("python -m study run --trials 9 --study fake --corpus voices --space quick --epochs 8 "
+            "--epoch-segments 200 --segment-s 2.0 --batch-size 8 --seed 0 --max-parameters 400000") in text
+    assert "x86_64, 2 cores" in text and "recipe.learning_rate 0.002" in text
+    for row in rows:
+        if row["state"] != "complete":
+            assert row["reason"] in text
+
+
+def test_the_front_is_the_view_of_the_same_name(made):
+    with open_database(made[0]) as db:
+        rows, view = db.results("fake"), db.front("fake")
+    assert {row["trial"] for row in tables.front(rows)} == {row["trial"] for row in view}
+
+
+def test_the_same_rows_give_the_same_bytes(made, tmp_path):
+    again = report.write_report(made[0], "fake", tmp_path / "again")
+    assert files(again.parent) == files(made[1].parent)
+
+
+def test_a_second_report_leaves_what_others_put_there(made, tmp_path):
+    out = tmp_path / "out"
+    (out / "figures").mkdir(parents=True)
+    (out / "figures" / "mine.svg").write_text("mine")
+    report.write_report(made[0], None, out)
+    assert (out / "figures" / "mine.svg").read_text() == "mine"
+    assert sorted(files(out)) == sorted([*FILES, "figures/mine.svg"])
+
+
+def test_names_from_the_database_are_text_and_never_markup(tmp_path):
+    url, evil = f"sqlite:///{tmp_path / 'study.db'}", "<script>alert('x')</script>"
+    rows = [fakes.row(0), fakes.failed(1, X=4, reason=f"data: {evil}")]
+    fill(url, rows, mixtures=[fakes.mixture(0, 0, 1.0)], name=evil, notes=(evil,))
+    page = Page(report.write_report(url, None, tmp_path / "out"))
+    assert not page.all("script")
+    assert page.text.count(evil) >= 4
+
+
+def test_of_several_studies_the_newest_is_taken_and_said(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    fill(url, [fakes.row(0)], name="older")
+    fill(url, [fakes.row(0)], name="newer")
+    text = Page(report.write_report(url, None, tmp_path / "out")).text
+    assert "holds 2 studies" in text and "this is the newest, newer. Others, by --study: older." in text
+    assert "holds 2 studies" not in Page(report.write_report(url, "older", tmp_path / "out")).text
+
+
+def test_a_failed_reference_leaves_the_losses_empty_and_it_is_said(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    fill(url, [fakes.failed(0), fakes.row(1, X=4, parameters=1000)])
+    page = Page(report.write_report(url, None, tmp_path / "out"))
+    assert "has no score (state: failed, diverged" in page.text
+    assert "The reference has no score, so the losses are empty." in page.text
+    assert "loss" not in (tmp_path / "out" / "tables" / "front.md").read_text()
+
+
+@pytest.mark.parametrize("rows, name, said", [
+    (None, None, "python -m study run --trials 6"),
+    ([fakes.failed(0), fakes.row(1, X=4, state="running")], None, "no finished run among 2"),
+    ([fakes.row(0)], "other", "study 'other': not in this database, which holds fake")])
+def test_without_anything_to_report_one_line_says_so_and_nothing_is_written(tmp_path, rows, name, said):
+    url, out = f"sqlite:///{tmp_path / 'study.db'}", tmp_path / "out"
+    if rows is not None:
+        fill(url, rows)
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        report.write_report(url, name, out)
+    assert "\n" not in str(caught.value) and "study run --trials 6" in str(caught.value)
+    assert not out.exists()
+
+
+def test_an_empty_database_has_no_study_yet(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    open_database(url, read_only=False).close()
+    with pytest.raises(UserError, match="no study yet"):
+        report.write_report(url, None, tmp_path / "out")
+
+
+def test_a_file_in_the_way_is_named(made, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="cannot be written"):
+        report.write_report(made[0], None, tmp_path / "out")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    target = tmp_path / "index.html"
+    target.write_bytes(b"old and whole")
+
+    def full(path, content):
+        with open(path, "wb") as file:
+            file.write(content[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match="No space left"):
+        report._write(target, b"new content")
+    assert target.read_bytes() == b"old and whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+
+
+def test_a_report_needs_neither_torch_nor_optuna():
+    code = "import study.report, sys; print({'torch', 'optuna'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          cwd=Path(__file__).parent.parent)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasnet_core import shelf
+from tasnet_core.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TASNET_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def maker(*sounds, facts=None):
+    def make(mine):
+        mine.update(facts or {})
+        for number, sound in enumerate(sounds):
+            yield f"r{number}", np.asarray(sound, np.float32)
+
+    return make
+
+
+def never(facts):
+    raise AssertionError("made again")
+    yield
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(-1000, 1000), max_size=20), st.floats(1e-9, 1e6))
+def test_a_shelf_keeps_16_bits_of_any_level(tmp_path_factory, values, level):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        sound = (np.array(values) * level).astype(np.float32)
+        made = shelf.cached("x", 1, maker([0.5, -1.0], sound))
+    again = made.read(made.items[1])
+    assert again.dtype == np.float32
+    assert len(again) == len(sound)
+    assert np.abs(again - sound).max(initial=0) <= 0.501 / 32767 * np.abs(sound).max(initial=0)
+
+
+def test_a_part_of_a_recording_is_the_same_as_that_part_of_the_whole():
+    made = shelf.cached("x", 1, maker([0.1], np.linspace(-1, 1, 50)))
+    whole = made.read(made.items[1])
+    assert np.array_equal(made.read(made.items[1], 7, 20), whole[7:27])
+
+
+def test_a_shelf_is_made_once_for_each_thing_it_depends_on():
+    first = shelf.cached("x", ["a", 1], maker([1.0], facts={"seen": 3}))
+    again = shelf.cached("x", ["a", 1], never)
+    assert (again.items, again.facts) == (first.items, {"seen": 3})
+    with pytest.raises(AssertionError, match="made again"):
+        shelf.cached("x", ["a", 2], never)
+
+
+def test_a_maker_that_fails_leaves_nothing_behind(cache):
+    def fails(facts):
+        yield "r0", np.ones(9, np.float32)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shelf.cached("x", 1, fails)
+    assert list(cache.iterdir()) == []
+
+
+def test_who_comes_second_takes_the_shelf_of_who_came_first(cache):
+    def slow(facts):
+        shelf.cached("x", 1, maker([0.25, 0.5]))  # another process, meanwhile
+        yield "mine", np.ones(9, np.float32)
+
+    assert [item.id for item in shelf.cached("x", 1, slow).items] == ["r0"]
+    assert len(list(cache.iterdir())) == 1
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+@pytest.mark.parametrize("name", ["sound.i16", "index.json"])
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+def test_a_damaged_shelf_is_made_again(cache, name, damage):
+    shelf.cached("x", 1, maker([0.25, 0.5]))
+    damage(next(cache.iterdir()) / name)
+    made = shelf.cached("x", 1, maker([0.25, 0.5]))
+    assert made.read(made.items[0]).tolist() == pytest.approx([0.25, 0.5], rel=1e-4)
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_with_the_way_out(cache):
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="TASNET_CACHE") as caught:
+        shelf.cached("x", 1, maker([1.0]))
+    assert str(cache) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_one_line_with_the_way_out(cache):
+    def full(facts):
+        yield "r0", np.ones(9, np.float32)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match=r"No space left on device.*make room"):
+        shelf.cached("x", 1, full)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(("settings", "place"), [
+    ({"TASNET_CACHE": "/a", "XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/a"),
+    ({"XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/b/tasnet-study"),
+    ({"HOME": "/c"}, "/c/.cache/tasnet-study"),
+])
+def test_the_cache_is_where_the_environment_says(monkeypatch, settings, place):
+    for name in ("TASNET_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert str(shelf.cache_folder()) == place

@@ -1,0 +1,94 @@
+"""Names, the front, losses and the three kinds of table from rows whose answer is known."""
+
+import csv
+import io
+import math
+
+import pytest
+from fakes import failed, row
+
+from study import tables
+from study.tables import Table
+
+
+def test_a_name_is_the_letters_that_differ_from_the_reference_in_the_papers_order():
+    rows = [row(0), row(1, X=4, R=1, H=64), row(2, norm="batch", causal=True), row(3), row(4, seed=1)]
+    assert list(tables.names(rows).values()) == [
+        "reference", "H64 X4 R1", "batch norm causal", "as the reference", "seed 1"]
+
+
+def test_without_a_reference_a_name_is_what_varies():
+    assert tables.names([row(3, X=4), row(5, X=6)]) == {3: "X4", 5: "X6"}
+
+
+def test_only_complete_runs_with_a_finite_score_and_costs_are_compared():
+    rows = [row(0), failed(1), row(2, si_snri_db=math.nan), row(3, si_snri_db=None), row(4, state="running"),
+            row(5, si_snri_db=math.inf), row(6, parameters=None)]
+    assert [one["trial"] for one in tables.finished(rows)] == [0]
+
+
+def test_the_front_counts_score_parameters_and_macs_and_keeps_equals():
+    rows = [row(0), row(1, parameters=100), row(2, parameters=100), row(3, macs_per_s=100),
+            row(4, parameters=200), row(5, si_snri_db=8.0)]
+    assert [one["trial"] for one in tables.front(rows)] == [1, 2, 3, 5]
+    assert [one["trial"] for one in tables.front(rows, ("parameters",))] == [1, 2, 5]
+    assert tables.front([failed(0)]) == []
+
+
+def test_loss_is_how_far_below_the_reference_and_costs_are_fractions_of_it():
+    rows = [row(0, si_snri_db=7.0, parameters=1000, macs_per_s=4000),
+            row(1, si_snri_db=6.5, parameters=250, macs_per_s=1000), row(2, si_snri_db=7.25), failed(3)]
+    found = tables.compared(rows)
+    assert [one["loss_db"] for one in found] == [0.0, 0.5, -0.25, None]
+    assert (found[1]["parameters_fraction"], found[1]["macs_fraction"]) == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("rows", [[failed(0), row(1)], [row(1), row(2)]], ids=["failed", "missing"])
+def test_without_the_references_score_losses_are_empty(rows):
+    assert all(one["loss_db"] is None for one in tables.compared(rows))
+
+
+def test_no_table_holds_nan_or_infinity():
+    rows = [row(0), row(1, pesq=math.nan, stoi=math.inf, sdri_db=-math.inf), failed(2, si_snri_db=math.nan)]
+    for table in (tables.front_table(rows), tables.runs_table(rows)):
+        for text in (tables.as_csv(table), tables.as_markdown(table), tables.as_tex(table)):
+            assert "nan" not in text.lower() and "inf" not in text.lower()
+
+
+def test_csv_gives_every_digit_back_and_markdown_two_decimals():
+    rows = [row(0, si_snri_db=7.123456789012345)]
+    read = list(csv.DictReader(io.StringIO(tables.as_csv(tables.runs_table(rows)))))
+    assert float(read[0]["si_snri_db"]) == 7.123456789012345 and read[0]["pesq"] == ""
+    text = tables.as_markdown(tables.readable(tables.runs_table(rows), ("trial", "si_snri_db", "pesq")))
+    assert text == "| trial | SI-SNRi (dB) |\n| ---: | ---: |\n| 0 | 7.12 |\n"
+
+
+def test_markdown_and_tex_survive_what_a_reason_may_hold():
+    table = Table(("trial", "reason"), [[1, "50 % | a_b & #1\nC:\\x {y} ~^$"]])
+    assert tables.as_markdown(table).count("\n") == 3 and "\\|" in tables.as_markdown(table)
+    line = tables.as_tex(table).splitlines()[5]
+    assert line == (r"1 & 50 \% | a\_b \& \#1 C:\textbackslash{}x \{y\} "
+                    r"\textasciitilde{}\textasciicircum{}\$ \\")
+
+
+def test_tex_is_a_booktabs_table_with_numbers_to_the_right():
+    lines = tables.as_tex(Table(("name", "loss_db"), [["X4", -0.5]])).splitlines()
+    assert lines == [r"\begin{tabular}{lr}", r"\toprule", r"variant & loss \\",
+                     r"against the reference & dB below the reference \\", r"\midrule", r"X4 & $-$0.50 \\",
+                     r"\bottomrule", r"\end{tabular}"]
+
+
+@pytest.mark.parametrize("value, text", [
+    (0, "0"), (12.3, "12.3"), (999.4, "999"), (999.6, "1.00k"), (1234, "1.23k"), (52_400_000, "52.4M"),
+    (999_960, "1.00M"), (341e6, "341M"), (2.5e9, "2.50G"), (4.2e12, "4,200G")])
+def test_engineering_numbers_have_three_digits(value, text):
+    assert tables.engineering(value) == text
+
+
+def test_decibels_have_a_real_minus_and_no_negative_zero():
+    assert [tables.decibels(value) for value in (1.005, -0.5, -0.001)] == ["1.00", "\N{MINUS SIGN}0.50", "0.00"]
+
+
+def test_per_cents():
+    assert [tables.percent(value) for value in (1, 0.216, 0.0996, 0.0345, 0)] == [
+        "100 %", "22 %", "10 %", "3.5 %", "0.0 %"]
