@@ -77,6 +77,6 @@ def _how_sure(rows: Sequence[Row], mixtures: int) -> str:
     repeated = sum(len(some) > 1 for some in seeds.values())
     trained = "Each variant was trained once"
     if repeated:
-        trained = f"{repeated} of {len(seeds)} variants were trained more than once, each row being one training"
+        trained = f"{repeated} of {len(seeds)} variants were trained more than once, each row is one training"
     tested = f" and tested on {mixtures} mixtures" if mixtures else ""
     return f"{trained}{tested}: differences below about {NO_FINDING_DB} dB are not findings."

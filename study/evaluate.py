@@ -11,8 +11,7 @@ from tasnet_core import cost, metrics
 from tasnet_core.checkpoint import load
 from tasnet_core.corpora import Corpus
 from tasnet_core.errors import CheckpointError, CorpusError
-from tasnet_core.model import ConvTasNet
-from tasnet_core.records import Epoch, MixtureScore, Recipe, Variant
+from tasnet_core.records import Epoch, Recipe, Variant
 from tasnet_core.training import Diverged, device_of, train
 
 
@@ -28,13 +27,14 @@ def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, c
     """
     if excess := budget.excess(cost.exact(variant)):
         return Result("rejected", reason=excess, cost=cost.exact(variant))
-    measured, curve = cost.measure(variant), []
+    measured = cost.measure(variant)
+    curve: list[Epoch] = []
     try:
         for epoch in train(variant, recipe, corpus, checkpoint, device):
             curve.append(epoch)
             tell(epoch)
         start = time.perf_counter()
-        scores = score_test(load(checkpoint).to(device_of(device)), corpus)
+        scores = metrics.score_test(load(checkpoint).to(device_of(device)), corpus)
     except CheckpointError:
         raise
     except Exception as error:      # one variant's bad end is a row, not the end of the study
@@ -43,18 +43,6 @@ def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, c
     return Result("complete", cost=measured, scores=metrics.summary(scores), curve=tuple(curve),
                   mixtures=tuple(scores),
                   seconds=sum(epoch.seconds for epoch in curve) + time.perf_counter() - start)
-
-
-def score_test(network: ConvTasNet, corpus: Corpus) -> list[MixtureScore]:
-    """Separate and score every test mixture, whole."""
-    device = next(network.parameters()).device
-    scores = []
-    with torch.inference_mode():
-        for index in range(corpus.count("test")):
-            mixture = corpus.mixture("test", index)
-            sound = torch.from_numpy(mixture.mixture[:mixture.length]).to(device)
-            scores.append(metrics.score(mixture, network(sound[None])[0], corpus.sample_rate_hz))
-    return scores
 
 
 def kind_of(error: Exception) -> str:

@@ -104,10 +104,12 @@ def _label(data: FrontData, axes: Axes) -> int:
              for p in named]
     anchors = _places(axes, [(p.cost, p.si_snri_db) for p in named]) * scale
     frame = axes.get_window_extent()
+    level = [(x, data.reference.si_snri_db) for x in axes.get_xlim()] if data.reference else []
     found = labels.place(
         anchors, sizes, np.array([frame.x0, frame.y0, frame.width, frame.height]) * scale,
         _places(axes, [(p.cost, p.si_snri_db) for p in data.beaten]) * scale,
-        lines=_sampled(_places(axes, data.line) * scale), radius=3.4)
+        lines=np.concatenate([_sampled(_places(axes, some) * scale) for some in (data.line, level)]),
+        radius=3.4)
     for point, anchor, size, corner in zip(named, anchors, sizes, found, strict=True):
         if corner is None:
             continue

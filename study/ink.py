@@ -21,7 +21,7 @@ BLUE, ORANGE, _, VERMILION = sns.color_palette("colorblind").as_hex()[:4]
 # A page that knows dark from light replaces each colour by the style variable of this name.
 COLOURS = {"ink": INK, "grey": GREY, "grid": GRID, "paper": PAPER,
            "blue": BLUE, "orange": ORANGE, "vermilion": VERMILION}
-WIDTH_IN = 7.16
+WIDTH_IN, DOTS_PER_INCH = 7.16, 200
 SETTINGS = {
     **sns.axes_style("ticks"), **sns.plotting_context("paper"),
     "font.family": "DejaVu Sans", "font.size": 7.5, "axes.labelsize": 8, "axes.titlesize": 7,
@@ -46,13 +46,13 @@ def paper(height_in: float, **options: Any) -> Figure:
 
 
 def files(figure: Figure) -> tuple[str, bytes]:
-    """The figure as SVG and as PNG of 200 dots per inch; the same ink gives the same bytes."""
+    """The figure as SVG and as PNG; the same ink gives the same bytes."""
     if figure.get_layout_engine():
         figure.draw_without_rendering()  # lay it out once ...
         figure.set_layout_engine("none")  # ... for both files
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return svg.getvalue(), png.getvalue()
 
 
@@ -61,7 +61,7 @@ def log_axis(axes: Axes, values: Sequence[float]) -> None:
     low, high = (min(values), max(values)) if values else (1e4, 1e6)
     room = max((high / low) ** 0.06, 1.15)
     axes.set_xscale("log")
-    axes.set_xlim(low / room, high * room)
+    axes.set_xlim(low / room**1.6, high * room)  # labels like to lie to the left
     near = high / low < 300
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if near else (1,), numticks=20))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))

@@ -22,11 +22,11 @@ def place(anchors: ArrayLike, sizes: ArrayLike, area: ArrayLike, points: ArrayLi
     """The lower left corner of each label; None where no free place is left.
 
     A label overlaps no other label and no anchor, stays inside `area` (a box), and its leader, the straight
-    way to its point, crosses no label and no other leader. It avoids `points` and `lines` (samples of what
-    should stay visible) as long as there is another place.
+    way to its point, crosses no label and no other leader. As long as there is another place, neither label
+    nor leader covers one of `points`, and no label covers `lines` (samples of what should stay visible).
     """
     spots, boxes = _pairs(anchors), _pairs(sizes)
-    avoid = np.concatenate([_pairs(points), _pairs(lines)])
+    avoid = _pairs(points), _pairs(lines)
     crowd = [int((np.hypot(*(spots - spot).T) < 60).sum()) for spot in spots]
     orders = (sorted(range(len(spots)), key=lambda i: (spots[i][0], i)),
               sorted(range(len(spots)), key=lambda i: (-spots[i][0], i)),
@@ -35,12 +35,12 @@ def place(anchors: ArrayLike, sizes: ArrayLike, area: ArrayLike, points: ArrayLi
     return min(trials, key=lambda trial: trial[0])[1]
 
 
-def _turns(order: Sequence[int], spots: Floats, sizes: Floats, area: Floats, avoid: Floats,
-           radius: float) -> tuple[float, list[tuple[float, float] | None]]:
+def _turns(order: Sequence[int], spots: Floats, sizes: Floats, area: Floats,
+           avoid: tuple[Floats, Floats], radius: float) -> tuple[float, list[tuple[float, float] | None]]:
     """One round in the given order: its whole cost, and the places."""
     found: list[tuple[float, float] | None] = [None] * len(spots)
     taken, leaders, total = np.empty((0, 4)), np.empty((0, 2, 2)), 0.0
-    markers = np.column_stack([spots - radius, np.full_like(spots, 2 * radius)])
+    markers = _around(spots, radius)
     for i in order:
         corners, cost = _candidates(spots[i], sizes[i], radius)
         boxes = np.column_stack([corners, np.broadcast_to(sizes[i], corners.shape)])
@@ -49,8 +49,10 @@ def _turns(order: Sequence[int], spots: Floats, sizes: Floats, area: Floats, avo
                  | _cross(ways, _edges(np.concatenate([taken, np.delete(markers, i, axis=0)]))).any(1)
                  | _cross(leaders, _edges(boxes)).any(0).reshape(2, -1).any(0)
                  | _cross(ways, leaders).any(1))
-        inside = _covered(boxes, avoid, radius)
-        cost = np.where(wrong, np.inf, cost + COVERED * inside)
+        points, lines = (some[np.hypot(*(some - spots[i]).T) < sizes[i].sum() + cost.max()] for some in avoid)
+        hidden = (_covered(boxes, np.concatenate([points, lines]), radius)
+                  + _cross(ways, _edges(_around(points, radius / 2))).sum(1))
+        cost = np.where(wrong, np.inf, cost + COVERED * hidden)
         best = int(np.argmin(cost))
         if np.isinf(cost[best]):
             total += 1e6
@@ -72,6 +74,11 @@ def _candidates(spot: Floats, size: Floats, radius: float) -> tuple[Floats, Floa
     corners = spot + way * gap[:, None] + np.clip(way * 1.5, -1, 1) * size / 2 - size / 2
     preference = radius * 0.6 * (1 - np.cos(angle - 0.6 * np.pi))
     return corners, gap + preference
+
+
+def _around(points: Floats, radius: float) -> Floats:
+    """The box each point's marker fills."""
+    return np.column_stack([points - radius, np.full_like(points, 2 * radius)])
 
 
 def _nearest(spot: Floats, boxes: Floats) -> Floats:

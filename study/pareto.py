@@ -27,19 +27,22 @@ def front(points: ArrayLike) -> NDArray[np.bool_]:
     """Which points no other point dominates, [n, axes] -> [n]. Equal points are all kept or all dropped.
 
     Whoever dominates a point comes before it in lexicographic order. So one pass over the distinct
-    points in that order, each clearing away everything behind it that it dominates, finds the front.
+    points in that order, each clearing away everything behind it that it dominates, finds the front;
+    the first axis, by which they are sorted, need not be compared.
 
     Raises:
         ValueError: for points that are no table of numbers, or hold a NaN, which compares with nothing.
     """
     distinct, which = np.unique(_table(points), axis=0, return_inverse=True)
     kept = np.zeros(len(distinct), dtype=np.bool_)
-    left = np.arange(len(distinct))
+    left, others = np.arange(len(distinct)), np.ascontiguousarray(distinct.T[1:])  # [n], [axes - 1, n]
     while left.size:
-        best, left = left[0], left[1:]
-        kept[best] = True
+        kept[left[0]] = True
         # Distinct points: no worse on every axis is already better on one.
-        left = left[(distinct[left] < distinct[best]).any(axis=1)]
+        beaten = (others[:, 1:] >= others[:, :1]).all(axis=0)
+        left, others = left[1:], others[:, 1:]
+        if beaten.any():
+            left, others = left[~beaten], others[:, ~beaten]
     mask: NDArray[np.bool_] = kept[which.reshape(-1)]
     return mask
 
@@ -83,7 +86,7 @@ def _table(points: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"points: shape {table.shape}, but a table [points, axes] is wanted")
     if np.isnan(table).any():
         raise ValueError("points: a NaN can be neither better nor worse; leave such points out")
-    return table + 0.0  # -0.0 becomes 0.0, so that equal points are equal rows
+    return table
 
 
 def _volume(points: NDArray[np.float64], corner: NDArray[np.float64]) -> float:

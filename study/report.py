@@ -38,9 +38,13 @@ def write_report(url: str, study: str | None, out: Path) -> Path:
 
     Raises:
         UserError: when the database cannot be read, the study is unknown or has no finished run,
-            or `out` cannot be written; nothing has been written then, but in the last case.
+            or `out` cannot be written; nothing has been written then, unless the disk filled up meanwhile.
     """
-    found = _read(url, study)
+    found, out = _read(url, study), Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
     drawn = figures.draw_all(found.rows, found.epochs, found.mixtures)
     files: dict[str, bytes] = {}
     for name, figure in drawn.items():
@@ -53,8 +57,8 @@ def write_report(url: str, study: str | None, out: Path) -> Path:
         files[f"tables/{name}.tex"] = tables.as_tex(tables.readable(table, read)).encode()
     files["index.html"] = page(found, drawn).encode()  # last: it is there when all it speaks of is
     for name, content in files.items():
-        _write(Path(out) / name, content)
-    return Path(out) / "index.html"
+        _write(out / name, content)
+    return out / "index.html"
 
 
 def _read(url: str, name: str | None) -> Study:
@@ -95,6 +99,7 @@ def page(found: Study, drawn: Mapping[str, figures.Drawn]) -> str:
         drawn=drawn,
         states=", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
         command=command(found), quoted=shlex.quote(found.name), environments=found.environments,
+        trained=sorted({row["audio_s"] for row in tables.finished(rows) if tables.number(row["audio_s"])}),
         settings=_flat(found.settings.as_dict()) if found.settings else [],
         audio_s=sum(tables.number(row["audio_s"]) or 0 for row in rows),
         hours=sum(tables.number(row["seconds"]) or 0 for row in rows) / 3600)
@@ -160,4 +165,8 @@ def _write(path: Path, content: bytes) -> None:
             scratch.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot be written ({error.strerror}); choose another folder with --out")

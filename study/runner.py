@@ -5,6 +5,7 @@ then goes on with the trials it left running. So no order of death loses a resul
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Protocol
@@ -92,7 +93,9 @@ def open_study(name: str, settings: Settings, url: str) -> optuna.Study:
         sampler=PerTrial(settings.sampler, settings.recipe.seed))
     if not study.get_trials(deepcopy=False):
         space = space_named(settings.space)
-        study.set_metric_names([metric for metric, _ in OBJECTIVES])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([metric for metric, _ in OBJECTIVES])     # for optuna-dashboard's axes
         study.enqueue_trial(space.parameters_of(space.reference))
     return study
 

@@ -45,6 +45,8 @@ def _quiet(message: str) -> None:
 def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet,
                 settings: voices.VoicesSettings | None = None) -> Corpus:
     """`voices`, `voices?seed=S`: speech of espeak-ng, nothing to download; spoken once, kept in the cache."""
+    if spec.partition("?")[0] != "voices":
+        raise CorpusError(f"corpus {spec!r}: voices takes no path; write voices, or folder:PATH")
     seed = _seed(spec, _options(spec, ("seed",)))
     lines = voices.script(settings or voices.VoicesSettings())
 

@@ -115,7 +115,7 @@ class _LiveBytes(TorchDispatchMode):
     """Adds up the storages of all tensors that operations make, and notes the most alive at once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self.known: set[int] = set()
 
@@ -151,7 +151,7 @@ def macs_by_torch(network: ConvTasNet, samples: int) -> int:
     """The same count by torch's FlopCounterMode, which counts two operations per MAC."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, samples))
-    return int(counter.get_total_flops()) // 2
+    return int(counter.get_total_flops() // 2)
 
 
 def macs_by_thop(network: ConvTasNet, samples: int) -> int:

@@ -54,8 +54,7 @@ def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, spl
     if not by_speaker:
         first = f"the first, {unusable[0].path}: {unusable[0].reason}"
         raise CorpusError(f"{_show(root)}: none of its {_count(len(files), 'sound file')} can be used "
-                          f"({first}), but recordings are wanted; "
-                          f"mend them or give another folder")
+                          f"({first}), but recordings are wanted; mend them or give another folder")
     deal = _deal_speakers if split == "speaker" else _deal_recordings
     recordings, notes = deal(root, dict(sorted(by_speaker.items())), C, seed)
     notes += _notes(shelf, recordings, unusable)
@@ -93,7 +92,7 @@ def _shelf(root: Path, files: list[Path], sample_rate_hz: int, say: Callable[[st
     stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(path)) else None for path in files]
 
     def make(facts: dict[str, Any]) -> Making:
-        say(f"{_show(root)}: reading {len(files)} files, once")
+        say(f"{_show(root)}: reading {_count(len(files), 'file')}, once")
         facts["unusable"], facts["rates"], facts["channels"] = [], {}, {}
         for name, path in zip(names, files, strict=True):
             try:

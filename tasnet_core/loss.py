@@ -30,7 +30,8 @@ def si_snr(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> 
     on either side is as bad as the same numbers are good.
     """
     reference, estimate = _zero_mean(reference, heard), _zero_mean(estimate, heard)
-    rounding, tiny = torch.finfo(estimate.dtype).eps, torch.finfo(estimate.dtype).tiny
+    rounding = torch.finfo(estimate.dtype).eps
+    tiny = torch.finfo(estimate.dtype).tiny / rounding      # still far from overflow when divided by
     gain = (estimate * reference).sum(-1, keepdim=True) / (reference.square().sum(-1, keepdim=True) + tiny)
     target = gain * reference
     noise = estimate - target

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasnet_core.errors import CorpusError
 from tasnet_core.shelf import SPLITS, Item, Recording, Shelf, Unusable
 
 Sound = NDArray[np.float32]
@@ -14,6 +15,7 @@ Sound = NDArray[np.float32]
 MIXTURES = {"valid": 40, "test": 120}  # at most; fewer where there is little sound
 LEVEL_DB = 2.5  # sources differ in level by up to this, as in WSJ0-2mix
 MIXTURE_RMS = 0.1  # about; the sources share it
+QUIET = 0.01  # of the recordings' peak: a cut that stays below is silence, and levelling would blow it up
 PEAK = 0.9  # a mixture that would be louder is turned down as a whole
 WHOLE_S = 4.0  # recordings of one speaker are joined until a test mixture has this length
 LONGEST_S = 20.0  # longer recordings are cut to this in test mixtures
@@ -65,6 +67,10 @@ class MixedCorpus:
         for recording in recordings:
             self._items[recording.split].setdefault(recording.speaker, []).append(recording.item)
         self._names = {split: sorted(speakers) for split, speakers in self._items.items()}
+        for split, names in self._names.items():
+            if len(names) < C:
+                raise CorpusError(f"corpus {spec!r}: {len(names)} speakers in {split}, but a mixture of "
+                                  f"C={C} needs {C}; lower C or give a folder of more speakers")
         self._groups = {split: self._choose_groups(split) for split in MIXTURES}
 
     def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
@@ -128,16 +134,27 @@ class MixedCorpus:
         return groups
 
     def _cut(self, rng: np.random.Generator, items: list[Item], samples: int) -> Sound:
-        """`samples` of one speaker from a random place in recordings joined at random; or all there is."""
+        """`samples` of one speaker from a random place in recordings joined at random; or all there is.
+
+        A place where he is silent is given up for one with his loudest moment: a source is never silence.
+        """
         chosen, total = [], 0
         for i in rng.permutation(len(items)):
             chosen.append(items[i])
             total += items[i].length
             if total >= samples:
                 break
-        start = int(rng.integers(max(0, total - samples) + 1))
+        latest = max(0, total - samples)
+        cut = self._read(chosen, int(rng.integers(latest + 1)), samples)
+        if np.abs(cut).max() < QUIET * max(item.peak for item in chosen):
+            loudest = int(np.abs(self._read(chosen, 0, total)).argmax())
+            cut = self._read(chosen, min(latest, max(0, loudest - int(rng.integers(samples)))), samples)
+        return cut
+
+    def _read(self, items: list[Item], start: int, samples: int) -> Sound:
+        """Samples from `start` on of recordings as if they were one; only what is wanted is read."""
         pieces = []
-        for item in chosen:
+        for item in items:
             begin, end = max(0, start), min(item.length, start + samples)
             if begin < end:
                 pieces.append(self._shelf.read(item, begin, end - begin))

@@ -4,14 +4,28 @@ Read it from the top: the norm, a block, the separator, the network. Shapes are 
 B batch, T samples, K encoder frames, N encoder filters, C speakers; a block's own channels are B and H.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasnet_core.records import Variant
 
+
+class GlobalNorm(nn.GroupNorm):
+    """One mean and one variance over channels and time of each item (gLN, eq. 9): [B, channels, K]."""
+
+    def __init__(self, channels: int):
+        super().__init__(1, channels, eps=1e-8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Not functional.group_norm: that one refuses a single channel of a single frame.
+        return torch.group_norm(x, 1, self.weight, self.bias, self.eps)
+
+
 # One entry per word of a Variant; the rest of the family is a line here and a word in records.py.
-NORMS = {"global": lambda channels: nn.GroupNorm(1, channels, eps=1e-8)}
+NORMS: dict[str, Callable[[int], nn.Module]] = {"global": GlobalNorm}
 ENCODERS = {"linear": nn.Identity}
 MASKS = {"sigmoid": nn.Sigmoid}
 

@@ -97,7 +97,7 @@ class Variant:
     @property
     def receptive_field_samples(self) -> int:
         """Samples of mixture that reach one frame of the masks through the convolutions."""
-        frames = 1 + self.R * (self.P - 1) * (2**self.X - 1)
+        frames: int = 1 + self.R * (self.P - 1) * (2**self.X - 1)
         return (frames - 1) * self.hop + self.L
 
     @property

@@ -32,6 +32,11 @@ class Item(NamedTuple):
     length: int
     scale: float  # sample = 16-bit number * scale
 
+    @property
+    def peak(self) -> float:
+        """The largest absolute sample."""
+        return self.scale * 32767
+
 
 class Recording(NamedTuple):
     """One person talking alone, and what the recording is used for."""

@@ -236,7 +236,7 @@ class _Espeak:
     SYNCHRONOUS, NO_EXIT, UTF8, RATE, PITCH, RANGE = 2, 0x8000, 1, 1, 3, 4  # as in its speak_lib.h
 
     def __init__(self) -> None:
-        import espeakng_loader  # type: ignore[import-untyped]
+        import espeakng_loader
 
         self.heard: list[bytes] = []
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())

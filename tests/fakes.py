@@ -9,7 +9,8 @@ CHOICES = {"N": (32, 48, 64, 96, 128), "B": (16, 24, 32, 48, 64), "H": (32, 48, 
            "Sc": (16, 24, 32, 48, 64), "X": (2, 3, 4, 5, 6), "R": (1, 2)}
 REFERENCE = Variant(N=128, L=16, B=64, H=128, Sc=64, P=3, X=6, R=2)
 SETTINGS = Settings(
-    recipe=Recipe(epochs=8, epoch_segments=200, segment_s=2.0, batch_size=8, learning_rate=2e-3, schedule="decay"),
+    recipe=Recipe(epochs=8, epoch_segments=200, segment_s=2.0, batch_size=8, learning_rate=2e-3,
+                  schedule="decay"),
     budget=Budget(max_parameters=400_000))
 
 
@@ -25,18 +26,20 @@ def row(trial, **changes):
 
 def failed(trial, **changes):
     """A run that has no scores."""
-    return row(trial, **{"state": "failed", "reason": "diverged: loss not finite in epoch 3", "si_snr_db": None,
-                         "si_snri_db": None, "sdri_db": None, **changes})
+    return row(trial, **{"state": "failed", "reason": "diverged: loss not finite in epoch 3",
+                         "si_snr_db": None, "si_snri_db": None, "sdri_db": None, **changes})
 
 
 def epoch(trial, number, train_loss_db, valid_si_snri_db):
-    return {"trial": trial, "number": number, "train_loss_db": train_loss_db, "valid_si_snri_db": valid_si_snri_db,
-            "learning_rate": 2e-3, "audio_s": 400.0 * number, "seconds": 14.0}
+    return {"trial": trial, "number": number, "train_loss_db": train_loss_db,
+            "valid_si_snri_db": valid_si_snri_db, "learning_rate": 2e-3, "audio_s": 400.0 * number,
+            "seconds": 14.0}
 
 
 def mixture(trial, index, si_snri_db):
-    return {"trial": trial, "mixture": f"test-{index:03d}", "speakers": "a+b", "sexes": "F+M", "duration_s": 4.0,
-            "input_si_snr_db": 0.0, "si_snr_db": si_snri_db, "si_snri_db": si_snri_db, "reason": ""}
+    return {"trial": trial, "mixture": f"test-{index:03d}", "speakers": "a+b", "sexes": "F+M",
+            "duration_s": 4.0, "input_si_snr_db": 0.0, "si_snr_db": si_snri_db, "si_snri_db": si_snri_db,
+            "reason": ""}
 
 
 def costs(v):

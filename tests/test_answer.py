@@ -10,10 +10,12 @@ BASE = row(0, si_snri_db=7.1, parameters=1000, macs_per_s=1000)
 def test_the_smallest_within_half_a_db_is_named_with_its_loss_and_its_share_of_the_costs():
     first, second, third = answer(
         [BASE, row(1, X=4, si_snri_db=6.6, parameters=210, macs_per_s=230),
-         row(2, si_snri_db=6.9, parameters=2000), row(3, X=2, si_snri_db=6.5, parameters=100, macs_per_s=90)], 24)
+         row(2, si_snri_db=6.9, parameters=2000),
+         row(3, X=2, si_snri_db=6.5, parameters=100, macs_per_s=90)], 24)
     assert first.startswith("Of 4 variants measured, 3 are beaten by none")
-    assert second == ("The smallest within 0.5 dB of the reference (N128 L16 B64 H128 Sc64 P3 X6 R2 C2: 7.10 dB "
-                      "SI-SNRi) is X4: 0.50 dB worse, with 21 % of its parameters and 23 % of its MACs.")
+    assert second == ("The smallest within 0.5 dB of the reference (N128 L16 B64 H128 Sc64 P3 X6 R2 C2: "
+                      "7.10 dB SI-SNRi) is X4: 0.50 dB worse, with 21 % of its parameters and 23 % of its "
+                      "MACs.")
     assert third == ("Each variant was trained once and tested on 24 mixtures: "
                      "differences below about 0.3 dB are not findings.")
 
@@ -32,11 +34,14 @@ def test_when_nothing_is_near_the_nearest_is_named():
 
 def test_a_lone_reference_has_nothing_to_compare_with():
     first, second, third = answer([BASE, failed(1)], 12)
-    assert first.startswith("Only one run") and second.startswith("Nothing smaller") and third == ""
+    assert first.startswith("Only one run")
+    assert second.startswith("Nothing smaller")
+    assert third == ""
 
 
 def test_a_failed_or_missing_reference_is_said():
-    assert "has no score (state: failed, diverged: loss not finite in epoch 3)" in answer([failed(0), row(1)], 0)[1]
+    said = answer([failed(0), row(1)], 0)[1]
+    assert "has no score (state: failed, diverged: loss not finite in epoch 3)" in said
     assert "trial 0, is missing" in answer([row(1), row(2, si_snri_db=8.0)], 0)[1]
     assert "best measured is trial 2 with 8.00 dB" in answer([row(1), row(2, si_snri_db=8.0)], 0)[1]
 

@@ -74,6 +74,12 @@ def test_a_file_cut_short_is_named_and_called_truncated(tmp_path, kind, share):
         audio.read(cut)
 
 
+def test_an_empty_file_is_called_that(tmp_path):
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(CorpusError, match=r"a\.wav: not a sound file: no bytes in it"):
+        audio.read(tmp_path / "a.wav")
+
+
 def test_a_streamed_wav_of_unknown_length_is_whole(tmp_path):
     path = tmp_path / "a.wav"
     audio.write(path, tone(), 8000)

@@ -167,6 +167,12 @@ def test_another_seed_mixes_other_people_and_another_split(prepared):
     assert {r.item.id: r.split for r in one.recordings} != {r.item.id: r.split for r in other.recordings}
 
 
+def test_another_seed_of_voices_mixes_the_same_recordings_anew():
+    one, other = (open_voices(spec, settings=TINY) for spec in ("voices", "voices?seed=1"))
+    assert one.recordings == other.recordings
+    assert fingerprint(one) != fingerprint(other)
+
+
 def test_voices_say_once_that_they_speak(tmp_path, monkeypatch):
     monkeypatch.setenv("TASNET_CACHE", str(tmp_path))
     said = []
@@ -191,6 +197,7 @@ def test_a_pattern_may_hold_any_sign(pattern, split, seed):
     ("speech", r"'speech' is unknown; choose from .*voices.*folder"),
     ("", "'' is unknown"),
     ("voices?speed=3", "'speed=3' is no option; choose from seed"),
+    ("voices:here", "voices takes no path"),
     ("folder:", "folder:PATH"),
     ("folder:x?sped=3", "'sped=3' is no option; choose from speaker, split, seed"),
     ("folder:x?split", "'split' is no option"),
@@ -204,6 +211,11 @@ def test_a_spec_that_cannot_be_used_is_one_line_that_says_why(spec, says):
     with pytest.raises(CorpusError, match=says) as caught:
         open_corpus(spec)
     assert "\n" not in str(caught.value)
+
+
+def test_more_people_in_a_mixture_than_a_split_has_is_one_line(prepared):
+    with pytest.raises(CorpusError, match="2 speakers in valid, but a mixture of C=3 needs 3; lower C"):
+        open_voices("voices", C=3, settings=TINY)
 
 
 def test_the_table_of_corpora_has_both():

@@ -1,4 +1,4 @@
-"""The numbers of the figures from rows whose answer is known, and the ink: labels, ticks, the same bytes twice."""
+"""The numbers of the figures from rows whose answer is known, and the ink: labels, ticks, same bytes."""
 
 import itertools
 import math
@@ -43,7 +43,7 @@ def test_a_failed_reference_is_no_point():
 
 
 def test_curves_turn_the_loss_round_and_begin_with_the_reference_and_the_front():
-    epochs = [epoch(trial, number, -number - trial, 0.5 * number) for trial in (0, 1, 2, 3, 4) for number in (1, 2)]
+    epochs = [epoch(trial, number, -number - trial, 0.5 * number) for trial in range(5) for number in (1, 2)]
     data = curves_data(ROWS, [*epochs, epoch(3, 3, math.nan, None)])
     assert [panel.trial for panel in data.panels] == [0, 2, 1, 3, 4]
     assert data.panels[1].train_si_snr_db == [3, 4]
@@ -69,7 +69,8 @@ def test_only_letters_that_vary_have_a_panel_and_medians_are_of_finished_runs():
 
 
 def test_distributions_show_front_and_reference_by_size_and_count_what_has_no_score():
-    mixtures = [mixture(trial, i, score) for trial in range(4) for i, score in enumerate([1.0, 2.0, 6.0, None])]
+    scores = enumerate([1.0, 2.0, 6.0, None])
+    mixtures = [mixture(trial, i, score) for i, score in scores for trial in range(4)]
     data = mixtures_data(ROWS, mixtures)
     assert [(run.trial, run.parameters) for run in data] == [(2, 400), (1, 500), (0, 1000)]
     assert data[0].si_snri_db == [1.0, 2.0, 6.0]
@@ -83,6 +84,12 @@ def test_a_long_front_is_thinned_evenly_but_keeps_both_ends_and_the_reference():
     assert [data[0].trial, data[-2].trial, data[-1].trial] == [39, 1, 0]
 
 
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Small PNGs are drawn faster."""
+    monkeypatch.setattr(ink, "DOTS_PER_INCH", 40)
+
+
 def drawn_front(rows, cost="parameters"):
     """The axes of the page's own figure, the labels on them, and how many found no room."""
     data = front_data(rows, cost)
@@ -94,7 +101,7 @@ def drawn_front(rows, cost="parameters"):
     return data, axes, [text for text in axes.texts if text.get_text()], unlabelled
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("cost", ["parameters", "macs_per_s"])
 def test_with_fifty_runs_no_label_covers_a_label_or_a_point_and_none_is_missing(seed, cost):
     data, axes, texts, unlabelled = drawn_front(fakes.study(50, seed)[0], cost)
@@ -112,7 +119,8 @@ def test_with_fifty_runs_no_label_covers_a_label_or_a_point_and_none_is_missing(
 
 def test_axes_name_their_units_and_ticks_are_written_as_engineers_do():
     _, axes, _, _ = drawn_front(fakes.study(50)[0])
-    assert "dB" in axes.get_ylabel() and axes.get_xlabel() == "parameters"
+    assert "dB" in axes.get_ylabel()
+    assert axes.get_xlabel() == "parameters"
     assert {"10k", "50k", "100k"} <= {tick.get_text() for tick in axes.get_xticklabels()}
     assert "one second of sound" in drawn_front(ROWS, "macs_per_s")[1].get_xlabel()
     assert [ink.tick(value) for value in (500, 10_000, 2_000_000, 5e9)] == ["500", "10k", "2M", "5G"]
@@ -126,23 +134,33 @@ def test_runs_that_are_equal_in_everything_share_a_label():
 
 @pytest.mark.parametrize("rows", [
     pytest.param([row(0)], id="one run"),
-    pytest.param([row(trial, parameters=1000 + trial, X=trial + 1) for trial in range(5)], id="all scores equal"),
+    pytest.param([row(trial, parameters=1000 + trial, X=trial + 1) for trial in range(4)],
+                 id="all scores equal"),
     pytest.param([failed(0), row(1)], id="no reference score"),
     pytest.param([row(3, X=2), row(4, X=3)], id="no reference at all"),
     pytest.param([row(trial, N=32 * (trial + 1), norm="batch" if trial else "global") for trial in range(3)],
                  id="norms vary")])
 def test_every_figure_can_be_drawn(rows):
-    epochs = [epoch(rows[-1]["trial"], 1, -1.0, 1.0)]
-    mixtures = [mixture(rows[-1]["trial"], 0, 3.0)]
-    for some, scores in ((epochs, mixtures), ([], [])):
-        for drawn in figures.draw_all(rows, some, scores).values():
-            assert drawn.svg.startswith("<?xml") and drawn.png.startswith(b"\x89PNG")
-            assert "nan" not in drawn.svg
+    check_files(figures.draw_all(rows, [epoch(rows[-1]["trial"], 1, -1.0, 1.0)],
+                                 [mixture(rows[-1]["trial"], 0, 3.0)]))
+
+
+def test_every_figure_can_be_drawn_of_nothing_but_a_score():
+    check_files(figures.draw_all([row(0)], [], []))
+
+
+def check_files(drawn):
+    assert len(drawn) == 5
+    for one in drawn.values():
+        assert one.svg.startswith("<?xml")
+        assert one.png.startswith(b"\x89PNG")
+        assert "nan" not in one.svg
 
 
 def test_the_same_rows_give_the_same_bytes_and_leave_no_setting_behind():
     before = dict(mpl.rcParams)
-    first, second = (figures.draw_all(*fakes.study(3)) for _ in range(2))
+    assert before["svg.hashsalt"] == mpl.rcParamsDefault["svg.hashsalt"]  # other tests have drawn already
+    first, second = (figures.draw_all(*fakes.study(2)) for _ in range(2))
     assert {name: (one.svg, one.png) for name, one in first.items()} == {
         name: (one.svg, one.png) for name, one in second.items()}
     assert dict(mpl.rcParams) == before
@@ -153,7 +171,8 @@ def test_a_density_is_a_hill_with_its_top_at_one_even_for_one_value():
     for values in ([3.0], [2.0, 2.0, 2.0], [0.0, 10.0]):
         grid, density = figures._density(values)
         assert density.max() == 1
-        assert grid[0] < min(values) and max(values) < grid[-1]
+        assert grid[0] < min(values)
+        assert max(values) < grid[-1]
     assert figures._density([3.0])[0][np.argmax(figures._density([3.0])[1])] == pytest.approx(3, abs=0.01)
 
 

@@ -73,3 +73,16 @@ def test_test_mixtures_spread_over_all_pairs_and_speakers(tmp_path):
     assert len(set(groups)) == min(len(groups), 7 * 6 // 2)
     heard = Counter(name for group in groups for name in group)
     assert max(heard.values()) - min(heard.values()) <= 2
+
+
+def test_a_source_is_never_silence_where_its_recording_has_sound(tmp_path):
+    sound = np.zeros(80_000, np.float32)
+    sound[60_000:60_100] = voice(0, 0, 100 / 8000)
+    for speaker in range(6):
+        (tmp_path / str(speaker)).mkdir()
+        audio.write(tmp_path / str(speaker) / "a.wav", sound, 8000)
+    corpus = open_corpus(f"folder:{tmp_path}")
+    segments = [corpus.segment(0, 1, index, 4000) for index in range(30)]
+    assert all(np.abs(segment.sources).max(axis=1).min() > 0.01 for segment in segments)
+    places = [int(np.abs(segment.sources[0]).argmax()) for segment in segments]
+    assert 1000 < np.median(places) < 3000  # and it is anywhere in the segment

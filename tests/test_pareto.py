@@ -18,9 +18,11 @@ boxes = st.integers(1, 4).flatmap(
 
 
 def front_by_definition(points):
-    return [not any(all(x <= y for x, y in zip(q, p)) and any(x < y for x, y in zip(q, p))
-                    for q in points)
-            for p in points]
+    def beats(q, p):
+        axes = range(len(p))
+        return all(q[i] <= p[i] for i in axes) and any(q[i] < p[i] for i in axes)
+
+    return [not any(beats(q, p) for q in points) for p in points]
 
 
 @given(tables)
@@ -71,7 +73,7 @@ def test_ten_thousand_points_take_no_time(shape):
         points /= np.linalg.norm(points, axis=1, keepdims=True)  # a sphere's corner: nobody beats anybody
     start = time.perf_counter()
     kept = front(points)
-    assert time.perf_counter() - start < 5  # 0.01 s and 0.9 s alone on a slow core
+    assert time.perf_counter() - start < 2  # 0.01 s and 0.1 s on one slow core
     assert kept.all() == (shape == "all on the front")
 
 
@@ -80,7 +82,7 @@ def inclusion_exclusion(points, reference):
     total = 0.0
     for size in range(1, len(points) + 1):
         for some in itertools.combinations(points, size):
-            sides = [max(0, r - max(axis)) for r, axis in zip(reference, zip(*some))]
+            sides = [max(0, r - max(axis)) for r, axis in zip(reference, np.transpose(some), strict=True)]
             total -= (-1) ** size * np.prod(sides)
     return total
 
@@ -114,7 +116,7 @@ GOOD = Curve(costs=(10, 10), curve=(1, 3, 5, 6, 7))
 RULE = {"margin_db": 1.0, "warm_up": 2, "patience": 2}
 
 
-@pytest.mark.parametrize("costs, curve, stopped, why", [
+@pytest.mark.parametrize(("costs", "curve", "stopped", "why"), [
     ((10, 10), (0, 1, 3, 4), True, "two dB below at epochs 3 and 4, at equal cost"),
     ((10, 10), (0, 1, 3), False, "patience is two epochs, only one is behind the warm-up"),
     ((10, 10), (0, 1, 4, 5), False, "exactly the margin is not more than it"),

@@ -80,12 +80,30 @@ def test_sentences_last_about_four_seconds_and_begin_and_end_with_sound():
         assert min(abs(sound[0]), abs(sound[-1])) > 0.009 * np.abs(sound).max()
 
 
-def test_another_voice_says_the_same_words_differently():
-    one = voices.cast(FOUR)[0]
-    lines = [Line("a", one, "good morning"), Line("b", one._replace(voice="de+m3"), "good morning"),
-             Line("c", one._replace(voice="de+m3", pitch=99), "good morning")]
-    sounds = [sound.tobytes() for _, sound in voices.speak(lines)]
-    assert len(set(sounds)) == 3
+def pitch_hz(sound):
+    """The strongest repetition between 60 and 400 Hz, over the whole of a sound."""
+    spectrum = np.fft.rfft(sound, 2 * len(sound))
+    repetition = np.fft.irfft(np.abs(spectrum) ** 2)
+    shortest, longest = voices.RATE_HZ // 400, voices.RATE_HZ // 60
+    return voices.RATE_HZ / (shortest + repetition[shortest:longest].argmax())
+
+
+def test_pitch_rate_and_variant_are_heard():
+    plain = voices.cast(FOUR)[0]._replace(voice="en-us+m3", rate=170, pitch=50, range=20)
+    speakers = {"plain": plain, "high": plain._replace(pitch=90), "low": plain._replace(pitch=10),
+                "fast": plain._replace(rate=240), "woman": plain._replace(voice="en-us+linda")}
+    words = "all the farmers are away in the garden"
+    lines = [Line(name, speaker, words) for name, speaker in speakers.items()]
+    sounds = {line.id: sound for line, sound in voices.speak(lines)}
+    assert pitch_hz(sounds["low"]) < 0.9 * pitch_hz(sounds["plain"]) < 0.8 * pitch_hz(sounds["high"])
+    assert pitch_hz(sounds["woman"]) > 1.4 * pitch_hz(sounds["plain"])
+    assert len(sounds["fast"]) < 0.85 * len(sounds["plain"])
+
+
+def test_a_sentence_that_was_said_is_drawn_again(monkeypatch):
+    monkeypatch.setattr(voices, "_sentence", lambda rng, rate: f"sentence {rng.integers(8)}")
+    texts = [line.text for line in voices.script(FOUR)]
+    assert len(set(texts)) == len(texts) == 6
 
 
 @settings(deadline=None)

@@ -1,0 +1,99 @@
+import errno
+import os
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import RECIPE, TINY
+
+import tasnet_core
+from tasnet_core import checkpoint
+from tasnet_core.errors import CheckpointError
+from tasnet_core.model import seeded
+from tasnet_core.records import Epoch, Variant
+
+EPOCH = Epoch(1, -3.0, 2.0, 1e-3, 10.0, 1.5)
+
+
+def saved(path, seed=0, variant=TINY):
+    network = seeded(variant, seed)
+    checkpoint.save(path, variant, RECIPE, [EPOCH], {"model": network.state_dict(), "best": network.state_dict()})
+    return network
+
+
+def test_what_is_saved_is_what_is_read(tmp_path):
+    network = saved(tmp_path / "a.pt")
+    content = checkpoint.read(tmp_path / "a.pt")
+    assert (content["variant"], content["recipe"], content["epochs"]) == (TINY, RECIPE, [EPOCH])
+    loaded, mixture = tasnet_core.load(tmp_path / "a.pt"), torch.randn(1, 50)
+    assert torch.equal(loaded(mixture), network(mixture))
+    assert not loaded.training
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint at all", None])
+def test_a_damaged_file_is_named_in_one_line(tmp_path, damage):
+    path = tmp_path / "a.pt"
+    saved(path)
+    path.write_bytes(path.read_bytes()[:-500] if damage is None else damage)
+    with pytest.raises(CheckpointError, match=r"a\.pt: damaged") as error:
+        checkpoint.read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_and_a_strange_one_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        tasnet_core.load(tmp_path / "none.pt")
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="format none"):
+        tasnet_core.load(tmp_path / "other.pt")
+
+
+def test_a_pickle_that_would_run_code_is_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+    (tmp_path / "trap.pt").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.read(tmp_path / "trap.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_another_variant_or_recipe_is_refused_with_the_fields_that_differ(tmp_path):
+    saved(tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"X: 2, not 3; R: 1, not 2"):
+        checkpoint.read_for(tmp_path / "a.pt", replace(TINY, X=3, R=2), RECIPE)
+    with pytest.raises(CheckpointError, match=r"seed: 0, not 1"):
+        checkpoint.read_for(tmp_path / "a.pt", TINY, replace(RECIPE, seed=1))
+    assert checkpoint.read_for(tmp_path / "a.pt", TINY, replace(RECIPE, epochs=99))
+
+
+def test_weights_of_another_shape_are_one_line(tmp_path):
+    network = seeded(TINY, 0)
+    checkpoint.save(tmp_path / "a.pt", Variant(), RECIPE, [], {"best": network.state_dict()})
+    with pytest.raises(CheckpointError, match="do not fit its variant N512 L16"):
+        tasnet_core.load(tmp_path / "a.pt")
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path, monkeypatch):
+    path = tmp_path / "a.pt"
+    saved(path)
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        saved(path, seed=1)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.pt"]     # and no scratch file beside it
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_device_without_space_is_reported(tmp_path):
+    # A real ENOSPC, from the kernel: the scratch file is a link to a device that is always full.
+    path = tmp_path / "a.pt"
+    os.symlink("/dev/full", path.with_name(f"a.pt.{os.getpid()}.tmp"))
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        saved(path)
+    assert not path.exists()

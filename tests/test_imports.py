@@ -1,0 +1,58 @@
+"""The drawing: which file may import which. The dictionary is ARCHITECTURE.md's table of levels."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# A file may import files of its own package at a lower level; study may import tasnet_core as well.
+LEVELS = {
+    "tasnet_core": {"errors": 0, "files": 1, "records": 1, "audio": 2, "voices": 2, "loss": 2, "model": 2,
+                    "shelf": 3, "folder": 4, "mixing": 4, "corpora": 5, "segments": 6, "cost": 6, "metrics": 6,
+                    "checkpoint": 6, "separate": 6, "training": 7, "__main__": 8},
+    "study": {"records": 0, "pareto": 0, "space": 1, "database": 1, "environment": 1, "labels": 1, "ink": 1,
+              "display": 2, "evaluate": 2, "tables": 2, "answer": 3, "figures": 3, "runner": 3, "report": 4,
+              "__main__": 5},
+}
+# One door for each outside thing: the only files that may import it.
+DOORS = {
+    "optuna": {"study/runner.py", "study/space.py"}, "sqlalchemy": {"study/database.py"},
+    "soundfile": {"tasnet_core/audio.py"}, "soxr": {"tasnet_core/audio.py"}, "thop": {"tasnet_core/cost.py"},
+    "seaborn": {"study/ink.py", "study/figures.py", "study/labels.py"},
+    "matplotlib": {"study/ink.py", "study/figures.py", "study/labels.py"},
+    "espeakng_loader": {"tasnet_core/voices.py"}, "rich": {"study/display.py"}, "jinja2": {"study/report.py"},
+}
+FILES = sorted(path for package in LEVELS for path in (ROOT / package).glob("*.py") if path.stem != "__init__")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module a file imports anywhere, dotted."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_imports_point_down_and_outside_things_have_one_door(path):
+    package, name = path.parent.name, f"{path.parent.name}/{path.name}"
+    for module in imports(path):
+        top, _, rest = module.partition(".")
+        assert top not in DOORS or name in DOORS[top], f"{name} imports {top}: only {DOORS[top]} may"
+        if top in LEVELS and rest.split(".")[0] in LEVELS[top]:
+            assert (package, top) != ("tasnet_core", "study"), f"{name} imports {module}: never back"
+            if top == package:
+                there, here = LEVELS[top][rest.split(".")[0]], LEVELS[package][path.stem]
+                assert there < here, f"{name} (level {here}) imports {module} (level {there}): imports point down"
+
+
+@pytest.mark.parametrize("name", ["study/records.py", "tasnet_core/records.py", "tasnet_core/errors.py"])
+def test_records_need_the_standard_library_alone(name):
+    import sys
+    tops = {module.partition(".")[0] for module in imports(ROOT / name)}
+    assert tops <= set(sys.stdlib_module_names) | {"tasnet_core"}
