@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -93,11 +93,11 @@ def describe(given: argparse.Namespace) -> int:
     frames = frames_of(variant, samples)
     print(f"{variant}  encoder={variant.encoder} mask={variant.mask} norm={variant.norm} causal={variant.causal} "
           f"at {variant.sample_rate_hz} Hz; {given.seconds:g} s: T = {samples} samples, K = {frames} frames")
-    print(f"{'layer':34}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
+    print(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
     for layer in cost.layers(variant):
         print(line_of(layer, variant, samples, frames))
     exact = cost.exact(variant)
-    print(f"{'total':34}{'':>18}{exact.parameters:>12,}{cost.macs(variant, samples):>16,}"
+    print(f"{'total':42}{'':>18}{exact.parameters:>12,}{cost.macs(variant, samples):>16,}"
           f"{1000 * exact.receptive_field_s:>10.1f}")
     print(f"{exact.macs_per_s:,} MACs per second of sound at {variant.sample_rate_hz} Hz; "
           f"receptive field {variant.receptive_field_samples} samples")
@@ -108,7 +108,7 @@ def line_of(layer: "Layer", variant: Variant, samples: int, frames: int) -> str:
     """One layer of `describe`; channels × frames, or speakers × samples behind the decoder."""
     length = samples if layer.name == "decoder" else frames
     shape = " × ".join(str(size) for size in (*layer.channels, length))
-    return (f"{layer.name:34}{shape:>18}{layer.parameters:>12,}{layer.macs_per_frame * frames:>16,}"
+    return (f"{layer.name:42}{shape:>18}{layer.parameters:>12,}{layer.macs_per_frame * frames:>16,}"
             f"{1000 * layer.receptive_field_samples / variant.sample_rate_hz:>10.1f}")
 
 

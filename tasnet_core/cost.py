@@ -144,7 +144,7 @@ def _peak_tensor_bytes(network: nn.Module, sound: torch.Tensor) -> int:
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     with _LiveBytes() as live:
         network(sound)
-    return weights + sound.numel() * sound.element_size() + live.peak
+    return int(weights + sound.numel() * sound.element_size() + live.peak)
 
 
 def macs_by_torch(network: ConvTasNet, samples: int) -> int:

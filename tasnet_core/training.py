@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tasnet_core import checkpoint
 from tasnet_core.corpora import Corpus, Mixture
 from tasnet_core.errors import CheckpointError, UserError
+from tasnet_core.fast import speed_up
 from tasnet_core.loss import best_permutation, pit_loss, reorder, si_snr
 from tasnet_core.model import ConvTasNet, seeded
 from tasnet_core.records import Epoch, Recipe, Variant
@@ -117,7 +118,7 @@ class Training:
 
     def __init__(self, variant: Variant, recipe: Recipe, corpus: Corpus, device: torch.device):
         self.variant, self.recipe, self.corpus, self.device = variant, recipe, corpus, device
-        self.network = seeded(variant, recipe.seed).to(device)
+        self.network = speed_up(seeded(variant, recipe.seed).to(device))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
         self.best = copy.deepcopy(self.network.state_dict())
         self.epochs: list[Epoch] = []

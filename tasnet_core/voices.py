@@ -244,9 +244,8 @@ class _Espeak:
             self.SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), self.NO_EXIT)
         if rate != RATE_HZ:
             raise RuntimeError(f"espeak_Initialize answered {rate}, not {RATE_HZ} Hz")
-        # espeak_Initialize seeds its own generator from the clock, and some voices use the C library's.
+        # espeak_Initialize seeds from the clock; the C library's generator is as new in a fresh process.
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-        ctypes.CDLL(None).srand(1)
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         self.callback = kind(self._hear)  # kept: C holds no reference to it
         self.library.espeak_SetSynthCallback(self.callback)

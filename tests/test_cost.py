@@ -14,7 +14,7 @@ from tasnet_core.records import Variant
 PUBLISHED = list(csv.DictReader((Path(__file__).parents[1] / "results/published.csv").read_text().splitlines()))
 
 
-@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: " ".join(f"{letter}{row[letter]}" for letter in "N L B H Sc X R".split()))
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: " ".join(f"{x}{row[x]}" for x in "N L B H Sc X R".split()))
 def test_table_2_of_the_paper(row):
     letters = {letter: int(row[letter]) for letter in "N L B H Sc P X R C".split()}
     variant = Variant(**letters, last_residual=True)        # the printed sizes count it

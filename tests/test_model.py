@@ -36,7 +36,11 @@ def test_a_batch_of_one_equals_the_item_in_a_batch():
 
 def test_an_output_depends_on_its_own_mask_alone():
     network, kept = seeded(Variant(N=8, L=4, B=4, H=8, Sc=4, X=2, R=1, C=3), 0), []
-    network.separator.register_forward_hook(lambda _, __, masks: (masks.retain_grad(), kept.append(masks)) and None)
+
+    def keep(module, inputs, masks):
+        masks.retain_grad()
+        kept.append(masks)
+    network.separator.register_forward_hook(keep)
     output = network(torch.randn(1, 64))
     for speaker in range(3):
         kept[0].grad = None

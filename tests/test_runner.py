@@ -165,12 +165,11 @@ def test_death_at_any_point_loses_nothing_and_changes_nothing(tmp_path, trained,
     (tmp_path / "cut").mkdir()
     with opened(tmp_path / "whole") as work:
         work.run(14)            # past TPE's random start
-    with monkeypatch.context() as patch:
-        with opened(tmp_path / "cut") as work:
-            owner = {"ask": work.study, "tell": work.study, "suggest": runner}.get(name, work.database)
-            dies(patch, owner, name, after, at)
-            with pytest.raises(Death):
-                work.run(14)
+    with monkeypatch.context() as patch, opened(tmp_path / "cut") as work:
+        owner = {"ask": work.study, "tell": work.study, "suggest": runner}.get(name, work.database)
+        dies(patch, owner, name, after, at)
+        with pytest.raises(Death):
+            work.run(14)
     with opened(tmp_path / "cut") as work:
         work.run(14)
     assert table(tmp_path / "cut") == table(tmp_path / "whole")

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ def test_every_sample_is_in_a_segment_and_only_the_last_ones_overlap(samples, se
     starts = cuts(samples, segment)
     heard = {sample for start in starts for sample in range(start, min(start + segment, samples))}
     assert heard == set(range(samples))
-    assert all(later - earlier == segment for earlier, later in zip(starts[:-2], starts[1:-1], strict=True))
+    assert all(later - earlier == segment for earlier, later in pairwise(starts[:-1]))
     assert samples <= segment or starts[-1] + segment == samples        # the last one ends where the recording does
 
 
