@@ -25,7 +25,8 @@ CANDIDATES = [   # batch size, segment in s, rate
 
 def main(audio_s: float = 3000) -> None:
     corpus = open_corpus("voices", say=print)
-    print("| batch | segment s | rate | schedule | reference dB | seconds | small dB | seconds |\n|---|---|---|---|---|---|---|---|")
+    print("| batch | segment s | rate | schedule | reference dB | seconds | small dB | seconds |")
+    print("|---|---|---|---|---|---|---|---|")
     for batch_size, segment_s, rate in CANDIDATES:
         recipe = Recipe(epochs=5, epoch_segments=round(audio_s / 5 / segment_s), segment_s=segment_s, batch_size=batch_size,
                         learning_rate=rate, schedule="decay")

@@ -134,7 +134,7 @@ def run(given: argparse.Namespace) -> int:
     corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=print)
     tell_unusable(corpus.unusable, settings.corpus)
     with open_database(given.storage, read_only=False) as database:
-        database.register(name, settings, corpus.notes)
+        database.register(name, settings, corpus.notes, corpus.fingerprint)
         work = runner.Runner(name, settings, database, corpus, str(device))
         with display.watcher(given.trials, work.trained(), settings.recipe.epochs, database.front(name)) as work.watcher:
             finished = within(given.timeout, lambda: work.run(given.trials))

@@ -44,7 +44,7 @@ tables = MetaData()
 study_settings = Table(
     "study_settings", tables,
     Column("study", String, primary_key=True), Column("settings", String), Column("notes", String),
-    Column("created_s", sa.Float))
+    Column("fingerprint", String), Column("created_s", sa.Float))
 variants = Table("variants", tables, Column("key", String, primary_key=True), *_columns(Variant), *_columns(Cost, _EXACT))
 environments = Table(
     "environments", tables, Column("key", String, primary_key=True), Column("description", String))
@@ -259,20 +259,25 @@ class Database:
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 
-    def register(self, study: str, settings: Settings, notes: tuple[str, ...] = ()) -> None:
-        """Store a new study's settings, or see that they are those it was started with.
+    def register(self, study: str, settings: Settings, notes: tuple[str, ...] = (), fingerprint: str = "") -> None:
+        """Store a new study's settings and corpus, or see that they are those it was started with.
 
         Raises:
-            UserError: with the list of differences.
+            UserError: with the list of differences, or when the corpus holds other recordings than it did.
         """
         known = self.settings(study)
         if known is None:
             row = {"study": study, "settings": json.dumps(settings.as_dict()), "notes": json.dumps(list(notes)),
-                   "created_s": time.time()}
+                   "fingerprint": fingerprint, "created_s": time.time()}
             with self.engine.begin() as connection:
                 connection.execute(study_settings.insert(), row)
-        else:
-            check_same(study, settings, known)
+            return
+        check_same(study, settings, known)
+        row, = self._rows("SELECT fingerprint FROM study_settings WHERE study = :study", study=study)
+        if row["fingerprint"] != fingerprint:
+            raise UserError(f"study {study!r}: corpus {settings.corpus} holds other recordings now than when the study began "
+                            f"(fingerprint {fingerprint}, not {row['fingerprint']}), so scores could not be compared; "
+                            "restore them or name another --study")
 
     def begin_run(self, study: str, trial: int, variant: Variant, recipe: Recipe, cost: Cost,
                   checkpoint: str, environment: Mapping[str, Any]) -> int:

@@ -22,6 +22,7 @@ class Corpus(Protocol):
     sample_rate_hz: int
     C: int
     speakers_known: bool  # people of the test are heard in training too
+    fingerprint: str  # equal where every mixture is
     notes: tuple[str, ...]  # sentences that every report on it must show
     unusable: tuple[Unusable, ...]  # what was left out, and why
 

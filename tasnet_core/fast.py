@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -94,9 +93,14 @@ def _forward(plain: Callable[..., Tensor], layer: nn.Module, twin: Callable[[Ten
 
 def _twin(layer: nn.Module) -> Callable[[Tensor], Tensor] | None:
     if isinstance(layer, nn.PReLU):
-        return lambda x: OneSlope.apply(x, layer.weight)        # type: ignore[no-any-return]
+        return partial(_call, OneSlope, lambda: (layer.weight,))
     if isinstance(layer, nn.Conv1d) and layer.kernel_size == (1,) and layer.groups == 1:
-        return lambda x: Pointwise.apply(x, layer.weight[..., 0], layer.bias)       # type: ignore[no-any-return]
+        return partial(_call, Pointwise, lambda: (layer.weight[..., 0], layer.bias))
     if isinstance(layer, nn.Conv1d) and layer.groups == layer.in_channels > 1:
-        return lambda x: Depthwise.apply(x, layer.weight[:, 0], layer.bias, layer.dilation[0])  # type: ignore[no-any-return]
+        return partial(_call, Depthwise, lambda: (layer.weight[:, 0], layer.bias, layer.dilation[0]))
     return None
+
+
+def _call(function: Any, arguments: Callable[[], tuple[Any, ...]], x: Tensor) -> Tensor:
+    result: Tensor = function.apply(x, *arguments())
+    return result

@@ -1,5 +1,7 @@
 """Mixtures drawn from the recordings on a shelf: the same for every corpus that mixes on the fly."""
 
+import hashlib
+import json
 import math
 from collections import Counter
 from typing import NamedTuple
@@ -101,6 +103,13 @@ class MixedCorpus:
     def describe(self) -> tuple[Part, ...]:
         """What each split has, for people."""
         return tuple(self._part(split) for split in SPLITS)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits for what the mixtures are made of; no path or time in it, so it is equal on every machine."""
+        made_of = [self.C, self.sample_rate_hz, self.seed, [
+            (recording.item.id, recording.item.length, recording.speaker, recording.split) for recording in self.recordings]]
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
     def _part(self, split: str) -> Part:
         sexes = [self._sexes[name] for name in self._names[split]]

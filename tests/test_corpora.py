@@ -150,6 +150,14 @@ def test_a_fresh_process_with_a_cold_cache_draws_the_same(name, prepared, tmp_pa
     assert fresh.stdout.strip() == fingerprint(open_anew(expression))
 
 
+def test_the_fingerprint_is_that_of_the_recordings_wherever_and_whenever_they_lie(tmp_path):
+    here, there = (open_corpus(f"folder:{people(tmp_path / name)}").fingerprint for name in ("here", "there"))
+    assert here == there
+    assert open_corpus(f"folder:{tmp_path / 'here'}?seed=1").fingerprint != here
+    (tmp_path / "there/s0/0.wav").unlink()
+    assert open_corpus(f"folder:{tmp_path / 'there'}").fingerprint != here
+
+
 def test_what_describe_says_adds_up(corpus):
     parts = {part.split: part for part in corpus.describe()}
     assert tuple(parts) == SPLITS

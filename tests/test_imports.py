@@ -20,8 +20,7 @@ LEVELS = {
 DOORS = {
     "optuna": {"study/runner.py", "study/space.py"}, "sqlalchemy": {"study/database.py"},
     "soundfile": {"tasnet_core/audio.py"}, "soxr": {"tasnet_core/audio.py"}, "thop": {"tasnet_core/cost.py"},
-    "seaborn": {"study/ink.py", "study/figures.py", "study/labels.py"},
-    "matplotlib": {"study/ink.py", "study/figures.py", "study/labels.py"},
+    "seaborn": {"study/ink.py", "study/figures.py"}, "matplotlib": {"study/ink.py", "study/figures.py"},
     "espeakng_loader": {"tasnet_core/voices.py"}, "rich": {"study/display.py"}, "jinja2": {"study/report.py"},
 }
 FILES = sorted(path for package in LEVELS for path in (ROOT / package).glob("*.py") if path.stem != "__init__")

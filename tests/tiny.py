@@ -13,6 +13,7 @@ class Tiny:
     """The contract of a corpus, from nothing but numbers; recordings of unequal length."""
 
     spec, sample_rate_hz, C, speakers_known = "tiny", 8000, 2, False
+    fingerprint = "tiny"
     notes: tuple[str, ...] = ()
     unusable: tuple[object, ...] = ()
 
