@@ -22,9 +22,12 @@ class Corpus(Protocol):
     sample_rate_hz: int
     C: int
     speakers_known: bool  # people of the test are heard in training too
-    fingerprint: str  # equal where every mixture is
     notes: tuple[str, ...]  # sentences that every report on it must show
     unusable: tuple[Unusable, ...]  # what was left out, and why
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal where every mixture is, on whatever machine."""
 
     def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
         """One training segment, sources [C, samples]: a pure function of its arguments."""
