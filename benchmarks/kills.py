@@ -14,7 +14,7 @@ from pathlib import Path
 
 from study.database import open_database
 
-OPTIONS = ("--epochs", "3", "--epoch-segments", "24", "--segment-s", "1", "--study", "s")
+OPTIONS = ("--epochs", "3", "--epoch-segments", "12", "--segment-s", "1", "--study", "s")
 
 
 def start(folder: Path, trials: int) -> subprocess.Popen[bytes]:

@@ -20,7 +20,7 @@ from tasnet_core.training import train
 
 SMALL = replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1)
 CANDIDATES = [   # batch size, segment in s, rate
-    (8, 2.0, 2e-3), (4, 2.0, 2e-3), (4, 2.0, 1e-3), (2, 2.0, 1e-3), (4, 4.0, 1e-3), (8, 1.0, 2e-3)]
+    (8, 2.0, 2e-3), (4, 2.0, 2e-3), (4, 2.0, 1e-3), (4, 1.0, 2e-3), (4, 1.0, 3e-3), (8, 1.0, 4e-3)]
 
 
 def main(audio_s: float = 3000) -> None:
