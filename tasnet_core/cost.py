@@ -7,8 +7,9 @@ The exact figures are sums over `layers(variant)`, which follows the network lay
                + 1 + (Sc·C·N + C·N)
     MACs per frame = NL + NB + X·R·(BH + HP + HB + H·Sc) + Sc·C·N + C·N·L
 
-less HB + B and HB for the last block's residual convolution where the variant leaves it out, and with
-B in place of Sc behind the blocks where there is no skip path. MACs are those of the convolutions.
+less HB + B and HB for the last block's residual convolution where the variant leaves it out, with B in place of
+Sc behind the blocks where there is no skip path, and with HP + H and HP more per block where it has an extra dilation.
+All norms have a gain and a bias per channel. MACs are those of the convolutions.
 """
 
 import copy
@@ -24,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from tasnet_core.model import ConvTasNet, frames_of, seeded
+from tasnet_core.model import ConvTasNet, Depthwise, frames_of, seeded
 from tasnet_core.records import Cost, Variant
 
 
@@ -50,7 +51,7 @@ def layers(variant: Variant) -> list[Layer]:
             last = (r, x) == (v.R - 1, v.X - 1)
             rows += _block_layers(v, f"repeat {r + 1} block {x + 1}", 2**x, heard,
                                   residual=v.has_last_residual or not last)
-            heard += (v.P - 1) * 2**x * v.hop
+            heard = rows[-1].receptive_field_samples
     width = v.Sc or v.B
     return [*rows,
             Layer("prelu", (width,), 1, 0, heard),
@@ -59,11 +60,13 @@ def layers(variant: Variant) -> list[Layer]:
 
 
 def _block_layers(v: Variant, name: str, dilation: int, heard: int, residual: bool) -> list[Layer]:
-    wider = heard + (v.P - 1) * dilation * v.hop
+    wider = heard
     rows = [Layer(f"{name}: widen", (v.H,), v.B * v.H + v.H, v.B * v.H, heard),
-            Layer(f"{name}: prelu, norm", (v.H,), 1 + 2 * v.H, 0, heard),
-            Layer(f"{name}: depthwise, dilation {dilation}", (v.H,), v.H * v.P + v.H, v.H * v.P, wider),
-            Layer(f"{name}: prelu, norm", (v.H,), 1 + 2 * v.H, 0, wider)]
+            Layer(f"{name}: prelu, norm", (v.H,), 1 + 2 * v.H, 0, heard)]
+    for apart in [dilation, v.extra_dilation * dilation][:2 if v.extra_dilation else 1]:
+        wider += (v.P - 1) * apart * v.hop
+        rows.append(Layer(f"{name}: depthwise, dilation {apart}", (v.H,), v.H * v.P + v.H, v.H * v.P, wider))
+    rows.append(Layer(f"{name}: prelu, norm", (v.H,), 1 + 2 * v.H, 0, wider))
     if residual:
         rows.append(Layer(f"{name}: residual", (v.B,), v.H * v.B + v.B, v.H * v.B, wider))
     if v.Sc:
@@ -111,7 +114,7 @@ def _seconds(network: nn.Module, sound: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-class _LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):
     """Adds up the storages of all tensors that operations make, and notes the most alive at once."""
 
     def __init__(self) -> None:
@@ -142,13 +145,14 @@ class _LiveBytes(TorchDispatchMode):
 
 def _peak_tensor_bytes(network: nn.Module, sound: torch.Tensor) -> int:
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    with _LiveBytes() as live:
+    with LiveBytes() as live:
         network(sound)
     return int(weights + sound.numel() * sound.element_size() + live.peak)
 
 
 def macs_by_torch(network: ConvTasNet, samples: int) -> int:
     """The same count by torch's FlopCounterMode, which counts two operations per MAC."""
+    network = copy.deepcopy(network).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, samples))
     return int(counter.get_total_flops() // 2)
@@ -158,7 +162,8 @@ def macs_by_thop(network: ConvTasNet, samples: int) -> int:
     """The same count by thop, on a copy: thop leaves buffers behind that would enter the state_dict.
 
     thop 0.1.1 treats ConvTranspose1d like Conv1d, once per output sample: L/2 times too much. It is
-    counted once per input frame here. thop's one MAC per PReLU output is left out: it is no convolution.
+    counted once per input frame here. What thop counts for PReLU, batch norm and softmax is left out: they are no
+    convolutions. Our depthwise layer is told to be one, since thop goes by the exact type.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)    # thop imports distutils
@@ -170,7 +175,9 @@ def macs_by_thop(network: ConvTasNet, samples: int) -> int:
     def nothing(layer: Any, inputs: Any, output: Any) -> None:
         pass
 
+    rules = {nn.ConvTranspose1d: transposed, Depthwise: thop.vision.basic_hooks.count_convNd,
+             nn.PReLU: nothing, nn.BatchNorm1d: nothing, nn.Softmax: nothing}
     with torch.no_grad():
         total, _ = thop.profile(copy.deepcopy(network).eval(), inputs=(torch.zeros(1, samples),), verbose=False,
-                                custom_ops={nn.ConvTranspose1d: transposed, nn.PReLU: nothing})
+                                custom_ops=rules)
     return int(total)

@@ -37,15 +37,17 @@ def _shifted(heard: Tensor, shift: int) -> tuple[slice, slice]:
 
 
 class Depthwise(torch.autograd.Function):
-    """Depthwise convolution with zeros around: [B, H, K], [H, P], [H], dilation -> [B, H, K]."""
+    """Depthwise convolution with zeros around: [B, H, K], [H, P], [H], dilation, past -> [B, H, K].
+
+    The first tap hears `past` frames behind the present one.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dilation: int, past: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        middle = weight.shape[1] // 2
         # Taps beyond the ends of a short recording hear zeros alone.
         ctx.shifts = [(tap, shift) for tap in range(weight.shape[1])
-                      if abs(shift := (tap - middle) * dilation) < x.shape[-1]]
+                      if abs(shift := tap * dilation - past) < x.shape[-1]]
         y = bias[:, None].expand_as(x).clone()
         for tap, shift in ctx.shifts:
             out, heard = _shifted(x, shift)
@@ -53,14 +55,14 @@ class Depthwise(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         (grad,), (x, weight) = grads, ctx.saved_tensors
         grad_x, grad_weight = torch.zeros_like(x), torch.zeros_like(weight)
         for tap, shift in ctx.shifts:
             out, heard = _shifted(x, shift)
             grad_x[..., heard].addcmul_(grad[..., out], weight[:, tap, None])
             grad_weight[:, tap] = (grad[..., out] * x[..., heard]).sum((0, 2))
-        return grad_x, grad_weight, grad.sum((0, 2)), None
+        return grad_x, grad_weight, grad.sum((0, 2)), None, None
 
 
 class OneSlope(torch.autograd.Function):
@@ -97,7 +99,9 @@ def _twin(layer: nn.Module) -> Callable[[Tensor], Tensor] | None:
     if isinstance(layer, nn.Conv1d) and layer.kernel_size == (1,) and layer.groups == 1:
         return partial(_call, Pointwise, lambda: (layer.weight[..., 0], layer.bias))
     if isinstance(layer, nn.Conv1d) and layer.groups == layer.in_channels > 1:
-        return partial(_call, Depthwise, lambda: (layer.weight[:, 0], layer.bias, layer.dilation[0]))
+        # model.Depthwise pads so that its output is as long as its input: what it does not hear ahead, it hears behind.
+        past = layer.dilation[0] * (layer.kernel_size[0] - 1) - int(layer.padding[0])
+        return partial(_call, Depthwise, lambda: (layer.weight[:, 0], layer.bias, layer.dilation[0], past))
     return None
 
 

@@ -1,10 +1,11 @@
-"""Conv-TasNet as drawn in arXiv 1809.07454v3, Figure 1: encoder, separator, decoder.
+"""The family of Conv-TasNet, arXiv 1809.07454v3, Figure 1: encoder, separator, decoder; every word of a Variant.
 
-Read it from the top: the norm, a block, the separator, the network. Shapes are in the paper's letters:
+Read it from the top: the norms, the words, a block, the separator, the network. Shapes are in the paper's letters:
 B batch, T samples, K encoder frames, N encoder filters, C speakers; a block's own channels are B and H.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,45 +13,124 @@ from torch.nn import functional as F
 
 from tasnet_core.records import Variant
 
+EPS = 1e-8
+
 
 class GlobalNorm(nn.GroupNorm):
     """One mean and one variance over channels and time of each item (gLN, eq. 9): [B, channels, K]."""
 
     def __init__(self, channels: int):
-        super().__init__(1, channels, eps=1e-8)
+        super().__init__(1, channels, eps=EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         # Not functional.group_norm: that one refuses a single channel of a single frame.
         return torch.group_norm(x, 1, self.weight, self.bias, self.eps)
 
 
-# One entry per word of a Variant; the rest of the family is a line here and a word in records.py.
-NORMS: dict[str, Callable[[int], nn.Module]] = {"global": GlobalNorm}
-ENCODERS = {"linear": nn.Identity}
-MASKS = {"sigmoid": nn.Sigmoid}
+class FrameNorm(nn.Module):
+    """One mean and one variance per frame, over its channels (channel-wise): [B, channels, K]."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x - x.mean(1, keepdim=True)
+        x = x * (x.square().mean(1, keepdim=True) + EPS).rsqrt()
+        return x * self.weight[:, None] + self.bias[:, None]
+
+
+class Heard(NamedTuple):
+    """What a cumulative norm must know of all frames so far; float64, [B, 1, 1] each, but the count."""
+
+    frames: int
+    start: Tensor  # mean of the very first frame, from which the others' means are measured
+    means: Tensor  # sum of them
+    squares: Tensor  # sum of their squares
+    within: Tensor  # sum of the frames' own variances
+
+
+class CumulativeNorm(FrameNorm):
+    """Mean and variance over the channels of every frame up to this one (cLN, eq. 10): [B, channels, K].
+
+    The textbook's E[x²] − E[x]² loses everything to rounding, and goes below zero, once the mean is large against
+    the spread. The same variance from parts that cannot: the mean of the frames' own variances, plus the variance
+    of the frames' means, with those measured from the first one and summed in float64.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.step(x, None)[0]
+
+    def step(self, x: Tensor, heard: Heard | None) -> tuple[Tensor, Heard]:
+        """The norm of the frames that follow those already heard, and what has been heard then."""
+        mean = x.mean(1, keepdim=True)                                                  # [B, 1, K]
+        within = (x - mean).square().mean(1, keepdim=True).double()
+        mean = mean.double()
+        zero = torch.zeros_like(mean[..., :1])
+        past = heard or Heard(0, mean[..., :1].detach(), zero, zero, zero)
+        means = (mean - past.start).cumsum(-1) + past.means
+        squares = (mean - past.start).square().cumsum(-1) + past.squares
+        within = within.cumsum(-1) + past.within
+        count = torch.arange(past.frames + 1, past.frames + x.shape[-1] + 1, dtype=torch.float64, device=x.device)
+        between = (squares / count - (means / count).square()).clamp(min=0)
+        spread = (within / count + between + EPS).rsqrt().to(x.dtype)
+        x = (x - (past.start + means / count).to(x.dtype)) * spread
+        heard = Heard(past.frames + x.shape[-1], past.start, means[..., -1:], squares[..., -1:], within[..., -1:])
+        return x * self.weight[:, None] + self.bias[:, None], heard
+
+
+# One entry per word of a Variant. Batch norm keeps torch's own eps of 1e-5, with which everybody else trains it;
+# in training it hears the whole batch, in evaluation it is two fixed numbers per channel, so a causal net may use it.
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "global": GlobalNorm, "cumulative": CumulativeNorm, "frame": FrameNorm, "batch": nn.BatchNorm1d}
+ENCODERS: dict[str, Callable[[], nn.Module]] = {"linear": nn.Identity, "relu": nn.ReLU}
+MASKS: dict[str, Callable[[], nn.Module]] = {
+    "sigmoid": nn.Sigmoid, "relu": nn.ReLU, "softmax": lambda: nn.Softmax(dim=1)}  # of [B, C, N, K]: over C
+
+
+class Depthwise(nn.Conv1d):
+    """Every channel alone, along time: [B, H, K] -> [B, H, K]. Zeros around; if causal, all of them in front.
+
+    `past` and `padding` count the frames heard behind the present one and ahead of it.
+    """
+
+    def __init__(self, channels: int, P: int, dilation: int, causal: bool):
+        reach = dilation * (P - 1)
+        ahead = 0 if causal else reach // 2
+        super().__init__(channels, channels, P, dilation=dilation, groups=channels, padding=ahead)
+        self.past, self.front = reach - ahead, reach - 2 * ahead
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (self.front, 0)) if self.front else x)
 
 
 class Block(nn.Module):
     """One dilated block: widen to H, look along time for each channel alone, narrow to B and to Sc.
 
-    `residual=False` leaves out the convolution back to B, for a last block that nothing follows;
-    `Sc=0` leaves out the one to the skip path.
+    `residual=False` leaves out the convolution back to B, for a last block that nothing follows; `Sc=0` leaves out
+    the one to the skip path. `extra` puts a second depthwise convolution behind the first, that many times further
+    apart, so that few blocks hear as far as many.
     """
 
-    def __init__(self, B: int, H: int, Sc: int, P: int, dilation: int, norm: str, residual: bool = True):
+    def __init__(self, B: int, H: int, Sc: int, P: int, dilation: int, norm: str, residual: bool = True,
+                 causal: bool = False, dropout: float = 0.0, extra: int = 0):
         super().__init__()
         self.widen = nn.Conv1d(B, H, 1)
         self.prelu1 = nn.PReLU()
         self.norm1 = NORMS[norm](H)
-        self.depthwise = nn.Conv1d(H, H, P, dilation=dilation, padding=dilation * (P - 1) // 2, groups=H)
+        self.depthwise = Depthwise(H, P, dilation, causal)
+        self.extra = Depthwise(H, P, extra * dilation, causal) if extra else None
         self.prelu2 = nn.PReLU()
         self.norm2 = NORMS[norm](H)
+        self.dropout = nn.Dropout(dropout)
         self.residual = nn.Conv1d(H, B, 1) if residual else None
         self.skip = nn.Conv1d(H, Sc, 1) if Sc else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:       # [B, B, K]
         y = self.norm1(self.prelu1(self.widen(x)))                      # [B, H, K]
-        y = self.norm2(self.prelu2(self.depthwise(y)))
+        y = self.depthwise(y)
+        y = y if self.extra is None else self.extra(y)
+        y = self.dropout(self.norm2(self.prelu2(y)))
         x = x if self.residual is None else x + self.residual(y)
         return x, None if self.skip is None else self.skip(y)           # [B, B, K], [B, Sc, K]
 
@@ -62,11 +142,11 @@ class Separator(nn.Module):
         super().__init__()
         v = variant
         self.speakers = v.C
-        self.norm = NORMS[v.norm](v.N)
+        self.norm = NORMS[v.input_norm or v.norm](v.N)
         self.bottleneck = nn.Conv1d(v.N, v.B, 1)
         self.blocks = nn.ModuleList(
-            Block(v.B, v.H, v.Sc, v.P, dilation=2**x, norm=v.norm,
-                  residual=v.has_last_residual or (r, x) != (v.R - 1, v.X - 1))
+            Block(v.B, v.H, v.Sc, v.P, dilation=2**x, norm=v.norm, causal=v.causal, dropout=v.dropout,
+                  extra=v.extra_dilation, residual=v.has_last_residual or (r, x) != (v.R - 1, v.X - 1))
             for r in range(v.R) for x in range(v.X))
         self.prelu = nn.PReLU()
         self.to_masks = nn.Conv1d(v.Sc or v.B, v.C * v.N, 1)
@@ -111,6 +191,22 @@ class ConvTasNet(nn.Module):
 def frames_of(variant: Variant, samples: int) -> int:
     """K, the encoder frames of a recording: the fewest that cover every sample, at least one."""
     return max(0, -(-(samples - variant.L) // variant.hop)) + 1
+
+
+def letters_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """The letters that a network's weights show; a letter is missing where its weights are.
+
+    R and X stand only as their product, the number of blocks, under "X·R".
+    """
+    shapes = {name.removeprefix("separator."): weight.shape for name, weight in weights.items()}
+    places = {"N": ("encoder.weight", 0), "L": ("encoder.weight", 2), "B": ("bottleneck.weight", 0),
+              "H": ("blocks.0.widen.weight", 0), "P": ("blocks.0.depthwise.weight", 2)}
+    found = {letter: shapes[name][axis] for letter, (name, axis) in places.items() if name in shapes}
+    found["Sc"] = shapes["blocks.0.skip.weight"][0] if "blocks.0.skip.weight" in shapes else 0
+    found["X·R"] = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
+    if "to_masks.weight" in shapes and "N" in found:
+        found["C"] = shapes["to_masks.weight"][0] // found["N"]
+    return found
 
 
 def seeded(variant: Variant, seed: int) -> ConvTasNet:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Self
 
 # The words each field of a Variant may take. The model's tables have one entry per word.
-ENCODERS = ("linear",)
-MASKS = ("sigmoid",)
-NORMS = ("global",)
+ENCODERS = ("linear", "relu")
+MASKS = ("sigmoid", "relu", "softmax")  # softmax: over the speakers
+NORMS = ("global", "cumulative", "frame", "batch")
 SCHEDULES = ("plateau", "decay")
 PRECISIONS = ("float32",)
 
@@ -29,6 +29,12 @@ def _check_count(record: str, name: str, value: Any, least: int = 1) -> None:
 def _check_word(record: str, name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{record}: {name}={value!r} is unknown; choose from {', '.join(known)}")
+
+
+def _check_share(record: str, name: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1:  # false for NaN
+        raise ValueError(f"{record}: {name}={value!r} must be a number from 0 to below 1")
 
 
 def _check_positive(record: str, name: str, value: Any) -> None:
@@ -59,9 +65,12 @@ class Variant:
     encoder: str = "linear"
     mask: str = "sigmoid"
     norm: str = "global"
-    causal: bool = False
+    causal: bool = False  # no frame hears a later one; refuses the global norm
     last_residual: bool = False  # the last block's residual convolution, which feeds nothing
     sample_rate_hz: int = 8000
+    input_norm: str = ""  # before the bottleneck; "": the blocks' norm
+    dropout: float = 0.0  # share of a block's values left out in training, behind its second norm
+    extra_dilation: int = 0  # a second depthwise convolution in each block, this many times further apart; 0: none
 
     def __post_init__(self) -> None:
         for name in ("N", "L", "B", "H", "P", "X", "R", "C", "sample_rate_hz"):
@@ -69,6 +78,9 @@ class Variant:
         _check_count("Variant", "Sc", self.Sc, least=0)
         for name, known in (("encoder", ENCODERS), ("mask", MASKS), ("norm", NORMS)):
             _check_word("Variant", name, getattr(self, name), known)
+        _check_count("Variant", "extra_dilation", self.extra_dilation, least=0)
+        _check_word("Variant", "input_norm", self.input_norm or self.norm, NORMS)
+        _check_share("Variant", "dropout", self.dropout)
         for name in ("causal", "last_residual"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"Variant: {name}={getattr(self, name)!r} must be true or false")
@@ -76,8 +88,34 @@ class Variant:
             raise ValueError(f"Variant: L={self.L} must be even, the hop is L/2")
         if self.P % 2 == 0:
             raise ValueError(f"Variant: P={self.P} must be odd, a frame is the middle of its kernel")
-        if self.causal and self.norm == "global":
-            raise ValueError("Variant: causal=True with norm='global': that norm hears the future")
+        for name in ("norm", "input_norm"):
+            if self.causal and getattr(self, name) == "global":
+                raise ValueError(f"Variant: causal=True with {name}='global': that norm hears the future; "
+                                 f"use {name}='cumulative'")
+
+    @classmethod
+    def v1(cls, **changes: Any) -> Self:
+        """The best network of the paper's first version, arXiv 1809.07454v1 (September 2018).
+
+        A ReLU encoder, a softmax over the speakers, no skip path, and a norm of each frame before the
+        bottleneck. Read from what re-implemented it: K. Xu's Conv-TasNet of December 2018 for the structure,
+        Asteroid's note that the first version has no skip path, and the 8.75 million parameters that
+        J. Wu's conv-tasnet counts for these letters, as does this network.
+        """
+        return cls(**{**_FIRST, **changes})
+
+    @classmethod
+    def v2(cls, **changes: Any) -> Self:
+        """The best network of the second version, arXiv 1809.07454v2: the letters of the first.
+
+        Its text could not be read when this was written. What others wrote while it was the newest: the paper's
+        masks are a softmax (funcwj/conv-tasnet issue 2, January 2019; the tables of wangkenpu/Conv-TasNet-PyTorch),
+        it does not add up skip paths (JusperLee/Conv-TasNet issue 1; the third version brought them,
+        kaituoxu/Conv-TasNet issue 10), and its "cLN" is channel-wise, a norm of each frame (DTLN takes its own
+        from it); "cumulative" came with the third. So nothing known sets its network apart from the first
+        version's, and its causal one (10.8 dB) is `Variant.v2(causal=True, norm="frame")`.
+        """
+        return cls(**{**_FIRST, **changes})
 
     @classmethod
     def v3(cls, **changes: Any) -> Self:
@@ -97,7 +135,7 @@ class Variant:
     @property
     def receptive_field_samples(self) -> int:
         """Samples of mixture that reach one frame of the masks through the convolutions."""
-        frames: int = 1 + self.R * (self.P - 1) * (2**self.X - 1)
+        frames: int = 1 + self.R * (self.P - 1) * (2**self.X - 1) * (1 + self.extra_dilation)
         return (frames - 1) * self.hop + self.L
 
     @property
@@ -111,6 +149,10 @@ class Variant:
 
     def __str__(self) -> str:
         return " ".join(f"{letter}{getattr(self, letter)}" for letter in LETTERS)
+
+
+_FIRST: dict[str, Any] = {"N": 256, "L": 20, "B": 256, "H": 512, "Sc": 0, "X": 8, "R": 4, "encoder": "relu",
+                          "mask": "softmax", "input_norm": "frame"}
 
 
 @dataclass(frozen=True)
@@ -170,9 +212,17 @@ class Epoch:
     seconds: float  # wall time of this epoch, validation included
 
 
+# What is measured on the test set, and the fields that hold it. SI-SNR always is: it fixes the order of speakers.
+METRICS: dict[str, tuple[str, ...]] = {
+    "si_snr": ("si_snr_db", "si_snri_db"), "sdr": ("sdr_db", "sdri_db"), "stoi": ("stoi",), "pesq": ("pesq",)}
+
+
 @dataclass(frozen=True)
 class MixtureScore:
-    """How one test mixture was separated; scores are None when `reason` says why there are none."""
+    """How one test mixture was separated, means over its speakers.
+
+    A score that was asked for and is None has its cause in `reason`.
+    """
 
     mixture: str
     speakers: str  # of the sources in order, joined by '+'
@@ -181,12 +231,16 @@ class MixtureScore:
     input_si_snr_db: float | None
     si_snr_db: float | None
     si_snri_db: float | None
+    sdr_db: float | None = None  # BSS Eval v3, 512 taps
+    sdri_db: float | None = None
+    stoi: float | None = None  # 0 to 1
+    pesq: float | None = None  # MOS-LQO, narrow band at 8 kHz, wide band at 16 kHz
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over the test mixtures that could be scored; None where a metric was not computed."""
+    """Means over the test mixtures that have the score; None where a metric was not computed, or could not be."""
 
     si_snr_db: float | None = None
     si_snri_db: float | None = None
@@ -195,6 +249,10 @@ class Scores:
     pesq: float | None = None
     mixtures: int = 0  # mixtures listed
     unscored: int = 0  # of them, those no score could be given
+    sdr_db: float | None = None
+    sdr_unscored: int | None = None  # mixtures without this metric, the unscored ones included;
+    stoi_unscored: int | None = None  # None: it was not asked for
+    pesq_unscored: int | None = None
 
 
 def differences(record: Any, other: Any) -> list[str]:

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,12 @@ from tasnet_core.records import Recipe, Variant, differences
     ({"X": -1}, "X=-1 must be at least 1"), ({"H": 2.5}, "H=2.5 must be a whole number"),
     ({"Sc": -1}, "Sc=-1 must be at least 0"), ({"norm": "cLN"}, "norm='cLN' is unknown"),
     ({"C": True}, "C=True must be a whole number"), ({"causal": True}, "hears the future"),
-    ({"causal": 1}, "causal=1 must be true or false"), ({"mask": "tanh"}, "mask='tanh' is unknown")])
+    ({"causal": 1}, "causal=1 must be true or false"), ({"mask": "tanh"}, "mask='tanh' is unknown"),
+    ({"causal": True}, "norm='global': that norm hears the future; use norm='cumulative'"),
+    ({"causal": True, "norm": "frame", "input_norm": "global"}, "use input_norm='cumulative'"),
+    ({"input_norm": "gLN"}, "input_norm='gLN' is unknown"), ({"extra_dilation": -1}, "extra_dilation=-1 must be at least 0"),
+    ({"dropout": 1.0}, "dropout=1.0 must be a number from 0"), ({"dropout": float("nan")}, "dropout=nan"),
+    ({"dropout": True}, "dropout=True")])
 def test_letters_that_make_no_network_are_refused_by_name(letters, words):
     with pytest.raises(ValueError, match=words):
         Variant(**letters)
@@ -34,6 +40,26 @@ def test_receptive_field_is_the_printed_one_of_table_2():
 def test_the_key_of_the_defaults_never_changes():
     # A later letter must not change the keys in people's databases.
     assert Variant().key == "44136fa3"      # sha256 of "{}"
+
+
+def test_letters_that_were_added_later_leave_the_older_keys_alone():
+    # As the first release computed it, from the letters it had.
+    assert Variant(H=64, causal=True, norm="cumulative").key == hashlib.sha256(
+        b'{"H": 64, "causal": true, "norm": "cumulative"}').hexdigest()[:8]
+    assert Variant(dropout=0).key == Variant().key
+
+
+def test_the_published_versions_have_their_letters():
+    v1 = Variant.v1()
+    assert str(v1) == "N256 L20 B256 H512 Sc0 P3 X8 R4 C2"
+    assert (v1.encoder, v1.mask, v1.norm, v1.input_norm) == ("relu", "softmax", "global", "frame")
+    assert v1.receptive_field_samples / 8000 == pytest.approx(2.55, abs=0.006)      # the thesis' last table
+    assert Variant.v2(causal=True, norm="frame", C=3) == dataclasses.replace(v1, causal=True, norm="frame", C=3)
+    assert Variant.v3() == Variant()
+
+
+def test_extra_dilation_by_two_to_the_x_hears_as_far_as_twice_the_blocks():
+    assert Variant(X=4, extra_dilation=16).receptive_field_samples == Variant(X=8).receptive_field_samples
 
 
 letters = st.builds(Variant, N=st.integers(1, 600), B=st.integers(1, 300), X=st.integers(1, 10),
