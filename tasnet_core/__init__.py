@@ -11,7 +11,8 @@ from typing import Any
 
 # Names are fetched when first used, so that the records cost no torch import.
 _HOMES = {"Variant": "records", "Recipe": "records", "Cost": "records", "Epoch": "records", "Scores": "records",
-          "ConvTasNet": "model", "si_snr": "loss", "pit_loss": "loss", "measure": "cost", "load": "checkpoint"}
+          "ConvTasNet": "model", "si_snr": "loss", "pit_loss": "loss", "measure": "cost", "load": "checkpoint",
+          "Stream": "stream", "from_asteroid": "asteroid"}
 __all__ = list(_HOMES)
 
 

@@ -1,16 +1,21 @@
 """A training on disk: whole or not at all, and read without running code from the file."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from tasnet_core.asteroid import is_asteroids, network_of
 from tasnet_core.errors import CheckpointError
 from tasnet_core.files import write_atomically
-from tasnet_core.model import ConvTasNet
+from tasnet_core.hub import is_hub, read_hub
+from tasnet_core.model import ConvTasNet, letters_of
 from tasnet_core.records import Epoch, Recipe, Variant, differences
+from tasnet_core.saved import read_saved
 
 FORMAT = 1
 
@@ -38,13 +43,12 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: when the file is missing, damaged, or no checkpoint of this project.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such checkpoint") from None
-    except Exception as error:      # torch raises whatever its unpickler met in the damaged file
-        raise CheckpointError(f"{path}: damaged, or not a checkpoint ({type(error).__name__}); "
-                              "delete it to train again from the start") from error
+    return _built(read_saved(path), path)
+
+
+def _built(content: Any, path: Path) -> dict[str, Any]:
+    if is_asteroids(content):
+        raise CheckpointError(f"{path}: a network trained with Asteroid: it can be loaded and separate, but not continued")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format", "none") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"{path}: checkpoint format {found}, but this version reads format {FORMAT}")
@@ -70,15 +74,32 @@ def read_for(path: Path, variant: Variant, recipe: Recipe) -> dict[str, Any]:
 
 
 def load(path: str | Path) -> ConvTasNet:
-    """The trained network of a checkpoint, with its best weights, ready to separate.
+    """The trained network of a checkpoint, with its best weights, ready to separate; also of a file from Asteroid and of a
+    folder with model.safetensors and config.json.
 
     Raises:
         CheckpointError: when the file is missing, damaged, or its weights fit another variant.
     """
-    content = read(Path(path))
-    network = ConvTasNet(content["variant"])
+    path = Path(path)
+    if is_hub(path):
+        variant, best = read_hub(path)
+    else:
+        content = read_saved(path)
+        if is_asteroids(content):
+            return network_of(content, path)
+        content = _built(content, path)
+        variant, best = content["variant"], content.get("best", {})
+    network = ConvTasNet(variant)
     try:
-        network.load_state_dict(content["best"])
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: its weights do not fit its variant {content['variant']}") from error
+        network.load_state_dict(best)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its variant {variant}: {misfit(network, best)}") from error
     return network.eval()
+
+
+def misfit(network: ConvTasNet, weights: Mapping[str, Tensor]) -> str:
+    """Why weights do not go into a network: the letters they show that differ, or else their names."""
+    mine, theirs = letters_of(network.state_dict()), letters_of(weights)
+    found = [f"{letter}={theirs.get(letter)}, not {mine[letter]}" for letter in mine if theirs.get(letter) != mine[letter]]
+    names = network.state_dict().keys() ^ weights.keys()
+    return "; ".join(found) or f"{len(names)} of its names differ, such as {min(names, default='none: their shapes do')}"
