@@ -11,3 +11,8 @@ class CorpusError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or of another variant or recipe."""
+
+
+def counted(number: int, noun: str) -> str:
+    """How many of what, as messages say it: 1 file, 2 files."""
+    return f"{number} {noun}{'s' * (number != 1)}"

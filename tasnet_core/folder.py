@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasnet_core import audio
-from tasnet_core.errors import CorpusError
+from tasnet_core.errors import CorpusError, counted
+from tasnet_core.mixture import Speaker
+from tasnet_core.progress import in_order, shown
 from tasnet_core.shelf import SPLITS, Item, Making, Recording, Shelf, Unusable, cached
+from tasnet_core.speakers import known_speakers
 
 EDITION = 1  # raised when the same files would be read as something else
 SHORTEST = 40  # samples at the corpus' rate; shorter than the longest encoder filter anyone uses
@@ -31,34 +34,74 @@ class Folder(NamedTuple):
 
 
 def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, split: str, seed: int,
-                say: Callable[[str], None]) -> Folder:
+                say: Callable[[str], None], *, stereo: str = "first", speakers: str | None = None) -> Folder:
     """All sound files below `path`, each with its speaker and split.
 
     speaker: a pattern for the path within the folder; without one, the parent folder's name is the speaker.
     split: "speaker" or "recording", what the splits do not share.
+    stereo: "first" takes the first of several channels, "refuse" leaves such files out.
+    speakers: a list that tells their sexes; without one, the nearest list in the folder or above it.
 
     Raises:
         CorpusError: when there is no such folder, no sound in it, or too few speakers for C and the split.
     """
     root = Path(path).expanduser()
-    files, closed = _find(root)
-    shelf = _shelf(root, files, sample_rate_hz, say)
-    unusable = closed + [Unusable(*pair) for pair in shelf.facts["unusable"]]
+    known = known_speakers(root if root.is_dir() else Path(), speakers)
+    shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo)
     by_speaker: dict[str, list[Item]] = {}
-    for item in shelf.items:
+    for item in items:
         name = _speaker(root, item.id, speaker)
         if name:
             by_speaker.setdefault(name, []).append(item)
         else:
             unusable.append(Unusable(item.id, f"its path does not match speaker={speaker}"))
     if not by_speaker:
-        first = f"the first, {unusable[0].path}: {unusable[0].reason}"
-        raise CorpusError(f"{_show(root)}: none of its {_count(len(files), 'sound file')} can be used "
-                          f"({first}), but recordings are wanted; mend them or give another folder")
+        raise _nothing(root, files, unusable)
     deal = _deal_speakers if split == "speaker" else _deal_recordings
     recordings, notes = deal(root, dict(sorted(by_speaker.items())), C, seed)
+    sexes = {name: known.get(name, known.get(name.lower(), Speaker(name, "?"))).sex for name in by_speaker}
+    recordings = [recording._replace(sex=sexes[recording.speaker]) for recording in recordings]
     notes += _notes(shelf, recordings, unusable)
     return Folder(shelf, recordings, tuple(sorted(unusable)), tuple(notes))
+
+
+def read_noise(path: str, sample_rate_hz: int, seed: int, say: Callable[[str], None], stereo: str) -> Folder:
+    """All sound files below `path`, as noise: each is heard in one split, or in all where there are too few.
+
+    Raises:
+        CorpusError: when there is no such folder or no sound in it.
+    """
+    root = Path(path).expanduser()
+    shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo)
+    if not items:
+        raise _nothing(root, files, unusable)
+    order = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
+    held_out = max(1, round(SHARE * len(items)))
+    dealt = {"test": order[:held_out], "valid": order[held_out:2 * held_out], "train": order[2 * held_out:]}
+    notes = []
+    if len(items) < len(SPLITS):
+        dealt = dict.fromkeys(SPLITS, order)
+        notes = [f"noise: only {counted(len(items), 'recording')}, heard in training, validation and test alike"]
+    recordings = [Recording(item, "noise", "?", split) for split in SPLITS for item in dealt[split]]
+    notes += [f"noise: {note}" for note in _notes(shelf, recordings, unusable)]
+    return Folder(shelf, recordings, tuple(sorted(unusable)), tuple(notes))
+
+
+def _usable(root: Path, sample_rate_hz: int, say: Callable[[str], None],
+            stereo: str) -> tuple[Shelf, list[Item], list[Unusable], int]:
+    """The shelf of a folder, what of it can be used, what cannot, and how many files were found."""
+    files, unusable = _find(root)
+    shelf = _shelf(root, files, sample_rate_hz, say)
+    unusable += [Unusable(*pair) for pair in shelf.facts["unusable"]]
+    refused = shelf.facts["channels"] if stereo == "refuse" else {}
+    unusable += [Unusable(name, f"{channels} channels, and stereo=refuse") for name, channels in refused.items()]
+    return shelf, [item for item in shelf.items if item.id not in refused], unusable, len(files)
+
+
+def _nothing(root: Path, files: int, unusable: list[Unusable]) -> CorpusError:
+    first = f"the first, {unusable[0].path}: {unusable[0].reason}"
+    return CorpusError(f"{_show(root)}: none of its {counted(files, 'sound file')} can be used "
+                       f"({first}), but recordings are wanted; mend them or give another folder")
 
 
 def _show(root: Path) -> str:
@@ -81,7 +124,7 @@ def _find(root: Path) -> tuple[list[Path], list[Unusable]]:
     files = sorted((path for path in every if path.suffix.lower() in audio.SUFFIXES),
                    key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
     if not files:
-        found = f"{_count(len(every), 'file')}, but none of them sound" if every else "empty"
+        found = f"{counted(len(every), 'file')}, but none of them sound" if every else "empty"
         raise CorpusError(f"{_show(root)}: {found}; {', '.join(audio.SUFFIXES)} files are wanted, "
                           f"so give a folder that holds some, at any depth")
     return files, closed
@@ -92,14 +135,14 @@ def _shelf(root: Path, files: list[Path], sample_rate_hz: int, say: Callable[[st
     stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(path)) else None for path in files]
 
     def make(facts: dict[str, Any]) -> Making:
-        say(f"{_show(root)}: reading {_count(len(files), 'file')}, once")
+        say(f"{_show(root)}: reading {counted(len(files), 'file')}, once")
         facts["unusable"], facts["rates"], facts["channels"] = [], {}, {}
-        for name, path in zip(names, files, strict=True):
-            try:
-                sound, rate, channels = _read_one(path, sample_rate_hz)
-            except CorpusError as error:
-                facts["unusable"].append([name, str(error).removeprefix(f"{audio.readable(path)}: ")])
+        read = in_order(lambda path: _attempt(path, sample_rate_hz), files)
+        for name, found in zip(names, shown(read, len(files), "reading recordings"), strict=True):
+            if isinstance(found, str):
+                facts["unusable"].append([name, found])
                 continue
+            sound, rate, channels = found
             if rate != sample_rate_hz:
                 facts["rates"][name] = rate
             if channels > 1:
@@ -114,6 +157,13 @@ def _stat(path: Path) -> os.stat_result | None:
         return path.stat()
     except OSError:  # a link to nowhere: reading it will say so
         return None
+
+
+def _attempt(path: Path, sample_rate_hz: int) -> tuple[NDArray[np.float32], int, int] | str:
+    try:
+        return _read_one(path, sample_rate_hz)
+    except CorpusError as error:
+        return str(error).removeprefix(f"{audio.readable(path)}: ")
 
 
 def _read_one(path: Path, sample_rate_hz: int) -> tuple[NDArray[np.float32], int, int]:
@@ -172,17 +222,17 @@ def _deal_recordings(root: Path, by_speaker: dict[str, list[Item]], C: int,
             split = "test" if place < held_out else "valid" if place < 2 * held_out else "train"
             recordings.append(Recording(item, name, "?", split))
     if (enough := len(by_speaker) - few) < C:
-        raise CorpusError(f"{_show(root)}: {_count(enough, 'speaker')} with three recordings or more, "
+        raise CorpusError(f"{_show(root)}: {counted(enough, 'speaker')} with three recordings or more, "
                           f"but {C} are wanted; cut long recordings into several")
     notes = [SHARED_SPEAKERS]
     if few:
-        notes.append(f"{_count(few, 'speaker')} with fewer than three recordings: heard in training only")
+        notes.append(f"{counted(few, 'speaker')} with fewer than three recordings: heard in training only")
     return recordings, notes
 
 
 def _check_speakers(root: Path, names: list[str], C: int) -> None:
     if len(names) < max(2, C):
-        found = f"{_count(len(names), 'speaker')} ({', '.join(names)})"
+        found = f"{counted(len(names), 'speaker')} ({', '.join(names)})"
         raise CorpusError(f"{_show(root)}: {found}, but a mixture needs {max(2, C)}; give each a folder of "
                           f"recordings, or say how paths name the speaker with folder:PATH?speaker=REGEX")
 
@@ -192,13 +242,9 @@ def _notes(shelf: Shelf, recordings: list[Recording], unusable: list[Unusable]) 
     used = {recording.item.id for recording in recordings}
     rates = Counter(rate for name, rate in shelf.facts["rates"].items() if name in used)
     several = sum(name in used for name in shelf.facts["channels"])
-    notes = [f"{_count(count, 'file')} resampled from {rate} Hz" for rate, count in sorted(rates.items())]
+    notes = [f"{counted(count, 'file')} resampled from {rate} Hz" for rate, count in sorted(rates.items())]
     if several:
-        notes.append(f"{_count(several, 'file')} with more than one channel: first channel taken")
+        notes.append(f"{counted(several, 'file')} with more than one channel: first channel taken")
     if unusable:
-        notes.append(f"{_count(len(unusable), 'file')} left out as unusable")
+        notes.append(f"{counted(len(unusable), 'file')} left out as unusable")
     return notes
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

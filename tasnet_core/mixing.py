@@ -4,15 +4,14 @@ import hashlib
 import json
 import math
 from collections import Counter
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tasnet_core import audio
+from tasnet_core.background import Background
 from tasnet_core.errors import CorpusError
+from tasnet_core.mixture import Mixture, Part, Sound
 from tasnet_core.shelf import SPLITS, Item, Recording, Shelf, Unusable
-
-Sound = NDArray[np.float32]
 
 MIXTURES = {"valid": 40, "test": 120}  # at most; fewer where there is little sound
 LEVEL_DB = 2.5  # sources differ in level by up to this, as in WSJ0-2mix
@@ -24,32 +23,6 @@ LONGEST_S = 20.0  # longer recordings are cut to this in test mixtures
 REUSE = 10  # times a second of sound may be heard in the mixtures of its split, about
 
 
-class Mixture(NamedTuple):
-    """Several people talking at once, and each of them alone."""
-
-    id: str
-    sources: Sound  # [C, T]
-    length: int  # samples that are sound; the rest is zeros
-    speakers: tuple[str, ...]
-    sexes: tuple[str, ...]  # "F", "M" or "?"
-
-    @property
-    def mixture(self) -> Sound:
-        """The sum of the sources, exactly: float32 [T]."""
-        return np.asarray(self.sources.sum(axis=0, dtype=np.float32))
-
-
-class Part(NamedTuple):
-    """What a corpus has for one split. Training draws its mixtures without end: mixtures is None."""
-
-    split: str
-    speakers: int
-    sexes: dict[str, int]  # speakers of each
-    recordings: int
-    seconds: float
-    mixtures: int | None
-
-
 class MixedCorpus:
     """Mixtures of C people out of recordings of one person each.
 
@@ -59,11 +32,12 @@ class MixedCorpus:
 
     def __init__(self, spec: str, C: int, sample_rate_hz: int, shelf: Shelf, recordings: list[Recording],
                  *, seed: int = 0, speakers_known: bool = False, notes: tuple[str, ...] = (),
-                 unusable: tuple[Unusable, ...] = ()) -> None:
+                 unusable: tuple[Unusable, ...] = (), background: Background | None = None,
+                 speed: tuple[float, float] | None = None) -> None:
         self.spec, self.C, self.sample_rate_hz, self.seed = spec, C, sample_rate_hz, seed
         self.speakers_known, self.notes, self.unusable = speakers_known, notes, unusable
         self.recordings = tuple(recordings)
-        self._shelf = shelf
+        self._shelf, self._background, self._speed = shelf, background, speed
         self._sexes = {recording.speaker: recording.sex for recording in recordings}
         self._items: dict[str, dict[str, list[Item]]] = {split: {} for split in SPLITS}
         for recording in recordings:
@@ -82,11 +56,14 @@ class MixedCorpus:
         """
         rng = np.random.default_rng((seed, epoch, index))
         names = [self._names["train"][i] for i in rng.permutation(len(self._names["train"]))[:self.C]]
-        cuts = [self._cut(rng, self._items["train"][name], samples) for name in names]
-        length = min(map(len, cuts))
-        sources = np.zeros((self.C, samples), np.float32)
-        sources[:, :length] = _levelled(rng, cuts, length)
-        return self._mixture(f"train/{seed}/{epoch}/{index}", sources, length, names)
+        speeds = [1.0] * self.C
+        if self._speed:  # drawn apart, so that the same people say the same at the same level without it
+            speeds = np.random.default_rng((seed, epoch, index, 1)).uniform(*self._speed, self.C).tolist()
+        cuts = [self._cut(rng, self._items["train"][name], samples, speed) for name, speed in zip(names, speeds, strict=True)]
+        mixed = self._mixture(f"train/{seed}/{epoch}/{index}", rng, cuts, names)
+        missing = samples - mixed.length
+        return mixed._replace(sources=np.pad(mixed.sources, ((0, 0), (0, missing))),
+                              noise=None if mixed.noise is None else np.pad(mixed.noise, (0, missing)))
 
     def count(self, split: str) -> int:
         """How many fixed mixtures the split ("valid" or "test") has."""
@@ -97,8 +74,7 @@ class MixedCorpus:
         names = self._groups[split][index]
         rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
         joined = [self._join(rng, self._items[split][name]) for name in names]
-        length = min(map(len, joined))
-        return self._mixture(f"{split}/{index:03}", _levelled(rng, joined, length), length, names)
+        return self._mixture(f"{split}/{index:03}", rng, joined, names)
 
     def describe(self) -> tuple[Part, ...]:
         """What each split has, for people."""
@@ -109,7 +85,12 @@ class MixedCorpus:
         """16 hex digits for what the mixtures are made of; no path or time in it, so it is equal on every machine."""
         made_of = [self.C, self.sample_rate_hz, self.seed, [
             (recording.item.id, recording.item.length, recording.speaker, recording.split) for recording in self.recordings]]
+        if self._background or self._speed:
+            made_of += [self._background and self._background.made_of, self._speed]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+    def read_all(self) -> None:
+        """Nothing: the first opening has read every file completely."""
 
     def _part(self, split: str) -> Part:
         sexes = [self._sexes[name] for name in self._names[split]]
@@ -121,8 +102,18 @@ class MixedCorpus:
         items = (item for items in self._items[split].values() for item in items)
         return sum(item.length for item in items) / self.sample_rate_hz
 
-    def _mixture(self, name: str, sources: Sound, length: int, names: list[str]) -> Mixture:
-        return Mixture(name, sources, length, tuple(names), tuple(self._sexes[name] for name in names))
+    def _mixture(self, name: str, rng: np.random.Generator, sounds: list[Sound], names: list[str]) -> Mixture:
+        """The sounds at drawn levels, cut to the shortest, in front of noise if there is any."""
+        length = min(map(len, sounds))
+        sources, noise = _levelled(rng, sounds, length), None
+        if self._background:
+            noise = self._background.draw(rng, name.split("/")[0], sources.sum(axis=0))
+        mixed = Mixture(name, sources, length, tuple(names), tuple(self._sexes[each] for each in names), noise)
+        peak = float(np.abs(mixed.mixture).max())
+        if peak > PEAK:
+            gain = np.float32(PEAK / peak * (1 - 1e-6))  # float32 must not round it above
+            mixed = mixed._replace(sources=sources * gain, noise=None if noise is None else noise * gain)
+        return mixed
 
     def _choose_groups(self, split: str) -> list[list[str]]:
         """Who talks in each fixed mixture: no group and no speaker much more often than another."""
@@ -142,7 +133,14 @@ class MixedCorpus:
             groups.append([names[i] for i in best])
         return groups
 
-    def _cut(self, rng: np.random.Generator, items: list[Item], samples: int) -> Sound:
+    def _cut(self, rng: np.random.Generator, items: list[Item], samples: int, speed: float) -> Sound:
+        """`samples` of one speaker, spoken at another speed; or all there is."""
+        if speed == 1:
+            return self._piece(rng, items, samples)
+        piece = self._piece(rng, items, math.ceil(samples * speed) + 1)
+        return audio.resample(piece, self.sample_rate_hz * speed, self.sample_rate_hz)[:samples]
+
+    def _piece(self, rng: np.random.Generator, items: list[Item], samples: int) -> Sound:
         """`samples` of one speaker from a random place in recordings joined at random; or all there is.
 
         A place where he is silent is given up for one with his loudest moment: a source is never silence.
@@ -182,7 +180,7 @@ class MixedCorpus:
 
 
 def _levelled(rng: np.random.Generator, sounds: list[Sound], length: int) -> Sound:
-    """[C, length]: equal RMS, then levels as drawn; turned down as a whole where the sum would pass PEAK."""
+    """[C, length]: equal RMS, then levels as drawn."""
     sources = np.stack([sound[:length] for sound in sounds])
     if len(sources) == 2:
         difference = rng.uniform(-LEVEL_DB, LEVEL_DB)
@@ -192,7 +190,4 @@ def _levelled(rng: np.random.Generator, sounds: list[Sound], length: int) -> Sou
     rms = np.sqrt(np.einsum("ct,ct->c", sources, sources) / length)
     gains = MIXTURE_RMS / math.sqrt(len(sources)) * 10 ** (levels_db / 20) / np.maximum(rms, 1e-12)
     sources *= gains.astype(np.float32)[:, None]
-    peak = float(np.abs(sources.sum(axis=0)).max())
-    if peak > PEAK:
-        sources *= np.float32(PEAK / peak * (1 - 1e-6))  # float32 must not round it above
     return sources

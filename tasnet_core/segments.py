@@ -6,7 +6,7 @@ end so that no sample is lost, a recording shorter than a piece padded with zero
 
 import numpy as np
 
-from tasnet_core.corpora import Mixture
+from tasnet_core.mixture import Mixture
 
 
 def cuts(samples: int, segment: int) -> list[int]:
@@ -26,5 +26,9 @@ def cut(mixture: Mixture, segment: int) -> list[Mixture]:
         length = min(segment, mixture.length - start)
         sources = np.zeros((len(mixture.sources), segment), np.float32)
         sources[:, :length] = mixture.sources[:, start:start + length]
-        pieces.append(mixture._replace(id=f"{mixture.id}/{number}", sources=sources, length=length))
+        noise = None
+        if mixture.noise is not None:
+            noise = np.zeros(segment, np.float32)
+            noise[:length] = mixture.noise[start:start + length]
+        pieces.append(mixture._replace(id=f"{mixture.id}/{number}", sources=sources, length=length, noise=noise))
     return pieces

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasnet_core.errors import UserError
+from tasnet_core.files import write_atomically
 
 SPLITS = ("train", "valid", "test")
 
@@ -85,9 +86,7 @@ def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making])
     Raises:
         UserError: when the cache folder cannot be written.
     """
-    key = hashlib.sha256(json.dumps([name, depends_on], sort_keys=True).encode()).hexdigest()[:16]
-    root = cache_folder()
-    place = root / f"{name}-{key}"
+    root, place = cache_folder(), _place(name, depends_on)
     try:
         if place.exists():
             try:
@@ -100,8 +99,38 @@ def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making])
             _move(Path(scratch) / "shelf", place)
         return Shelf(place)
     except OSError as error:
-        raise UserError(f"cache folder {root}: {error.strerror or error}, but corpora are kept there; "
-                        f"make room or name a folder that can be written in TASNET_CACHE") from error
+        raise _unwritable(error) from error
+
+
+def recall(name: str, depends_on: Any) -> Any:
+    """What `remember` was given for the same name and `depends_on`; None where that is nothing."""
+    try:
+        return json.loads(_place(name, depends_on).with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or damaged from outside
+        return None
+
+
+def remember(name: str, depends_on: Any, value: Any) -> None:
+    """Keep what JSON can hold, for `recall`.
+
+    Raises:
+        UserError: when the cache folder cannot be written.
+    """
+    try:
+        write_atomically(_place(name, depends_on).with_suffix(".json"),
+                         lambda file: file.write(json.dumps(value).encode()))
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _place(name: str, depends_on: Any) -> Path:
+    key = hashlib.sha256(json.dumps([name, depends_on], sort_keys=True).encode()).hexdigest()[:16]
+    return cache_folder() / f"{name}-{key}"
+
+
+def _unwritable(error: OSError) -> UserError:
+    return UserError(f"cache folder {cache_folder()}: {error.strerror or error}, but corpora are kept there; "
+                     f"make room or name a folder that can be written in TASNET_CACHE")
 
 
 def _move(folder: Path, place: Path) -> None:

@@ -153,3 +153,56 @@ def test_resampling_treats_each_channel_as_if_it_were_alone():
 
 def test_resampling_to_the_same_rate_changes_nothing():
     assert np.array_equal(audio.resample(tone(), 8000, 8000), tone())
+
+
+@pytest.mark.parametrize(("kind", "subtype"), [
+    ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "ULAW"), ("WAVEX", "PCM_16"), ("RF64", "PCM_16"),
+    ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("NIST", "PCM_16")])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_header_tells_what_libsndfile_tells(tmp_path, kind, subtype, channels):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.tile(tone(0.3), (channels, 1)).T, 8000, format=kind, subtype=subtype)
+    there = soundfile.info(path)
+    assert audio.header(path) == (there.samplerate, there.channels, there.frames) == (8000, channels, 2400)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80), st.sampled_from([b"", b"RIFF\xff\0\0\0WAVEfmt \x10\0\0\0", b"OggS\0", b"fLaC\0"]))
+def test_no_bytes_make_a_header_fail_otherwise(tmp_path_factory, content, start):
+    path = tmp_path_factory.mktemp("fuzz") / "a.wav"
+    path.write_bytes(start + content)
+    try:
+        audio.header(path)
+    except CorpusError as error:
+        assert "a.wav" in str(error)  # noqa: PT017
+
+
+def test_a_header_shows_a_missing_and_a_truncated_file(tmp_path):
+    with pytest.raises(CorpusError, match=r"none\.wav: cannot be read: No such file"):
+        audio.header(tmp_path / "none.wav")
+    audio.write(tmp_path / "a.wav", tone(), 8000)
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:-10])
+    with pytest.raises(CorpusError, match=r"a\.wav: truncated: 10 bytes"):
+        audio.header(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_a_part_is_that_part_of_the_whole(tmp_path, kind):
+    path = bytes(tmp_path) + b"/\xff." + kind.encode()
+    with open(path, "wb") as file:
+        soundfile.write(file, np.stack([tone(), tone(frequency=99)], 1), 8000, format=kind)
+    whole, _ = audio.read(path)
+    for start, frames in ((0, 4000), (7, 20), (3990, 50), (5000, 5)):
+        assert np.array_equal(audio.read_part(path, start, frames), whole[:, start:start + frames])
+
+
+def test_what_is_written_exactly_is_read_again_bit_for_bit(tmp_path):
+    samples = np.random.default_rng(0).standard_normal(1000).astype(np.float32) * 7  # far beyond full scale
+    audio.write_exactly(tmp_path / "a.wav", samples, 8000)
+    assert np.array_equal(audio.read(tmp_path / "a.wav")[0][0], samples)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 9999), st.sampled_from([8000, 11_025, 16_000, 22_050, 44_100, 48_000]), st.sampled_from([8000, 16_000]))
+def test_the_length_after_resampling_is_foretold(frames, rate, wanted):
+    assert len(audio.resample(np.zeros(frames, np.float32), rate, wanted)) == audio.resampled_length(frames, rate, wanted)

@@ -117,3 +117,18 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, settings, place):
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert str(shelf.cache_folder()) == place
+
+
+def test_what_is_remembered_is_recalled_for_the_same_dependence_alone(cache):
+    assert shelf.recall("x", [1]) is None
+    shelf.remember("x", [1], {"found": [1, "a", None]})
+    assert shelf.recall("x", [1]) == {"found": [1, "a", None]}
+    assert shelf.recall("x", [2]) is shelf.recall("y", [1]) is None
+    next(cache.iterdir()).write_text("{damaged")
+    assert shelf.recall("x", [1]) is None
+
+
+def test_what_cannot_be_remembered_is_one_line_with_the_way_out(cache):
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="TASNET_CACHE"):
+        shelf.remember("x", 1, 2)
