@@ -1,16 +1,26 @@
 """Where mixtures come from: every corpus behind one contract, opened by its name."""
 
+import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
-from tasnet_core import audio, voices
+from tasnet_core import audio, layout, librimix, voices, wsj0mix
+from tasnet_core.background import Background
 from tasnet_core.errors import CorpusError
-from tasnet_core.folder import read_folder
-from tasnet_core.mixing import MixedCorpus, Mixture, Part
+from tasnet_core.folder import read_folder, read_noise
+from tasnet_core.listed import ListedCorpus, Rules
+from tasnet_core.mixing import MixedCorpus
+from tasnet_core.mixture import Mixture, Part
 from tasnet_core.shelf import Making, Recording, Unusable, cached
+from tasnet_core.speakers import known_speakers
 
-__all__ = ["CORPORA", "Corpus", "Mixture", "Part", "Unusable", "open_corpus", "open_folder", "open_voices"]
+__all__ = ["CORPORA", "Corpus", "Mixture", "Part", "Unusable", "open_corpus", "open_folder", "open_librimix", "open_voices",
+           "open_wsj0mix"]
+
+STEREO = ("first", "refuse")
+NOISE_DB = (0.0, 15.0)  # of the speech above the noise, where noise_db is not given
 
 Say = Callable[[str], None]
 
@@ -41,6 +51,9 @@ class Corpus(Protocol):
     def describe(self) -> tuple[Part, ...]:
         """What each split has, for people."""
 
+    def read_all(self) -> None:
+        """Read every file completely; what cannot be used is `unusable` at the next opening."""
+
 
 def _quiet(message: str) -> None:
     pass
@@ -67,31 +80,66 @@ def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
 
 
 def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
-    """Recordings of one person each: `folder:PATH?speaker=REGEX&split=speaker|recording&seed=S`.
+    """Recordings of one person each: `folder:PATH?option=value&option=value`.
 
-    The options, from the '?' on, may be missing. The first opening reads every file completely, which is the
-    check before training; later ones use the cache.
+    speaker=REGEX, split=speaker|recording, seed=S, speakers=FILE, stereo=first|refuse; noise=PATH and
+    noise_db=LOW..HIGH for noise in the background, speed=LOW..HIGH for training at other speeds.
+    The first opening reads every file completely, which is the check before training; later ones use the cache.
     """
-    options = _options(spec, ("speaker", "split", "seed"))
-    path = spec.partition(":")[2].partition("?")[0]
-    if not path:
-        raise CorpusError(f"corpus {spec!r}: no folder is named; write folder:PATH")
-    split = options.get("split", "speaker")
-    if split not in ("speaker", "recording"):
-        raise CorpusError(f"corpus {spec!r}: split={split} is unknown; choose from speaker, recording")
+    options = _options(spec, ("speaker", "split", "seed", "speakers", "stereo", "noise", "noise_db", "speed"))
+    path = _path(spec)
+    split = _chosen(spec, options, "split", ("speaker", "recording"))
+    stereo = _chosen(spec, options, "stereo", STEREO)
     pattern, seed = options.get("speaker"), _seed(spec, options)
     try:
         re.compile(pattern or "")
     except re.error as error:
         raise CorpusError(f"corpus {spec!r}: speaker={pattern} is no regular expression: {error}; "
                           f"write one whose first group is the speaker, as in speaker=_([a-z]+)_") from error
-    found = read_folder(path, C, sample_rate_hz, pattern, split, seed, say)
-    return MixedCorpus(spec, C, sample_rate_hz, found.shelf, found.recordings, seed=seed,
-                       speakers_known=split == "recording", notes=found.notes, unusable=found.unusable)
+    speed = _span(spec, options, "speed", 0.5, 2.0)
+    noise_db = _span(spec, options, "noise_db", -100.0, 100.0)
+    if noise_db and "noise" not in options:
+        raise CorpusError(f"corpus {spec!r}: noise_db is given, but no noise; add noise=PATH, a folder of it")
+    found = read_folder(path, C, sample_rate_hz, pattern, split, seed, say, stereo=stereo, speakers=options.get("speakers"))
+    notes, unusable, background = found.notes, found.unusable, None
+    if "noise" in options:
+        noise = read_noise(options["noise"], sample_rate_hz, seed, say, stereo)
+        background = Background(noise.shelf, noise.recordings, noise_db or NOISE_DB)
+        notes, unusable = notes + noise.notes, unusable + noise.unusable
+    return MixedCorpus(spec, C, sample_rate_hz, found.shelf, found.recordings, seed=seed, speakers_known=split == "recording",
+                       notes=notes, unusable=unusable, background=background, speed=speed)
+
+
+def open_wsj0mix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
+    """Mixtures in the folders of WSJ0-2mix: `wsj0mix:PATH?mode=min|max&speakers=FILE&stereo=first|refuse`."""
+    options = _options(spec, ("mode", "speakers", "stereo"))
+    path, mode = _path(spec), _chosen(spec, options, "mode", layout.MODES) if "mode" in options else None
+    stereo = _chosen(spec, options, "stereo", STEREO)
+    root, pad = layout.find("wsj0mix", path, f"{C}speakers", sample_rate_hz, mode, wsj0mix.is_set, "tr, cv and tt")
+    listings, noisy = wsj0mix.listings(root, C)
+    known = known_speakers(root, options.get("speakers"))
+    return ListedCorpus(spec, root, listings, Rules(sample_rate_hz, pad, noisy, stereo), known, say=say)
+
+
+def open_librimix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
+    """Mixtures that LibriMix' metadata list: `librimix:PATH?task=mix_clean|mix_both|mix_single`, and
+    train=train-360|train-100, mode=min|max, speakers=FILE, stereo=first|refuse."""
+    options = _options(spec, ("task", "train", "mode", "speakers", "stereo"))
+    path, mode = _path(spec), _chosen(spec, options, "mode", layout.MODES) if "mode" in options else None
+    task, stereo = _chosen(spec, options, "task", librimix.TASKS), _chosen(spec, options, "stereo", STEREO)
+    named = _chosen(spec, options, "train", librimix.TRAINS) if "train" in options else None
+    root, pad = layout.find("librimix", path, f"Libri{C}Mix", sample_rate_hz, mode, librimix.is_set,
+                            "metadata/mixture_*.csv")
+    train = librimix.choose_train(root, task, named)
+    listings = librimix.listings(root, Path(path).expanduser(), C, task, train)
+    rules = Rules(sample_rate_hz, pad, task != "mix_clean", stereo)
+    return ListedCorpus(spec, root, listings, rules, known_speakers(root, options.get("speakers")),
+                        notes=() if named else (f"trained on {train}",), say=say)
 
 
 # A corpus is added by one entry here and, for more than a few lines, a file of its own.
-CORPORA: dict[str, Callable[[str, int, int, Say], Corpus]] = {"voices": open_voices, "folder": open_folder}
+CORPORA: dict[str, Callable[[str, int, int, Say], Corpus]] = {
+    "voices": open_voices, "folder": open_folder, "wsj0mix": open_wsj0mix, "librimix": open_librimix}
 
 
 def open_corpus(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
@@ -123,6 +171,36 @@ def _options(spec: str, known: tuple[str, ...]) -> dict[str, str]:
             raise CorpusError(f"corpus {spec!r}: {name} is given twice; give it once")
         options[name] = value
     return options
+
+
+def _path(spec: str) -> str:
+    name, _, rest = spec.partition(":")
+    path = rest.partition("?")[0]
+    if not path:
+        raise CorpusError(f"corpus {spec!r}: no folder is named; write {name.partition('?')[0]}:PATH")
+    return path
+
+
+def _chosen(spec: str, options: dict[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """An option's value, by default the first choice."""
+    value = options.get(name, choices[0])
+    if value not in choices:
+        raise CorpusError(f"corpus {spec!r}: {name}={value} is unknown; choose from {', '.join(choices)}")
+    return value
+
+
+def _span(spec: str, options: dict[str, str], name: str, least: float, most: float) -> tuple[float, float] | None:
+    """The two numbers of LOW..HIGH; None where the option is not given."""
+    if name not in options:
+        return None
+    try:
+        low, high = (float(part) for part in options[name].split(".."))
+    except ValueError:
+        low = high = math.nan
+    if not least <= low <= high <= most:  # also false for NaN
+        raise CorpusError(f"corpus {spec!r}: {name}={options[name]} is no span; write {name}=LOW..HIGH, two numbers "
+                          f"from {least:g} to {most:g}, the lower first")
+    return low, high
 
 
 def _seed(spec: str, options: dict[str, str]) -> int:
