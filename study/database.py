@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
@@ -27,16 +27,19 @@ LEASE_S = 60.0      # a run is somebody's for at least so long after its last ep
 _TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
 _EXACT = ("parameters", "macs_per_s", "receptive_field_s")
 _MEASURED = ("peak_memory_bytes", "realtime_factor")
+# Columns of `runs` that the view `results`, whose columns are promised, has not.
+_BESIDE = ("sdr_db", "mixtures", "unscored", "sdr_unscored", "stoi_unscored", "pesq_unscored")
 
 
 def _columns(record: type, names: tuple[str, ...] | None = None) -> list[Column[Any]]:
     """A column per field of a record, so that a new field needs no second list of names."""
-    hints = get_type_hints(record)
+    hints, defaults = get_type_hints(record), {field.name: field.default for field in fields(record)}
     columns: list[Column[Any]] = []
     for name in names or tuple(field.name for field in fields(record)):
         kinds = [kind for kind in get_args(hints[name]) or (hints[name],) if kind is not type(None)]
         wide = sa.BigInteger if name in ("macs_per_s", "peak_memory_bytes") else _TYPES[kinds[0]]
-        columns.append(Column(name, wide))
+        known = {} if defaults[name] in (MISSING, None) else {"default": defaults[name]}
+        columns.append(Column(name, wide, info=known))
     return columns
 
 
@@ -165,6 +168,7 @@ class Database:
             return
         with engine.begin() as connection:
             tables.create_all(connection)
+            _add_missing_columns(connection)
             known = sa.inspect(connection).get_view_names()
             for name, query in VIEWS.items():
                 if name not in known:
@@ -229,9 +233,11 @@ class Database:
         return json.loads(rows[0]["notes"]) if rows else []
 
     def results(self, study: str) -> list[dict[str, Any]]:
-        """The rows of the view `results`, in the order of trials."""
-        return [{**row, "causal": bool(row["causal"])} for row in
-                self._rows("SELECT * FROM results WHERE study = :study ORDER BY trial, seed", study=study)]
+        """The rows of the view `results`, in the order of trials, and the scores the view has no column for."""
+        runs = {(run["trial"], run["seed"]): run for run in self.runs(study)}
+        rows = self._rows("SELECT * FROM results WHERE study = :study ORDER BY trial, seed", study=study)
+        return [{**row, "causal": bool(row["causal"]),
+                 **{name: runs.get((row["trial"], row["seed"]), {}).get(name) for name in _BESIDE}} for row in rows]
 
     def front(self, study: str) -> list[dict[str, Any]]:
         """The rows of the view `front`, the smallest first."""
@@ -320,6 +326,19 @@ class Database:
                 owner=None, lease_until_s=None, **cost, **asdict(result.scores)))
             if result.mixtures:
                 connection.execute(mixtures.insert(), [{"run": run, **asdict(score)} for score in result.mixtures])
+
+
+def _add_missing_columns(connection: sa.Connection) -> None:
+    """Give the tables an earlier version made the columns it did not know; its rows get their defaults."""
+    known = sa.inspect(connection)
+    for table in tables.sorted_tables:
+        there = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(sa.text(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'))
+                if "default" in column.info:
+                    connection.execute(table.update().values({column.name: column.info["default"]}))
 
 
 def _insert_new(connection: sa.Connection, table: Table, row: dict[str, Any], key: str) -> None:

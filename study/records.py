@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tasnet_core.records import Cost, Epoch, MixtureScore, Recipe, Scores
+from tasnet_core.records import METRICS, Cost, Epoch, MixtureScore, Recipe, Scores
 
 STATES = ("running", "complete", "stopped", "rejected", "failed")
 TRAINED = ("complete", "stopped", "failed")  # these count towards --trials; a rejected variant cost nothing
@@ -44,6 +44,7 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     sampler: str = "tpe"
     objectives: tuple[str, ...] = tuple(name for name, _ in OBJECTIVES)
+    metrics: tuple[str, ...] = tuple(METRICS)  # measured on the test set, SI-SNR always among them
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -51,9 +52,10 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Settings":
-        """The inverse of `as_dict`."""
+        """The inverse of `as_dict`. A study that was begun before there was a choice measured SI-SNR alone."""
         return cls(**{**values, "recipe": Recipe(**values["recipe"]), "budget": Budget(**values["budget"]),
-                      "objectives": tuple(values["objectives"])})
+                      "objectives": tuple(values["objectives"]),
+                      "metrics": tuple(values.get("metrics", ("si_snr",)))})
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,30 @@
-"""How well test mixtures were separated. What could not be scored says why and is counted, never hidden."""
+"""How well test mixtures were separated. What could not be scored says why and is counted, never hidden.
+
+The order of the speakers is fixed once, by SI-SNR, and used for every metric. The network and SI-SNR run here, on torch;
+SDR, STOI and PESQ in the processes of `listeners`.
+"""
 
 import math
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasnet_core.corpora import Corpus, Mixture
+from tasnet_core import listeners
+from tasnet_core.corpora import Corpus
+from tasnet_core.listeners import SLOW, Job, Listeners, Verdict
 from tasnet_core.loss import best_permutation, reorder, si_snr
+from tasnet_core.mixture import Mixture
 from tasnet_core.model import ConvTasNet
-from tasnet_core.records import MixtureScore, Scores
+from tasnet_core.records import METRICS, MixtureScore, Scores
+
+FAST = ("si_snr",)      # what is measured unless more is asked for
+MIXTURES_PER_PROCESS = 8        # fewer are not worth the start of a process
 
 
 class Ordered(NamedTuple):
@@ -21,26 +35,55 @@ class Ordered(NamedTuple):
     input_si_snr_db: list[float]
 
 
+class Pending(NamedTuple):
+    """A mixture's score, and those that are still being computed."""
+
+    score: MixtureScore
+    slow: "Future[Verdict] | None"
+
+    def wait(self) -> MixtureScore:
+        if self.slow is None:
+            return self.score
+        verdict = self.slow.result()
+        scores: dict[str, Any] = verdict.scores
+        return replace(self.score, reason="; ".join(verdict.reasons), **scores)
+
+
 def in_order(mixture: Mixture, estimates: NDArray[np.float32]) -> Ordered:
     """Put the estimates [C, T] of one mixture into their best order and score each speaker, in float64."""
     truth, found = _signals(mixture, estimates)
     ordered = reorder(found, best_permutation(truth, found))
-    mixed = truth.sum(1, keepdim=True).expand_as(truth)
-    return Ordered(ordered[0].numpy().astype(np.float32),
-                   si_snr(truth, ordered)[0].tolist(), si_snr(truth, mixed)[0].tolist())
+    return Ordered(ordered[0].numpy().astype(np.float32), si_snr(truth, ordered)[0].tolist(),
+                   si_snr(truth, _unseparated(mixture, truth))[0].tolist())
 
 
-def score(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int) -> MixtureScore:
+def score(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
+          metrics: Sequence[str] = FAST) -> MixtureScore:
     """The score of one mixture, means over its speakers, from its estimates [C, T]."""
+    with Listeners(0) as here:
+        return begin(mixture, estimates, sample_rate_hz, metrics, here).wait()
+
+
+def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int, metrics: Sequence[str],
+          others: Listeners) -> Pending:
+    """Score one mixture here, and let `others` begin with what is slow."""
     reason = unscorable(*_signals(mixture, estimates))
-    after = before = None
-    if not reason:
-        ordered = in_order(mixture, estimates)
-        after, before = (math.fsum(values) / len(values) for values in (ordered.si_snr_db, ordered.input_si_snr_db))
-    return MixtureScore(
+    known = MixtureScore(
         mixture=mixture.id, speakers="+".join(mixture.speakers), sexes="".join(mixture.sexes),
-        duration_s=mixture.length / sample_rate_hz, input_si_snr_db=before, si_snr_db=after,
-        si_snri_db=None if after is None or before is None else after - before, reason=reason)
+        duration_s=mixture.length / sample_rate_hz, input_si_snr_db=None, si_snr_db=None, si_snri_db=None, reason=reason)
+    if reason:
+        return Pending(known, None)
+    ordered = in_order(mixture, estimates)
+    slow = tuple(metric for metric in metrics if metric in SLOW)
+    asked = others.ask(Job(slow, mixture.sources[:, :mixture.length], ordered.estimates, mixture.mixture[:mixture.length],
+                           sample_rate_hz)) if slow else None
+    after, before = _mean(ordered.si_snr_db), _mean(ordered.input_si_snr_db)
+    known = replace(known, input_si_snr_db=before, si_snr_db=after, si_snri_db=after - before)
+    return Pending(known, asked)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def _signals(mixture: Mixture, estimates: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,36 +92,56 @@ def _signals(mixture: Mixture, estimates: NDArray[np.float32]) -> tuple[torch.Te
                  for signals in (mixture.sources, estimates))
 
 
+def _unseparated(mixture: Mixture, truth: torch.Tensor) -> torch.Tensor:
+    """What is heard, as the estimate of every source [1, C, T]: what separation has to improve on."""
+    heard = truth.sum(1, keepdim=True)
+    if mixture.noise is not None:
+        heard = heard + torch.from_numpy(mixture.noise[:mixture.length]).double()
+    return heard.expand_as(truth)
+
+
 def unscorable(truth: torch.Tensor, found: torch.Tensor) -> str:
     """Why signals [1, C, T] have no score, in words; empty when they have one."""
     if not torch.isfinite(found).all():
         return "an estimate is not finite"
-    for name, signals in (("source", truth), ("estimate", found)):
+    for name, signals in (("a source", truth), ("an estimate", found)):
         # A constant is silence to a zero-mean measure.
         if (signals.amax(-1) == signals.amin(-1)).any():
-            return f"a {name} is silent"
+            return f"{name} is silent"
     return ""
 
 
-def score_test(network: ConvTasNet, corpus: Corpus) -> list[MixtureScore]:
-    """Separate and score every test mixture of a corpus, whole."""
-    device = next(network.parameters()).device
-    scores = []
-    with torch.inference_mode():
-        for index in range(corpus.count("test")):
+def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAST, processes: int | None = None,
+               tell: Callable[[int, int], None] = lambda done, total: None) -> list[MixtureScore]:
+    """Separate and score every test mixture of a corpus, whole; `tell` hears how many are done, of how many.
+
+    `processes` compute the slow metrics; by default as many as there are cores, and none for a handful of mixtures.
+    The scores do not depend on it but for rounding, which is the same for any number of processes but none.
+    """
+    device, total = next(network.parameters()).device, corpus.count("test")
+    if processes is None:
+        processes = min(listeners.cores(), total // MIXTURES_PER_PROCESS)
+    scores: list[MixtureScore] = []
+    waiting: deque[Pending] = deque()
+    with Listeners(processes) as others:
+        for index in range(total):
             mixture = corpus.mixture("test", index)
-            sound = torch.from_numpy(mixture.mixture).to(device)
-            scores.append(score(mixture, network(sound[None])[0].cpu().numpy(), corpus.sample_rate_hz))
+            with torch.inference_mode():
+                estimates = network(torch.from_numpy(mixture.mixture).to(device)[None])[0].cpu().numpy()
+            waiting.append(begin(mixture, estimates, corpus.sample_rate_hz, metrics, others))
+            while len(waiting) > (2 * processes if index + 1 < total else 0):       # so memory stays bounded
+                scores.append(waiting.popleft().wait())
+                tell(len(scores), total)
     return scores
 
 
-def summary(scores: list[MixtureScore]) -> Scores:
-    """The means over the mixtures that have a score."""
-    scored = [one for one in scores if not one.reason]
+def summary(scores: Sequence[MixtureScore], metrics: Sequence[str] = FAST) -> Scores:
+    """For each metric the mean over the mixtures that have it, and how many have not."""
+    def has(name: str) -> list[float]:
+        return [value for one in scores if (value := getattr(one, name)) is not None]
 
-    def mean(name: str) -> float | None:
-        values = [getattr(one, name) for one in scored]
-        return math.fsum(values) / len(values) if values else None
-
-    return Scores(si_snr_db=mean("si_snr_db"), si_snri_db=mean("si_snri_db"),
-                  mixtures=len(scores), unscored=len(scores) - len(scored))
+    measured = {name: has(name) for metric in {*FAST, *metrics} for name in METRICS[metric]}
+    counts: dict[str, Any] = {f"{metric}_unscored": len(scores) - len(measured[METRICS[metric][0]])
+                              for metric in metrics if metric not in FAST}
+    means: dict[str, Any] = {name: _mean(values) if values else None for name, values in measured.items()}
+    return Scores(mixtures=len(scores), unscored=len(scores) - len(measured["si_snri_db"]), **means, **counts)

@@ -19,7 +19,7 @@ from tasnet_core.records import Cost, Epoch, MixtureScore, Scores, Variant
 
 EPOCHS = [Epoch(number, -2.0 * number, 1.5 * number, 1e-3, 10.0 * number, 0.5) for number in (1, 2, 3)]
 MIXTURES = (MixtureScore("test/000", "a+b", "FM", 4.0, 0.1, 5.1, 5.0),
-            MixtureScore("test/001", "a+c", "FF", 5.0, None, None, None, "a source is silent"))
+            MixtureScore("test/001", "a+c", "FF", 5.0, None, None, None, reason="a source is silent"))
 
 
 @pytest.fixture
@@ -179,3 +179,40 @@ def test_a_run_is_held_while_its_owner_lives_and_renews(database):
     assert not is_held({**row, "owner": "elsewhere:1", "lease_until_s": time.time() - 1})
     database.finish(run, complete(TINY, 1.0))
     assert not is_held(database.runs("s")[0])
+
+
+def test_every_score_is_kept_in_its_mixture_and_its_run(database):
+    run = begin(database, 0)
+    tested = MixtureScore("test/000", "a+b", "FM", 4.0, 0.1, 5.1, 5.0, 6.5, 6.25, 0.75, None, "PESQ: source 1: too short")
+    scores = Scores(5.1, 5.0, 6.25, 0.75, None, 1, 0, 6.5, 0, 0, 1)
+    database.finish(run, replace(complete(TINY, 5.0), scores=scores, mixtures=(tested,)))
+    mixture, = database.mixtures("s")
+    assert {**asdict(tested), **{name: mixture[name] for name in ("run", "trial", "seed")}} == mixture
+    row, = database.results("s")
+    assert (row["sdri_db"], row["stoi"], row["pesq"]) == (6.25, 0.75, None)
+    assert (row["sdr_db"], row["sdr_unscored"], row["stoi_unscored"], row["pesq_unscored"]) == (6.5, 0, 0, 1)
+    stored, = database.runs("s")
+    assert Scores(**{name: stored[name] for name in asdict(scores)}) == scores
+
+
+def test_a_database_of_an_earlier_version_gets_the_columns_it_lacks_and_keeps_its_rows(database, tmp_path):
+    database.finish(begin(database, 0), complete(TINY, 5.0))
+    lacking = {"runs": ("sdr_db", "pesq_unscored"), "mixtures": ("sdr_db", "stoi"), "variants": ("last_residual",)}
+    with database.engine.begin() as connection:
+        for table, names in lacking.items():
+            for name in names:
+                connection.exec_driver_sql(f"alter table {table} drop column {name}")
+    with open_database(str(tmp_path / "study.db")) as reader:       # a report asks for no change
+        assert reader.results("s")[0]["si_snri_db"] == 5.0
+        assert reader.results("s")[0]["sdr_db"] is None
+    with open_database(str(tmp_path / "study.db"), read_only=False) as again:
+        again.finish(begin(again, 1, Variant()), complete(Variant(), 6.0))
+        assert [row["si_snri_db"] for row in again.results("s")] == [5.0, 6.0]
+        assert [row["last_residual"] for row in again._rows("select last_residual from variants")] == [0, 0]
+
+
+def test_a_study_begun_before_there_was_a_choice_measures_si_snr_alone(database):
+    database.register("s", Settings())
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("update study_settings set settings = json_remove(settings, '$.metrics')")
+    assert database.settings("s").metrics == ("si_snr",)

@@ -1,0 +1,85 @@
+"""One variant from its cost to its scores: what comes back, and what was never begun."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import RECIPE, TINY, Tiny
+
+from study import evaluate as module
+from study.evaluate import evaluate, kind_of, one_line
+from study.records import FAILURES, Budget
+from tasnet_core import cost, metrics
+from tasnet_core.checkpoint import load
+from tasnet_core.errors import CheckpointError, CorpusError
+from tasnet_core.training import Diverged
+
+QUICK = replace(RECIPE, epochs=2)
+
+
+def test_a_trained_variant_comes_back_with_cost_curve_and_a_score_for_every_test_mixture(tmp_path):
+    heard, counted = [], []
+    result = evaluate(TINY, QUICK, Budget(), Tiny(4), tmp_path / "a.pt", "cpu", heard.append, ("si_snr", "sdr"),
+                      lambda done, total: counted.append((done, total)))
+    assert (result.state, result.reason, result.kind) == ("complete", "", "")
+    assert result.cost.parameters == cost.exact(TINY).parameters
+    assert result.cost.peak_memory_bytes
+    assert list(result.curve) == heard
+    assert [epoch.number for epoch in heard] == [1, 2]
+    assert counted == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [one.mixture for one in result.mixtures] == [f"test/{index:03}" for index in range(4)]
+    assert list(result.mixtures) == metrics.score_test(load(tmp_path / "a.pt"), Tiny(4), ("si_snr", "sdr"))
+    assert result.scores == metrics.summary(result.mixtures, ("si_snr", "sdr"))
+    assert result.scores.sdri_db is not None
+    assert result.scores.stoi is None
+    assert result.seconds >= sum(epoch.seconds for epoch in heard)
+
+
+def test_by_default_only_si_snr_is_measured(tmp_path):
+    scores = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt").scores
+    assert math.isfinite(scores.si_snri_db)
+    assert (scores.sdr_db, scores.sdr_unscored) == (None, None)
+
+
+def test_over_budget_nothing_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "train", None)
+    result = evaluate(TINY, QUICK, Budget(max_parameters=10), Tiny(), tmp_path / "a.pt")
+    assert (result.state, result.cost, result.curve) == ("rejected", cost.exact(TINY), ())
+    assert "budget 10" in result.reason
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("error", "kind", "words"), [
+    (Diverged("epoch 2: training loss nan"), "diverged", "epoch 2: training loss nan"),
+    (CorpusError("a.wav: gone"), "data", "a.wav: gone"),
+    (MemoryError(), "out-of-memory", "MemoryError: "),
+    (RuntimeError("[enforce fail] can't allocate memory: 9 bytes\nat"), "out-of-memory",
+     "RuntimeError: [enforce fail] can't allocate memory: 9 bytes"),
+    (torch.OutOfMemoryError("CUDA out of memory."), "out-of-memory", "OutOfMemoryError: CUDA out of memory."),
+    (ValueError("what\nelse"), "error", "ValueError: what")])
+def test_a_bad_end_is_a_failed_result_with_the_epochs_that_were(tmp_path, monkeypatch, error, kind, words):
+    whole = list(module.train(TINY, QUICK, Tiny(), tmp_path / "whole.pt"))
+
+    def ends_badly(*_):
+        yield whole[0]
+        raise error
+    monkeypatch.setattr(module, "train", ends_badly)
+    result = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt")
+    assert (result.state, result.kind, result.reason, result.curve) == ("failed", kind, words, (whole[0],))
+    assert result.scores.si_snri_db is None
+    assert result.seconds == whole[0].seconds
+    assert kind_of(error) in FAILURES
+    assert "\n" not in one_line(error)
+
+
+def test_a_checkpoint_that_cannot_be_read_stops_the_study(tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError):
+        evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt")
+
+
+def test_a_metric_that_breaks_the_scoring_fails_the_run_and_not_the_study(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "score_test", lambda *_, **__: 1 / 0)
+    result = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt")
+    assert (result.state, result.kind, len(result.curve)) == ("failed", "error", 2)
