@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from study.records import STATES, TRAINED, Result, Settings
+from study.tables import SCORES, TITLES, sexes_table
 from tasnet_core.records import LETTERS, Cost, Epoch, Variant
 
 Rows = Sequence[Mapping[str, Any]]
@@ -37,6 +38,9 @@ def outcome(result: Result) -> str:
         return f"{result.state}: {result.kind + ': ' if result.kind else ''}{result.reason}"
     score = result.scores.si_snri_db
     text = "no mixture could be scored" if score is None else f"{score:.2f} dB SI-SNRi"
+    for name, words in (("sdri_db", "{:.2f} dB SDRi"), ("stoi", "STOI {:.3f}"), ("pesq", "PESQ {:.2f}")):
+        value = getattr(result.scores, name)
+        text += "" if value is None else f", {words.format(value)}"
     return text + (f" ({result.scores.unscored} mixtures unscored)" if result.scores.unscored else "")
 
 
@@ -75,6 +79,10 @@ class Plain:
         self.says(f"  epoch {epoch.number}/{self.epochs}: train {-epoch.train_loss_db:6.2f} dB, "
                   f"valid {epoch.valid_si_snri_db:6.2f} dB SI-SNRi, {epoch.seconds:.1f} s")
 
+    def mixture_scored(self, trial: int, done: int, total: int) -> None:
+        if done == total:
+            self.says(f"  scored {total} test mixtures")
+
     def trial_ends(self, trial: int, variant: Variant, result: Result, front: Rows) -> None:
         self.done += result.state in TRAINED
         self.says(f"trial {trial}: {outcome(result)}")
@@ -109,12 +117,16 @@ class Screen(Plain):
     def trial_begins(self, trial: int, variant: Variant, cost: Cost) -> None:
         super().trial_begins(trial, variant, cost)
         self.progress.update(self.study, description=f"study, {self.done} of {self.trials} trials")
-        self.progress.reset(self.trial, visible=True, description=f"trial {trial}")
+        self.progress.reset(self.trial, total=self.epochs, visible=True, description=f"trial {trial}")
 
     def epoch_ends(self, trial: int, epoch: Epoch) -> None:
         self.progress.update(self.study, completed=self.done * self.epochs + epoch.number)
         self.progress.update(self.trial, completed=epoch.number, description=
                              f"trial {trial}, epoch {epoch.number} of {self.epochs}: {epoch.valid_si_snri_db:.2f} dB")
+
+    def mixture_scored(self, trial: int, done: int, total: int) -> None:
+        self.progress.update(self.trial, total=total, completed=done,
+                             description=f"trial {trial}, scored {done} of {total} test mixtures")
 
     def trial_ends(self, trial: int, variant: Variant, result: Result, front: Rows) -> None:
         super().trial_ends(trial, variant, result, front)
@@ -163,6 +175,10 @@ def show_run(run: Mapping[str, Any], results: Rows, epochs: Rows, mixtures: Rows
     for title, some in (("hardest", scored[:3]), ("easiest", scored[3:][-3:])):
         for one in some:
             console.print(f"  {title} {one['mixture']}: {one['si_snri_db']:.2f} dB ({one['sexes']}, {one['speakers']})")
+    for _, _, pair, count, *means in sexes_table(results, mixtures).rows:
+        known = {name: mean for name, mean in zip(SCORES, means, strict=True) if mean is not None}
+        console.print(f"  {pair}, {count} mixtures: "
+                      + ", ".join(f"{TITLES[name][0]} {mean:.2f}" for name, mean in known.items()))
     for one in mixtures:
         if one["reason"]:
             console.print(f"  unscored {one['mixture']}: {one['reason']}")
@@ -180,6 +196,10 @@ def _facts(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, str]:
         "real-time factor": known("realtime_factor", "{:.4f} on one thread"),
         "SI-SNR": known("si_snr_db", "{:.2f} dB"),
         "SI-SNRi": known("si_snri_db", f"{{:.2f}} dB over {run['mixtures']} mixtures, {run['unscored']} unscored"),
+        **{title: known(name, words) + ("" if not run.get(f"{metric}_unscored") else f", {run[f'{metric}_unscored']} unscored")
+           for metric, name, title, words in (
+               ("sdr", "sdr_db", "SDR", "{:.2f} dB"), ("sdr", "sdri_db", "SDRi", "{:.2f} dB"),
+               ("stoi", "stoi", "STOI", "{:.3f}"), ("pesq", "pesq", "PESQ", "{:.2f}")) if row.get(name) is not None},
         "trained on": known("audio_s", "{:,.0f} s of sound"),
         "recipe": f"{run['epochs']} epochs of {run['epoch_segments']} segments of {run['segment_s']:g} s, batch "
                   f"{run['batch_size']}, rate {run['learning_rate']:g}, {run['schedule']}",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from study import answer, database, figures, ink, tables
+from study import answer, database, figures, ink, published, tables
 from study.records import Settings
 from study.tables import Row
 from tasnet_core.errors import UserError
@@ -50,15 +50,32 @@ def write_report(url: str, study: str | None, out: Path) -> Path:
     for name, figure in drawn.items():
         files[f"figures/{name}.svg"] = figure.svg.encode()
         files[f"figures/{name}.png"] = figure.png
-    for name, table, read in (("front", tables.front_table(found.rows), tables.FRONT_READ),
-                              ("runs", tables.runs_table(found.rows), tables.RUNS_READ)):
+    for name, table, read, titles in _tables(found):
         files[f"tables/{name}.csv"] = tables.as_csv(table).encode()
-        files[f"tables/{name}.md"] = tables.as_markdown(tables.readable(table, read)).encode()
-        files[f"tables/{name}.tex"] = tables.as_tex(tables.readable(table, read)).encode()
+        files[f"tables/{name}.md"] = tables.as_markdown(tables.readable(table, read), titles).encode()
+        files[f"tables/{name}.tex"] = tables.as_tex(tables.readable(table, read), titles).encode()
     files["index.html"] = page(found, drawn).encode()  # last: it is there when all it speaks of is
     for name, content in files.items():
         _write(out / name, content)
     return out / "index.html"
+
+
+def _tables(found: Study) -> list[tuple[str, tables.Table, Sequence[str], tables.Titles]]:
+    """Each table with the name of its files, the columns people see of it, and titles of its own."""
+    made: list[tuple[str, tables.Table, Sequence[str], tables.Titles]] = [
+        ("front", tables.front_table(found.rows), tables.FRONT_READ, {}),
+        ("runs", tables.runs_table(found.rows), tables.RUNS_READ, {})]
+    sexes = tables.sexes_table(found.rows, found.mixtures)
+    if sexes.rows:
+        made.append(("sexes", sexes, sexes.columns, {}))
+    if form := _form(found):
+        beside = published.table_of(form, found.rows)
+        made.append(("published", beside, beside.columns, published.titles(form)))
+    return made
+
+
+def _form(found: Study) -> published.Form | None:
+    return published.form_of(found.settings.space) if found.settings else None
 
 
 def _read(url: str, name: str | None) -> Study:
@@ -89,11 +106,18 @@ def page(found: Study, drawn: Mapping[str, figures.Drawn]) -> str:
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"cell": tables.cell, "db": tables.decibels, "si": tables.engineering}
     states = [row["state"] for row in rows]
+    sexes, pairs = tables.pairs_beside_each_other(rows, found.mixtures)
+    form = _form(found)
     return environment.get_template("template.html").render(
         study=found.name, notes=found.notes, answer=answer.answer(rows, _test_mixtures(found.mixtures)),
-        rate_khz=f"{answer.sample_rate_hz(rows) / 1000:g}", titles=tables.TITLES,
+        rate_khz=f"{answer.sample_rate_hz(rows) / 1000:g}",
+        titles={**tables.TITLES, **pairs, **(published.titles(form) if form else {})},
         front=tables.readable(tables.front_table(rows), tables.FRONT_READ),
         runs=tables.readable(tables.runs_table(rows), tables.RUNS_READ),
+        corpus=found.settings.corpus if found.settings else "unknown",
+        measured=any(tables.number(row.get(name)) is not None for row in rows for name in ("sdri_db", "stoi", "pesq")),
+        sexes=sexes, unscored=tables.unscored(found.mixtures), form=form,
+        beside=published.table_of(form, rows) if form else None,
         letters={row["trial"]: tables.letters(row) for row in rows},
         figures={name: Markup(inline(figure.svg, name)) for name, figure in drawn.items()},
         drawn=drawn,
@@ -115,7 +139,8 @@ def command(found: Study) -> str:
         "sampler": None if settings.sampler == Settings().sampler else settings.sampler,
         "epochs": recipe.epochs, "epoch-segments": recipe.epoch_segments, "segment-s": recipe.segment_s,
         "batch-size": recipe.batch_size, "seed": recipe.seed,
-        "max-parameters": budget.max_parameters, "max-macs": budget.max_macs_per_s}
+        "max-parameters": budget.max_parameters, "max-macs": budget.max_macs_per_s,
+        "metrics": None if settings.metrics == Settings().metrics else ",".join(settings.metrics)}
     words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     return " ".join(["python -m study run", *words])
 

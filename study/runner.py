@@ -23,7 +23,6 @@ from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
 from study.space import Space, space_named, suggest
 from tasnet_core import cost
 from tasnet_core.corpora import Corpus
-from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, Scores, Variant
 
 PATIENCE = 20       # repeats in a row before the sampler is helped to a variant it has not met
@@ -73,6 +72,7 @@ class Watcher(Protocol):
 
     def trial_begins(self, trial: int, variant: Variant, cost: Cost) -> None: ...
     def epoch_ends(self, trial: int, epoch: Epoch) -> None: ...
+    def mixture_scored(self, trial: int, done: int, total: int) -> None: ...
     def trial_ends(self, trial: int, variant: Variant, result: Result, front: Rows) -> None: ...
 
 
@@ -81,43 +81,49 @@ class Silent:
 
     def trial_begins(self, trial: int, variant: Variant, cost: Cost) -> None: ...
     def epoch_ends(self, trial: int, epoch: Epoch) -> None: ...
+    def mixture_scored(self, trial: int, done: int, total: int) -> None: ...
     def trial_ends(self, trial: int, variant: Variant, result: Result, front: Rows) -> None: ...
 
 
 def open_study(name: str, settings: Settings, url: str) -> optuna.Study:
-    """Optuna's study beside our tables, with the reference waiting as trial 0."""
+    """Optuna's study beside our tables, with the reference waiting as trial 0, or a whole list."""
     sqlite = url.startswith("sqlite")
     storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None)
     study = optuna.create_study(
         study_name=name, storage=storage, load_if_exists=True, directions=[way for _, way in OBJECTIVES],
         sampler=PerTrial(settings.sampler, settings.recipe.seed))
-    if not study.get_trials(deepcopy=False):
-        space = space_named(settings.space)
+    known, space = len(study.get_trials(deepcopy=False)), space_named(settings.space)
+    if not known:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([metric for metric, _ in OBJECTIVES])     # for optuna-dashboard's axes
-        study.enqueue_trial(space.parameters_of(space.reference))
+    for variant in space.first[known:]:     # what a process that died here did not queue any more
+        study.enqueue_trial(space.parameters_of(variant))
     return study
 
 
 class Runner:
     """One process at work on one study."""
 
-    def __init__(self, name: str, settings: Settings, database: Database, corpus: Corpus, device: str = "cpu"):
+    def __init__(self, name: str, settings: Settings, database: Database, corpus: Corpus, device: str = "cpu",
+                 fit_memory: bool = False):
         self.name, self.settings, self.database, self.corpus, self.device = name, settings, database, corpus, device
+        self.fit_memory = fit_memory
         self.study = open_study(name, settings, database.optuna_url)
         self.checkpoints = database.folder / "checkpoints" / re.sub(r"[^\w.-]", "_", name)
         self.watcher: Watcher = Silent()
 
     def run(self, trials: int) -> None:
-        """Work until the study has `trials` trained trials in all. Any interruption only pauses it.
+        """Work until the study has `trials` trained trials in all, or the space has no variant left to train.
+
+        Any interruption only pauses it.
 
         Raises:
-            UserError: when no variant of the space is left to train, or a checkpoint cannot be written.
+            UserError: when a checkpoint cannot be written.
         """
         self.tell_untold()
-        while self.trained() < trials:
-            self.work_on(self.next_trial())
+        while self.trained() < trials and (trial := self.next_trial()):
+            self.work_on(trial)
 
     def trained(self) -> int:
         return sum(run["state"] in TRAINED for run in self.database.runs(self.name))
@@ -129,14 +135,13 @@ class Runner:
             if run["state"] != "running" and run["trial"] in open_trials:
                 self.tell(self.reopen(open_trials[run["trial"]]), self.measured(run))
 
-    def next_trial(self) -> Trial:
-        """A trial that a dead process left, or else a new one."""
+    def next_trial(self) -> Trial | None:
+        """A trial that a dead process left, or else a new one; None when the space is used up."""
         owners = {run["trial"]: run for run in self.database.runs(self.name)}
         for trial in self.study.get_trials(False, (TrialState.RUNNING,)):
             if trial.number not in owners or not is_held(owners[trial.number]):
                 return self.reopen(trial)
-        self.avoid_endless_repeats()
-        return self.study.ask()
+        return self.study.ask() if self.something_left() else None
 
     def reopen(self, trial: FrozenTrial) -> Trial:
         return Trial(self.study, trial._trial_id)
@@ -165,7 +170,9 @@ class Runner:
 
         # The reference is the yardstick, not a candidate: no budget rejects it.
         budget = self.settings.budget if number else Budget()
-        result = evaluate(variant, recipe, budget, self.corpus, path, self.device, tell)
+        result = evaluate(variant, recipe, budget, self.corpus, path, self.device, tell, self.settings.metrics,
+                          lambda done, total: self.watcher.mixture_scored(number, done, total),
+                          self.fit_memory)
         self.database.finish(run, result)
         return result
 
@@ -192,21 +199,22 @@ class Runner:
             state = TrialState.FAIL if result.state in ("failed", "complete") else TrialState.PRUNED
             self.study.tell(trial, state=state, skip_if_finished=True)
 
-    def avoid_endless_repeats(self) -> None:
-        """After many repeats in a row, queue a variant of the space that nobody has measured yet."""
-        trials = self.study.get_trials(False)
+    def something_left(self) -> bool:
+        """Whether any variant is left to measure. After many repeats in a row, queues one that nobody has measured."""
+        trials, space = self.study.get_trials(False), space_named(self.settings.space)
         if any(trial.state == TrialState.WAITING for trial in trials):
-            return
-        if not all("repeats_trial" in trial.user_attrs for trial in trials[-PATIENCE:]) or len(trials) < PATIENCE:
-            return
-        space = space_named(self.settings.space)
-        self.study.enqueue_trial(space.parameters_of(self.unmeasured(space, len(trials))))
-
-    def unmeasured(self, space: Space, number: int) -> Variant:
+            return True
+        repeating = len(trials) >= PATIENCE and all("repeats_trial" in trial.user_attrs for trial in trials[-PATIENCE:])
         met = {run["variant"] for run in self.database.runs(self.name)}
-        left = [variant for variant in space.variants() if variant.key not in met
+        if not repeating and len(met) < len(space):
+            return True
+        left = self.unmeasured(space, met) if len(met) < len(space) else []
+        if left:
+            number = np.random.default_rng((self.settings.recipe.seed, len(trials))).integers(len(left))
+            self.study.enqueue_trial(space.parameters_of(left[number]))
+        return bool(left)
+
+    def unmeasured(self, space: Space, met: set[str]) -> list[Variant]:
+        """The variants within the budget that have no run."""
+        return [variant for variant in space.variants() if variant.key not in met
                 and not self.settings.budget.excess(cost.exact(variant))]
-        if not left:
-            raise UserError(f"study {self.name!r}: {self.trained()} trials are trained, and no variant of space "
-                            f"{space.name!r} within the budget is left; ask for fewer --trials or choose a wider space")
-        return left[np.random.default_rng((self.settings.recipe.seed, number)).integers(len(left))]

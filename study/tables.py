@@ -7,13 +7,16 @@ or not a number is None here, and an empty cell in every table.
 import csv
 import io
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from study import pareto
-from tasnet_core.records import LETTERS
+from tasnet_core.records import LETTERS, METRICS
 
 Row = Mapping[str, Any]
+Titles = Mapping[str, tuple[str, str]]  # by column: what stands above it, and the unit
 
 SCORE, COSTS = "si_snri_db", ("parameters", "macs_per_s")
 
@@ -29,7 +32,8 @@ class Table(NamedTuple):
 TITLES = {
     "trial": ("trial", ""), "name": ("variant", "against the reference"), "state": ("state", ""),
     "si_snri_db": ("SI-SNRi", "dB"), "si_snr_db": ("SI-SNR", "dB"), "sdri_db": ("SDRi", "dB"),
-    "stoi": ("STOI", "0 to 1"), "pesq": ("PESQ", "MOS"),
+    "sdr_db": ("SDR", "dB"), "stoi": ("STOI", "0 to 1"), "pesq": ("PESQ", "MOS"),
+    "sexes": ("sexes", "of the speakers"), "scored": ("scored", "mixtures"), "segment_s": ("segments", "s"),
     "loss_db": ("loss", "dB below the reference"),
     "parameters": ("parameters", "count"), "parameters_fraction": ("parameters", "of the reference's"),
     "macs_per_s": ("MACs", "per s of sound"), "macs_fraction": ("MACs", "of the reference's"),
@@ -135,6 +139,67 @@ def runs_table(rows: Sequence[Row]) -> Table:
     return Table(columns, [[row[name] for name in columns] for row in full])
 
 
+SCORES = tuple(name for names in METRICS.values() for name in names)
+
+
+def sexes_table(rows: Sequence[Row], mixtures: Iterable[Row]) -> Table:
+    """For every finished run and pair of sexes (FF, FM, MM; MF is FM) how many mixtures are scored, and the mean
+    of every score over them. Without rows where no speaker's sex is known."""
+    short, by_run = names(rows), _by_sexes(mixtures)
+    lines = []
+    for row in finished(rows):
+        pairs = by_run.get((row["trial"], row["seed"]), {})
+        lines += [[row["trial"], short[row["trial"]], pair, *means] for pair, means in pairs.items()]
+    known = any("F" in line[2] or "M" in line[2] for line in lines)
+    return Table(("trial", "name", "sexes", "scored", *SCORES), lines if known else [])
+
+
+def _by_sexes(mixtures: Iterable[Row]) -> dict[tuple[int, int], dict[str, list[Any]]]:
+    """By trial and seed, then by pair: mixtures with a score, and the mean of each score."""
+    kept: dict[tuple[int, int], dict[str, list[Row]]] = {}
+    for one in mixtures:
+        if number(one[SCORE]) is not None:
+            pair = "".join(sorted(letter for letter in one["sexes"] if letter in "FM?"))
+            kept.setdefault((one["trial"], one.get("seed", 0)), {}).setdefault(pair, []).append(one)
+
+    def mean(some: list[Row], name: str) -> float | None:
+        values = [value for one in some if (value := number(one.get(name))) is not None]
+        return math.fsum(values) / len(values) if values else None
+
+    return {run: {pair: [len(some), *(mean(some, name) for name in SCORES)] for pair, some in sorted(pairs.items())}
+            for run, pairs in kept.items()}
+
+
+def pairs_beside_each_other(rows: Sequence[Row], mixtures: Iterable[Row]) -> tuple[Table, dict[str, tuple[str, str]]]:
+    """SI-SNRi by pair of sexes, one line for the reference and each run of the front; and the titles of its columns."""
+    by_run = {(line[0], line[2]): line for line in sexes_table(rows, mixtures).rows}
+    pairs = sorted({pair for _, pair in by_run})
+    shown = [row for row in finished(rows) if row["trial"] == 0]
+    shown += [row for row in front(rows) if row["trial"] != 0]
+    short, place = names(rows), 4 + SCORES.index(SCORE)
+    lines = [[row["trial"], short[row["trial"]], *(by_run[row["trial"], pair][place] if (row["trial"], pair) in by_run else None
+                                                   for pair in pairs)] for row in shown]
+    counts = {pair: max(line[3] for (_, other), line in by_run.items() if other == pair) for pair in pairs}
+    titles = {f"{pair}_db": (pair, f"dB, {counts[pair]} mixtures") for pair in pairs}
+    return Table(("trial", "name", *titles), lines if pairs else []), titles
+
+
+def unscored(mixtures: Iterable[Row]) -> list[str]:
+    """What has no score and why, a line for each cause: how many scores it cost, and in which mixtures."""
+    causes: Counter[str] = Counter()
+    where: dict[str, dict[str, None]] = {}
+    for one in mixtures:
+        for cause in filter(None, re.sub(r"source \d+: ", "", one["reason"] or "").split("; ")):
+            causes[cause] += 1
+            where.setdefault(cause, {})[one["mixture"]] = None
+    lines = []
+    for cause, count in causes.most_common():
+        some = list(where[cause])
+        named = ", ".join(some[:5]) + (f" and {len(some) - 5} more" if len(some) > 5 else "")
+        lines.append(f"{cause}: {count} of the scores, in {named}")
+    return lines
+
+
 def readable(table: Table, columns: Sequence[str]) -> Table:
     """The chosen columns that hold anything, in the chosen order."""
     where = {name: i for i, name in enumerate(table.columns)}
@@ -149,11 +214,11 @@ def cell(column: str, value: Any) -> str:
         return ""
     if column.endswith("_fraction"):
         return percent(value)
-    if column.endswith("_db") or column in ("stoi", "pesq"):
+    if column.endswith(("_db", "stoi", "pesq")):
         return decibels(value)
     if column == "macs_per_s":
         return engineering(value)
-    if column in ("parameters", "peak_memory_bytes", "audio_s", "seconds"):
+    if column.endswith("parameters") or column in ("peak_memory_bytes", "audio_s", "seconds"):
         return f"{value:,.0f}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
@@ -187,14 +252,15 @@ def as_csv(table: Table) -> str:
     return text.getvalue()
 
 
-def as_markdown(table: Table) -> str:
+def as_markdown(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # never changed
     """For a README or an issue."""
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in cells) + " |"
 
     marks = ["---" if _is_text(table, i) else "---:" for i in range(len(table.columns))]
     body = [line(map(cell, table.columns, row)) for row in table.rows]
-    return "\n".join([line(map(_heading, table.columns)), "| " + " | ".join(marks) + " |", *body]) + "\n"
+    heads = line(_heading({**TITLES, **titles}, name) for name in table.columns)
+    return "\n".join([heads, "| " + " | ".join(marks) + " |", *body]) + "\n"
 
 
 TEX = str.maketrans({"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "_": r"\_",
@@ -202,18 +268,18 @@ TEX = str.maketrans({"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\
                      "\N{MINUS SIGN}": "$-$", "\n": " "})
 
 
-def as_tex(table: Table) -> str:
+def as_tex(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # never changed
     """For a paper, with the rules of the booktabs package."""
     places = "".join("l" if _is_text(table, i) else "r" for i in range(len(table.columns)))
-    heads = [[TITLES.get(name, (name, ""))[part] for name in table.columns] for part in (0, 1)]
+    heads = [[{**TITLES, **titles}.get(name, (name, ""))[part] for name in table.columns] for part in (0, 1)]
     body = [[cell(name, value) for name, value in zip(table.columns, row, strict=True)] for row in table.rows]
     lines = [" & ".join(text.translate(TEX) for text in row) + r" \\" for row in (*heads, *body)]
     return "\n".join([rf"\begin{{tabular}}{{{places}}}", r"\toprule", *lines[:2], r"\midrule", *lines[2:],
                       r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _heading(column: str) -> str:
-    title, unit = TITLES.get(column, (column, ""))
+def _heading(titles: Titles, column: str) -> str:
+    title, unit = titles.get(column, (column, ""))
     return f"{title} ({unit})" if unit else title
 
 

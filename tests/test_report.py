@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,13 +19,13 @@ from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Scores, Vari
 ENVIRONMENT = {"machine": "x86_64, 2 cores", "device": "cpu", "torch": "2.13.0"}
 FILES = sorted(["index.html", *(f"figures/{name}.{kind}" for kind in ("svg", "png") for name in
                                 ("curves", "front_macs", "front_parameters", "letters", "mixtures")),
-                *(f"tables/{name}.{kind}" for kind in ("csv", "md", "tex") for name in ("front", "runs"))])
+                *(f"tables/{name}.{kind}" for kind in ("csv", "md", "tex") for name in ("front", "runs", "sexes"))])
 
 
-def fill(url, rows, epochs=(), mixtures=(), name="fake", notes=()):
+def fill(url, rows, epochs=(), mixtures=(), name="fake", notes=(), settings=fakes.SETTINGS):
     """Put made-up runs into a database by its own methods."""
     with open_database(url, read_only=False) as db:
-        db.register(name, fakes.SETTINGS, notes)
+        db.register(name, settings, notes)
         for row in rows:
             variant = Variant(**{letter: row[letter] for letter in LETTERS})
             cost = Cost(row["parameters"], row["macs_per_s"], row["receptive_field_s"])
@@ -33,7 +34,7 @@ def fill(url, rows, epochs=(), mixtures=(), name="fake", notes=()):
                 if epoch["trial"] == row["trial"]:
                     db.add_epoch(run, Epoch(**{key: epoch[key] for key in epoch if key != "trial"}))
             if row["state"] != "running":
-                scores = Scores(row["si_snr_db"], row["si_snri_db"], row["sdri_db"])
+                scores = Scores(**{key: row.get(key) for key in tables.SCORES})
                 tested = tuple(MixtureScore(**{key: one[key] for key in one if key != "trial"})
                                for one in mixtures if one["trial"] == row["trial"])
                 db.finish(run, Result(row["state"], row["reason"], cost=cost, scores=scores, mixtures=tested,
@@ -112,7 +113,7 @@ def test_every_figure_and_table_has_a_name_that_is_read_out(made):
     page = Page(made[1])
     ids = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
     assert len(page.all("svg")) == 5
-    assert len(page.all("table")) == 2
+    assert len(page.all("table")) == 3
     for attrs in page.all("svg") + page.all("table"):
         assert attrs["aria-labelledby"] in ids
     assert all(attrs["role"] == "img" for attrs in page.all("svg"))
@@ -150,6 +151,22 @@ def test_the_same_rows_give_the_same_bytes_and_what_others_put_there_stays(made,
     mine.write_bytes(b"mine")
     again = report.write_report(made[0], "fake", tmp_path / "out")
     assert files(again.parent) == {**files(made[1].parent), "figures/mine.svg": b"mine"}
+
+
+def test_a_study_of_a_published_table_is_printed_beside_it_and_says_what_differs(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    rows = [fakes.row(0, X=8, R=4, sdr_db=3.21, stoi=0.7, pesq=1.5), fakes.row(1, X=8, R=2, sdr_db=3.33, parameters=9)]
+    one = {**fakes.mixture(0, 0, 3.0), "sexes": "MF", "stoi": None, "reason": "STOI: source 1: too short"}
+    fill(url, rows, mixtures=[one], settings=replace(fakes.SETTINGS, space="thesis", metrics=("si_snr", "stoi")))
+    page = Page(report.write_report(url, None, tmp_path / "out"))
+    text = " ".join(page.text.replace("\N{NO-BREAK SPACE}", " ").split())
+    for words in ("the bachelor thesis valgrut/TasNet", "Corpus and training budget differ", "3.21", "12.45", "12.71",
+                  "STOI: too short: 1 of the scores, in test-000", "--metrics si_snr,stoi", "SDRi is the same with"):
+        assert words in text
+    assert len(page.all("table")) == 4
+    written = (tmp_path / "out" / "tables" / "published.csv").read_text().splitlines()
+    assert any(line.startswith("0,8,4,2.0,3.21,0.7,1.5,12.49") for line in written)       # its segments are of 2 s
+    assert "FM" in (tmp_path / "out" / "tables" / "sexes.md").read_text()
 
 
 def test_names_from_the_database_are_text_and_never_markup(tmp_path):

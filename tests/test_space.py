@@ -5,13 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from study.space import SPACES, space_named, suggest
+from study.published import published
+from study.space import SPACES, Listed, space_named, suggest
 from tasnet_core import cost
 from tasnet_core.errors import UserError
 from tasnet_core.records import Variant
 
+RANGES = [space for space in SPACES.values() if not isinstance(space, Listed)]
+LISTS = [space for space in SPACES.values() if isinstance(space, Listed)]
 
-@pytest.mark.parametrize("space", SPACES.values(), ids=lambda space: space.name)
+
+@pytest.mark.parametrize("space", RANGES, ids=lambda space: space.name)
 def test_the_reference_is_in_its_space_and_nothing_there_is_dearer(space):
     most = cost.exact(space.reference)
     ends = {letter: (values[0], values[-1]) for letter, values in space.choices.items()}
@@ -19,7 +23,8 @@ def test_the_reference_is_in_its_space_and_nothing_there_is_dearer(space):
         assert getattr(space.reference, letter) in values
         lowered = cost.exact(replace(space.reference, **{letter: ends[letter][0]}))
         assert lowered.macs_per_s <= most.macs_per_s, letter
-    assert cost.exact(space.smallest()).parameters < most.parameters / 10
+    assert cost.exact(next(space.variants())).parameters < most.parameters / 10
+    assert space.first == (space.reference,)
 
 
 def test_quick_is_about_340_thousand_parameters_below_and_full_is_the_papers_best():
@@ -41,9 +46,42 @@ def test_what_optuna_is_asked_is_what_a_variant_gives_back(data):
     wanted = {letter: data.draw(st.sampled_from(values)) for letter, values in space.choices.items()}
     variant = suggest(optuna.trial.FixedTrial(wanted), space)
     assert space.parameters_of(variant) == wanted
-    assert replace(variant, **space.parameters_of(space.reference)) == space.reference
+    assert space.variant_of(space.parameters_of(space.reference)) == space.reference
 
 
 def test_an_unknown_space_names_the_known_ones():
-    with pytest.raises(UserError, match="choose from quick, full"):
+    with pytest.raises(UserError, match="choose from quick, full, thesis, table2"):
         space_named("qiuck")
+
+
+@pytest.mark.parametrize("space", LISTS, ids=lambda space: space.name)
+def test_a_list_is_measured_in_its_order_from_its_reference(space):
+    assert space.first[0] == space.reference
+    assert space.first == tuple(space.variants())
+    assert len(set(space.first)) == len(space) == len(space.choices["place"])
+    assert [space.parameters_of(variant) for variant in space.first] == [{"place": place} for place in range(len(space))]
+
+
+def test_table2_has_the_networks_and_the_sizes_of_table_ii():
+    letters = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C", "norm", "causal")
+    printed = published("published.csv")
+    space = space_named("table2")
+    assert space.reference == replace(Variant.v3(), last_residual=True)
+    assert {tuple(getattr(variant, name) for name in letters) for variant in space.variants()} == {
+        tuple(row[name] for name in letters) for row in printed}
+    for row in printed:
+        variant, = (one for one in space.variants() if all(getattr(one, name) == row[name] for name in letters))
+        exact = cost.exact(variant)
+        assert (exact.parameters, exact.macs_per_s) == (row["parameters"], row["macs_per_s"])
+        assert variant.receptive_field_samples == row["receptive_field_samples"]
+
+
+def test_thesis_has_the_networks_of_its_rows_and_leaves_out_only_the_other_segment_length():
+    rows = [row for row in published("published_thesis.csv") if row["segment_s"] == 4.0]
+    space = space_named("thesis")
+    assert [(variant.X, variant.R) for variant in space.variants()] == [(row["X"], row["R"]) for row in rows]
+    assert len(published("published_thesis.csv")) == len(space) + 1 == 7
+    for variant in space.variants():
+        assert (variant.N, variant.L, variant.B, variant.H, variant.Sc, variant.P) == (256, 20, 256, 512, 0, 3)
+        assert (variant.encoder, variant.mask, variant.norm) == ("relu", "softmax", "batch")
+    assert (space.recipe.epochs, space.recipe.batch_size, space.recipe.learning_rate) == (60, 50, 1e-3)

@@ -5,7 +5,7 @@ import io
 import math
 
 import pytest
-from fakes import failed, row
+from fakes import failed, mixture, row
 
 from study import tables
 from study.tables import Table
@@ -97,3 +97,39 @@ def test_decibels_have_a_real_minus_and_no_negative_zero():
 def test_per_cents():
     assert [tables.percent(value) for value in (1, 0.216, 0.0996, 0.0345, 0)] == [
         "100 %", "22 %", "10 %", "3.5 %", "0.0 %"]
+
+
+def pair(trial, index, sexes, score, **more):
+    return {**mixture(trial, index, score), "sexes": sexes, "seed": 0, **more}
+
+
+SPOKEN = [pair(0, 0, "FM", 6.0, pesq=2.0), pair(0, 1, "MF", 8.0, pesq=3.0), pair(0, 2, "FF", 4.0),
+          pair(0, 3, "FF", None, reason="a source is silent"), pair(1, 0, "FM", 1.0), pair(2, 0, "FM", 9.0)]
+
+
+def test_by_sexes_mf_is_fm_and_what_has_no_score_is_in_no_mean():
+    table = tables.sexes_table([row(0), row(1, X=4), failed(2)], SPOKEN)
+    found = [dict(zip(table.columns, line, strict=True)) for line in table.rows]
+    assert [(one["trial"], one["sexes"], one["scored"], one["si_snri_db"], one["pesq"]) for one in found] == [
+        (0, "FF", 1, 4.0, None), (0, "FM", 2, 7.0, 2.5), (1, "FM", 1, 1.0, None)]
+
+
+def test_without_any_known_sex_there_is_no_table_of_them():
+    unknown = [{**one, "sexes": "??"} for one in SPOKEN]
+    assert tables.sexes_table([row(0)], unknown).rows == []
+    assert tables.pairs_beside_each_other([row(0)], unknown)[0].rows == []
+
+
+def test_pairs_stand_beside_each_other_for_the_reference_and_the_front():
+    rows = [row(0), row(1, X=4, parameters=10), row(2, H=64, si_snri_db=1.0)]
+    table, titles = tables.pairs_beside_each_other(rows, SPOKEN)
+    assert table == Table(("trial", "name", "FF_db", "FM_db"), [[0, "reference", 4.0, 7.0], [1, "X4", None, 1.0]])
+    assert titles == {"FF_db": ("FF", "dB, 1 mixtures"), "FM_db": ("FM", "dB, 2 mixtures")}
+
+
+def test_causes_of_missing_scores_are_counted_and_their_mixtures_named():
+    some = [{"mixture": f"m{i}", "reason": reason} for i, reason in enumerate(
+        ["PESQ: source 1: too short; STOI: source 2: too short", "PESQ: source 2: too short", "", None])]
+    assert tables.unscored(some) == ["PESQ: too short: 2 of the scores, in m0, m1", "STOI: too short: 1 of the scores, in m0"]
+    many = [{"mixture": f"m{i}", "reason": "a source is silent"} for i in range(7)]
+    assert tables.unscored(many * 2) == ["a source is silent: 14 of the scores, in m0, m1, m2, m3, m4 and 2 more"]
