@@ -25,6 +25,8 @@ clean:
 
 .venv/installed: .venv/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pesq]' \
+		|| echo "PESQ will not be measured: its package is C code and could not be built here"
 	touch $@
 
 .venv/installed-test: .venv/installed

@@ -35,13 +35,16 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train variants until the study has N; running it again continues")
     run.add_argument("--trials", type=whole, required=True, metavar="N",
                      help="the study's total of trained trials; variants over the budget are kept but not counted")
-    run.add_argument("--corpus", metavar="SPEC", help="voices | folder:PATH[?speaker=REGEX&split=recording] (voices)")
-    run.add_argument("--space", metavar="NAME", help="quick | full (quick, with a GPU full)")
+    run.add_argument("--corpus", metavar="SPEC", help="voices | folder:PATH | wsj0mix:PATH | librimix:PATH (voices)")
+    run.add_argument("--space", metavar="NAME", help="quick | full | thesis | table2 (quick, with a GPU full)")
+    run.add_argument("--metrics", type=metric_names, metavar="LIST",
+                     help="of sdr,stoi,pesq, beside SI-SNR; si_snr for none of them (the space's)")
     run.add_argument("--sampler", choices=("tpe",), help="how variants are proposed (tpe)")
     run.add_argument("--epochs", type=whole, metavar="E", help="epochs of every training (the space's)")
     run.add_argument("--epoch-segments", type=whole, metavar="K", help="segments drawn for one epoch (the space's)")
     run.add_argument("--segment-s", type=positive, metavar="S", help="seconds of a segment (the space's)")
-    run.add_argument("--batch-size", type=whole, metavar="B", help="segments in one step (the space's)")
+    run.add_argument("--batch-size", type=whole_or_auto, metavar="B", help="segments in one step; auto: the space's, "
+                     "computed in as few parts as memory allows (the space's)")
     run.add_argument("--seed", type=natural, metavar="S", help="of weights, mixtures and search (0)")
     run.add_argument("--max-parameters", type=whole, metavar="P", help="reject larger variants before training")
     run.add_argument("--max-macs", type=whole, metavar="M", help="reject variants with more MACs per second of sound")
@@ -68,6 +71,10 @@ def whole(text: str) -> int:
     return int(number)
 
 
+def whole_or_auto(text: str) -> int | str:
+    return text if text == "auto" else whole(text)
+
+
 def natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
@@ -84,6 +91,15 @@ def positive(text: str) -> float:
     return number
 
 
+def metric_names(text: str) -> tuple[str, ...]:
+    """Metrics of a list such as 'sdr,stoi', SI-SNR always among them."""
+    from tasnet_core.records import METRICS
+    asked = ("si_snr", *(name for name in text.lower().replace("-", "_").replace(" ", "").split(",") if name))
+    if unknown := [name for name in asked if name not in METRICS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose from {','.join(METRICS)}")
+    return tuple(name for name in METRICS if name in asked)
+
+
 def duration(text: str) -> float:
     """Seconds of 600, 600s, 90m or 11h."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
@@ -96,15 +112,16 @@ def settings_of(given: argparse.Namespace, known: "Settings | None", gpu: bool) 
     """What the options ask for; an option left out is the known study's, or else the space's default."""
     from study.records import Settings
     from study.space import space_named
+    from tasnet_core.listeners import installed
     from tasnet_core.records import Recipe
 
     def asked(names: dict[str, str]) -> dict[str, Any]:
         return {field: getattr(given, option) for field, option in names.items()
-                if getattr(given, option, None) is not None}
+                if getattr(given, option, None) not in (None, "auto")}      # auto: the recipe's batch, in parts
 
-    top = asked({"corpus": "corpus", "space": "space", "sampler": "sampler"})
+    top = asked({"corpus": "corpus", "space": "space", "sampler": "sampler", "metrics": "metrics"})
     space = space_named(given.space or (known.space if known else default_space(gpu)))
-    base = known or Settings(space=space.name, recipe=space.recipe)
+    base = known or Settings(space=space.name, recipe=space.recipe, metrics=tuple(filter(installed, space.metrics)))
     recipe = asked({field.name: field.name for field in fields(Recipe)})
     budget = asked({"max_parameters": "max_parameters", "max_macs_per_s": "max_macs"})
     return replace(base, **top, recipe=replace(base.recipe, **recipe), budget=replace(base.budget, **budget))
@@ -115,11 +132,29 @@ def default_space(gpu: bool) -> str:
     return "full" if gpu else "quick"
 
 
+def check_installed(settings: "Settings", chosen: bool) -> None:
+    """See that every metric of the study can be computed, and say which one a new study goes without.
+
+    Raises:
+        UserError: a metric that is to be measured needs a package that is not there.
+    """
+    from study.space import space_named
+    from tasnet_core.listeners import LIBRARIES, installed
+    for metric, package in LIBRARIES.items():
+        if not installed(metric) and metric in settings.metrics:
+            others = ",".join(name for name in settings.metrics if installed(name))
+            raise UserError(f"metric {metric}: needs the package {package}, which is not installed; "
+                            f"pip install {package}, or start a study without it: --metrics {others}")
+        if not installed(metric) and not chosen and metric in space_named(settings.space).metrics:
+            print(f"{metric.upper()} is not measured: the package {package} is not installed (pip install {package})")
+
+
 def run(given: argparse.Namespace) -> int:
     import torch
 
     from study import display, runner
     from study.database import check_same, open_database, stored_settings
+    from study.records import Budget
     from study.space import space_named
     from tasnet_core.corpora import open_corpus
     from tasnet_core.training import device_of
@@ -130,16 +165,19 @@ def run(given: argparse.Namespace) -> int:
     settings = settings_of(given, known, gpu)
     if known:
         check_same(name, settings, known)
+    check_installed(settings, chosen=bool(known or given.metrics))
     reference = space_named(settings.space).reference
     corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=print)
     tell_unusable(corpus.unusable, settings.corpus)
     with open_database(given.storage, read_only=False) as database:
         database.register(name, settings, corpus.notes, corpus.fingerprint)
-        work = runner.Runner(name, settings, database, corpus, str(device))
+        work = runner.Runner(name, settings, database, corpus, str(device), fit_memory=given.batch_size == "auto")
         with display.watcher(given.trials, work.trained(), settings.recipe.epochs, database.front(name)) as work.watcher:
             finished = within(given.timeout, lambda: work.run(given.trials))
         print(f"study {name!r}: {work.trained()} of {given.trials} trials trained, all saved in {database.shown}"
-              + ("" if finished else "; time is up: run the same command again to continue"))
+              + ("; time is up: run the same command again to continue" if not finished else
+                 f"; space {settings.space!r} has no other variant{' within the budget' if settings.budget != Budget() else ''}"
+                 if work.trained() < given.trials else ""))
     return 0
 
 

@@ -3,13 +3,13 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tasnet_core.errors import UserError
-from tasnet_core.records import Recipe, Variant
+from tasnet_core.records import LETTERS, Recipe, Variant
 
 if TYPE_CHECKING:
     from tasnet_core.corpora import Unusable
@@ -25,6 +25,28 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+def int_from(least: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+    return whole_number
+
+
+def batch_size(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+def number_above_0(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
 def parser() -> argparse.ArgumentParser:
     top = Parser(prog="python -m tasnet_core", description="Conv-TasNet: describe, check, train, separate.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
@@ -32,22 +54,52 @@ def parser() -> argparse.ArgumentParser:
     describe.add_argument("variant", nargs="*", metavar="LETTERS", help=LETTERS_HELP + "; or a checkpoint file")
     describe.add_argument("--seconds", type=float, default=1.0, help="of sound, for the shapes and MACs (1)")
     check = commands.add_parser("check", help="read a whole corpus and list every file that cannot be used")
-    check.add_argument("corpus", metavar="CORPUS", help="voices | folder:PATH[?speaker=REGEX&split=recording]")
+    check.add_argument("--headers", action="store_true", help="only what headers tell: a minute for 20,000 mixtures")
+    mix = commands.add_parser("mix", help="write a corpus as WAV files in the folders of WSJ0-2mix, for other toolkits")
+    mix.add_argument("--out", type=Path, required=True, metavar="DIR", help="made; refused where it holds anything")
+    mix.add_argument("--train", type=int_from(1), default=1000, metavar="N", help="training mixtures drawn (1000)")
+    mix.add_argument("--seconds", type=number_above_0, default=4.0, metavar="S", help="of each of them (4)")
+    mix.add_argument("--seed", type=int_from(0), default=0, metavar="S", help="of drawing them (0)")
+    for command in (check, mix):
+        command.add_argument("corpus", metavar="CORPUS", help="voices | folder:PATH | wsj0mix:PATH | librimix:PATH, with "
+                             "options such as ?speaker=REGEX&split=recording")
+        command.add_argument("-C", type=int_from(1), default=2, metavar="C", help="speakers in a mixture (2)")
+        command.add_argument("--sample-rate-hz", type=int_from(1), default=8000, metavar="HZ", help="(8000)")
     train = commands.add_parser("train", help="train one variant; running it again continues")
     train.add_argument("variant", nargs="*", metavar="LETTERS", help=LETTERS_HELP)
     train.add_argument("--corpus", default="voices", metavar="CORPUS")
     train.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="made, or continued")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     for field in fields(Recipe):
-        train.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default,
-                           help=f"({field.default})")
-    separate = commands.add_parser("separate", help="write one WAV per speaker of each recording")
-    separate.add_argument("files", nargs="*", type=Path, metavar="FILE")
-    separate.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+        kind: Any = batch_size if field.name == "batch_size" else type(field.default)
+        train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default,
+                           help=f"({field.default})" + "; auto: in as few parts as memory allows" * (kind is batch_size))
+    add_separate(commands)
+    add_export(commands)
+    return top
+
+
+def add_separate(commands: Any) -> None:
+    separate = commands.add_parser("separate", help="write one WAV per speaker of each recording, of any length")
+    separate.add_argument("files", nargs="*", type=Path, metavar="FILE", help="or folder, searched with all folders in it")
+    separate.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="or an exported folder, or Asteroid's")
     separate.add_argument("--corpus", metavar="CORPUS", help="separate a test mixture of this corpus instead of files")
     separate.add_argument("--mixture", metavar="ID", help="its name, such as test/007")
     separate.add_argument("--out", type=Path, default=Path("separated"), metavar="DIR")
-    return top
+    separate.add_argument("--channel", type=int_from(1), metavar="K", help="of recordings that have several")
+    separate.add_argument("--chunk-s", type=number_above_0, default=30.0, metavar="S", help="separated at once (30)")
+    separate.add_argument("--overlap-s", type=number_above_0, default=5.0, metavar="S", help="of neighbouring chunks (5)")
+    separate.add_argument("--batch", type=int_from(1), default=1, metavar="N", help="chunks in one pass of the network (1)")
+    separate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    separate.add_argument("--overwrite", action="store_true", help="write over results that are there already")
+
+
+def add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="write a network as ONNX and as safetensors, compared with the original")
+    export.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    export.add_argument("--format", action="append", choices=("onnx", "safetensors"), help="one of them alone (both)")
+    export.add_argument("--overwrite", action="store_true", help="write over an export that is there already")
 
 
 def variant_of(words: Sequence[str]) -> Variant:
@@ -59,7 +111,7 @@ def variant_of(words: Sequence[str]) -> Variant:
     kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(Variant)}
     values: dict[str, Any] = {}
     for word in words:
-        match = re.fullmatch(r"([A-Za-z_]+)=?(-?\d+)", word) or re.fullmatch(r"(\w+)=(\w+)", word)
+        match = re.fullmatch(r"([A-Za-z_]+)=?(-?\d+)", word) or re.fullmatch(r"(\w+)=([\w.-]+)", word)
         if not match or match[1] not in kinds:
             raise UserError(f"{word!r}: no letter of a variant; wanted such as N128 or norm=global, of {', '.join(kinds)}")
         name, value = match[1], match[2]
@@ -71,6 +123,11 @@ def variant_of(words: Sequence[str]) -> Variant:
             if not re.fullmatch(r"-?\d+", value):
                 raise UserError(f"{word!r}: {name} is a whole number")
             values[name] = int(value)
+        elif kinds[name] is float:
+            try:
+                values[name] = float(value)
+            except ValueError:
+                raise UserError(f"{word!r}: {name} is a number") from None
         else:
             values[name] = value
     try:
@@ -82,17 +139,17 @@ def variant_of(words: Sequence[str]) -> Variant:
 def describe(given: argparse.Namespace) -> int:
     from tasnet_core import cost
     from tasnet_core.model import frames_of
-    if len(given.variant) == 1 and (Path(given.variant[0]).is_file() or given.variant[0].endswith(".pt")):
-        from tasnet_core.checkpoint import read
-        variant = read(Path(given.variant[0]))["variant"]
+    if len(given.variant) == 1 and (Path(given.variant[0]).is_file() or given.variant[0].endswith((".pt", ".pth"))):
+        from tasnet_core.checkpoint import load
+        variant = load(Path(given.variant[0])).variant
     else:
         variant = variant_of(given.variant)
     samples = round(given.seconds * variant.sample_rate_hz)
     if samples < 1:
         raise UserError(f"--seconds {given.seconds:g}: at least one sample of sound is wanted")
     frames = frames_of(variant, samples)
-    print(f"{variant}  encoder={variant.encoder} mask={variant.mask} norm={variant.norm} causal={variant.causal} "
-          f"at {variant.sample_rate_hz} Hz; {given.seconds:g} s: T = {samples} samples, K = {frames} frames")
+    print(f"{variant}  {' '.join(words_of(variant))} at {variant.sample_rate_hz} Hz; "
+          f"{given.seconds:g} s: T = {samples} samples, K = {frames} frames")
     print(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
     for layer in cost.layers(variant):
         print(line_of(layer, variant, samples, frames))
@@ -104,6 +161,14 @@ def describe(given: argparse.Namespace) -> int:
     return 0
 
 
+def words_of(variant: Variant) -> list[str]:
+    """What is not a letter: the words always, the rest where it is not the default."""
+    always = ("encoder", "mask", "norm", "causal")
+    return [f"{field.name}={getattr(variant, field.name)}" for field in fields(Variant)
+            if field.name not in (*LETTERS, "sample_rate_hz")
+            and (field.name in always or getattr(variant, field.name) != field.default)]
+
+
 def line_of(layer: "Layer", variant: Variant, samples: int, frames: int) -> str:
     """One layer of `describe`; channels × frames, or speakers × samples behind the decoder."""
     length = samples if layer.name == "decoder" else frames
@@ -113,18 +178,17 @@ def line_of(layer: "Layer", variant: Variant, samples: int, frames: int) -> str:
 
 
 def check(given: argparse.Namespace) -> int:
+    from tasnet_core.checking import check
+    return check(given.corpus, given.C, given.sample_rate_hz, given.headers)
+
+
+def mix(given: argparse.Namespace) -> int:
     from tasnet_core.corpora import open_corpus
-    corpus = open_corpus(given.corpus, say=print)
-    for part in corpus.describe():
-        sexes = ", ".join(f"{count} {sex}" for sex, count in part.sexes.items())
-        mixtures = "drawn anew each epoch" if part.mixtures is None else f"{part.mixtures} fixed mixtures"
-        print(f"{part.split:6} {part.speakers:4} speakers ({sexes}), {part.recordings} recordings, "
-              f"{part.seconds / 60:.1f} min; {mixtures}")
-    for note in corpus.notes:
-        print(f"note: {note}")
-    for item in corpus.unusable:
-        print(f"unusable: {item.path}: {item.reason}")
-    print(f"{len(corpus.unusable)} unusable files" if corpus.unusable else "every file can be used")
+    from tasnet_core.mixdown import write
+    corpus = open_corpus(given.corpus, given.C, given.sample_rate_hz, say=print)
+    tell_unusable(corpus.unusable, given.corpus)
+    for line in write(corpus, given.out, given.train, given.seconds, given.seed):
+        print(line)
     return 0
 
 
@@ -139,7 +203,8 @@ def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
 def train(given: argparse.Namespace) -> int:
     variant = variant_of(given.variant)
     try:
-        recipe = Recipe(**{field.name: getattr(given, field.name) for field in fields(Recipe)})
+        recipe = Recipe(**{field.name: getattr(given, field.name) for field in fields(Recipe)
+                           if getattr(given, field.name) != "auto"})
     except ValueError as error:
         raise UserError(str(error)) from None
     from tasnet_core import metrics, training
@@ -148,7 +213,8 @@ def train(given: argparse.Namespace) -> int:
     corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=print)
     tell_unusable(corpus.unusable, given.corpus)
     try:
-        for epoch in training.train(variant, recipe, corpus, given.checkpoint, given.device):
+        for epoch in training.train(variant, recipe, corpus, given.checkpoint, given.device,
+                                    fit_memory=given.batch_size == "auto"):
             print(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
                   f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s", flush=True)
     except training.Diverged as error:
@@ -163,40 +229,27 @@ def train(given: argparse.Namespace) -> int:
 def separate(given: argparse.Namespace) -> int:
     if bool(given.files) == bool(given.corpus) or bool(given.corpus) != bool(given.mixture):
         raise UserError("wanted either FILES, or --corpus CORPUS with --mixture ID")
+    from tasnet_core import jobs
     from tasnet_core.checkpoint import load
-    from tasnet_core.separate import separate_file
-    network = load(given.checkpoint)
-    if given.corpus:
-        return separate_mixture(given, network)
-    for path in given.files:
-        for made in separate_file(network, path, given.out):
-            print(made)
-    return 0
-
-
-def separate_mixture(given: argparse.Namespace, network: Any) -> int:
-    """Separate one test mixture of a corpus and say how well; writes mixture, sources and estimates."""
-    from tasnet_core import separate as separating
     from tasnet_core.corpora import open_corpus
-    from tasnet_core.metrics import in_order
-    variant = network.variant
-    corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=print)
-    names = {corpus.mixture("test", index).id: index for index in range(corpus.count("test"))}
-    if given.mixture not in names:
-        raise UserError(f"--mixture {given.mixture!r}: not in the test part, which has {', '.join(list(names)[:3])} … "
-                        f"{list(names)[-1]}")
-    mixture = corpus.mixture("test", names[given.mixture])
-    estimates, scores, inputs = in_order(mixture, separating.separate(network, mixture.mixture))
-    stem = mixture.id.replace("/", "-")
-    separating.write_all(mixture.mixture[None], given.out, f"{stem}_mixture", variant.sample_rate_hz)
-    separating.write_all(mixture.sources, given.out, f"{stem}_source", variant.sample_rate_hz)
-    paths = separating.write_all(separating.levelled(mixture.mixture, estimates), given.out, stem, variant.sample_rate_hz)
-    for path, speaker, score, before in zip(paths, mixture.speakers, scores, inputs, strict=True):
-        print(f"{path}: {speaker}, {score:.2f} dB SI-SNR ({before:.2f} dB in the mixture)")
+    from tasnet_core.separate import How
+    from tasnet_core.training import device_of
+    how = How(given.chunk_s, given.overlap_s, given.batch, given.channel, given.overwrite)
+    network = load(given.checkpoint).to(device_of(given.device))
+    if not given.corpus:
+        return jobs.separate_all(network, given.files, given.out, how, given.checkpoint)
+    corpus = open_corpus(given.corpus, network.variant.C, network.variant.sample_rate_hz, say=print)
+    return jobs.separate_mixture(network, corpus, given.mixture, given.out, given.overwrite)
+
+
+def export(given: argparse.Namespace) -> int:
+    from tasnet_core.checkpoint import load
+    from tasnet_core.export import export
+    export(load(given.checkpoint), given.out, given.format or ["safetensors", "onnx"], print, given.overwrite)
     return 0
 
 
-COMMANDS = {"describe": describe, "check": check, "train": train, "separate": separate}
+COMMANDS = {"describe": describe, "check": check, "mix": mix, "train": train, "separate": separate, "export": export}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,8 +8,10 @@ epoch's end, so a resumed training equals an uninterrupted one, on the CPU bit f
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ from torch import Tensor, nn
 
 from tasnet_core import checkpoint
 from tasnet_core.corpora import Corpus, Mixture
+from tasnet_core.cost import LiveBytes
 from tasnet_core.errors import CheckpointError, UserError
 from tasnet_core.fast import speed_up
 from tasnet_core.loss import best_permutation, pit_loss, reorder, si_snr
+from tasnet_core.memory import SHARE, available_bytes, largest_fitting, out_of_memory
 from tasnet_core.model import ConvTasNet, seeded
 from tasnet_core.records import Epoch, Recipe, Variant
 from tasnet_core.segments import cut
@@ -79,33 +83,46 @@ class Batch:
 
     sources: Tensor             # [B, C, T]
     heard: Tensor | None        # [B, T]
+    noise: Tensor | None = None     # [B, T], heard beside the sources
 
     @property
     def mixture(self) -> Tensor:
-        return self.sources.sum(1)
+        speech = self.sources.sum(1)
+        return speech if self.noise is None else speech + self.noise
+
+    def split(self, size: int) -> "Iterator[Batch]":
+        """The same in parts of at most `size` items."""
+        for first in range(0, len(self.sources), size):
+            here = slice(first, first + size)
+            yield Batch(self.sources[here], *(None if one is None else one[here] for one in (self.heard, self.noise)))
 
 
 def batch_of(mixtures: Sequence[Mixture], device: torch.device) -> Batch:
     """Put segments of equal length on the device as one batch."""
     sources = torch.from_numpy(np.stack([mixture.sources for mixture in mixtures])).to(device)
+    noises = [mixture.noise for mixture in mixtures if mixture.noise is not None]      # of all mixtures, or of none
+    noise = torch.from_numpy(np.stack(noises)).to(device) if noises else None
     lengths = [mixture.length for mixture in mixtures]
     if min(lengths) == sources.shape[-1]:
-        return Batch(sources, None)
+        return Batch(sources, None, noise)
     heard = torch.arange(sources.shape[-1]) < torch.tensor(lengths)[:, None]
-    return Batch(sources, heard.to(device, sources.dtype))
+    return Batch(sources, heard.to(device, sources.dtype), noise)
 
 
-def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: str = "cpu") -> Iterator[Epoch]:
+def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: str = "cpu",
+          fit_memory: bool = False) -> Iterator[Epoch]:
     """Train, or go on training, and yield every epoch from the first: those already in `path` at once.
 
-    After each new epoch, and before it is yielded, `path` holds the whole training.
+    After each new epoch, and before it is yielded, `path` holds the whole training. With `fit_memory` the largest
+    micro-batch that the device has memory for is looked for before the first epoch; the recipe's batch stays.
 
     Raises:
         Diverged: when the loss is no finite number; `path` still holds the epoch before.
         CheckpointError: when `path` holds another training, or cannot be read or written.
     """
     training = Training(variant, recipe, corpus, device_of(device))
-    training.resume(path)
+    if not training.resume(path) and fit_memory:
+        training.fit_memory()
     yield from training.epochs
     while len(training.epochs) < recipe.epochs:
         epoch = training.run_epoch()
@@ -123,6 +140,7 @@ class Training:
         self.best = copy.deepcopy(self.network.state_dict())
         self.epochs: list[Epoch] = []
         self.segment = round(recipe.segment_s * variant.sample_rate_hz)
+        self.micro_batch = recipe.batch_size            # items at once; their gradients add up to the batch's
         self.validation: list[Batch] | None = None      # made when first needed: resuming may not need it
 
     @property
@@ -151,15 +169,88 @@ class Training:
             indices = range(first, min(first + recipe.batch_size, recipe.epoch_segments))
             progress = (number - 1 + indices.stop / recipe.epoch_segments) / recipe.epochs
             self.optimizer.param_groups[0]["lr"] = recipe.learning_rate * rate_factor(recipe, progress, self.scores)
-            batch = batch_of([self.corpus.segment(recipe.seed, number, index, self.segment) for index in indices],
-                             self.device)
-            loss = pit_loss(batch.sources, self.network(batch.mixture), batch.heard)
-            self.optimizer.zero_grad()
-            loss.backward()
+            mixtures = [self.corpus.segment(recipe.seed, number, index, self.segment) for index in indices]
+            loss = self._within_memory(partial(self._gradients, mixtures, (recipe.seed, number, first)))
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
             self.optimizer.step()
-            total += loss.detach() * len(indices)       # stays on the device: no wait for the number
+            total += loss * len(indices)        # stays on the device: no wait for the number
         return total.item() / recipe.epoch_segments
+
+    def _gradients(self, mixtures: Sequence[Mixture], chance: tuple[int, ...]) -> Tensor:
+        """The mean loss over a batch and its gradients, one micro-batch after another; begins anew when called again."""
+        self.optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        for first in range(0, len(mixtures), self.micro_batch):
+            part = mixtures[first:first + self.micro_batch]
+            batch = batch_of(part, self.device)
+            with self._chance(*chance, first):
+                loss = pit_loss(batch.sources, self.network(batch.mixture), batch.heard) * (len(part) / len(mixtures))
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    @contextmanager
+    def _chance(self, *where: int) -> Iterator[None]:
+        """Dropout's chance as a function of where the training is; what the caller drew with stays as it was."""
+        if not self.variant.dropout:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(int(np.random.SeedSequence(where).generate_state(1)[0]))
+            yield
+
+    def _within_memory(self, work: Callable[[], Tensor]) -> Tensor:
+        """Do what needs memory; where that runs out, halve the micro-batch and do the same again from its start."""
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or self.micro_batch == 1 or not self.splits:
+                    raise
+            # Here the error, and with it every tensor of the failed attempt, is gone.
+            self.micro_batch = -(-self.micro_batch // 2)
+            self.optimizer.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    @property
+    def splits(self) -> bool:
+        """Whether a batch in parts gives the same numbers: not with batch norm, which hears all of its batch."""
+        return "batch" not in (self.variant.norm, self.variant.input_norm)
+
+    def fit_memory(self) -> None:
+        """Choose the largest micro-batch that fits: tried on a CUDA device; on a CPU computed from what one item takes.
+
+        A CPU's memory is lent without being there, so trying would end with a killed process.
+        """
+        if not self.splits:
+            return
+        if self.device.type == "cuda":
+            self.micro_batch = largest_fitting(self.recipe.batch_size, self._trial)
+        else:
+            with LiveBytes() as live:
+                self._trial(1)
+            free = SHARE * available_bytes()
+            self.micro_batch = largest_fitting(self.recipe.batch_size, lambda size: size * live.peak <= free)
+        self.optimizer.zero_grad()
+
+    def _trial(self, size: int) -> bool:
+        """Whether the gradients of a micro-batch of so many items, of full length, fit beside the optimizer's state."""
+        self.network.train()
+        try:
+            state = [torch.empty_like(weight) for weight in self.network.parameters() for _ in range(2)]
+            silence = torch.zeros(size, self.variant.C, self.segment, device=self.device)
+            with self._chance(0):
+                pit_loss(silence, self.network(silence.sum(1)), torch.ones_like(silence[:, 0])).backward()
+            del state
+            return True
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        self.optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return False
 
     def _validate(self) -> float:
         if self.validation is None:
@@ -169,19 +260,24 @@ class Training:
             self.validation = [batch_of(pieces[i:i + size], self.device) for i in range(0, len(pieces), size)]
         self.network.eval()
         with torch.inference_mode():
-            return torch.cat([improvement(self.network, batch) for batch in self.validation]).mean().item()
+            return self._within_memory(lambda: torch.cat([
+                improvement(self.network, part) for batch in self.validation or () for part in batch.split(self.micro_batch)
+            ]).mean()).item()
 
     def save(self, path: Path) -> None:
         state: dict[str, Any] = {"model": self.network.state_dict(), "best": self.best,
-                                 "optimizer": self.optimizer.state_dict()}
+                                 "optimizer": self.optimizer.state_dict(), "micro_batch": self.micro_batch}
         if len(self.epochs) == constant_epochs(self.recipe) < self.recipe.epochs:
             checkpoint.save(before_decay(path), self.variant, self.recipe, self.epochs, state)
         checkpoint.save(path, self.variant, self.recipe, self.epochs, state)
 
-    def resume(self, path: Path) -> None:
-        """Go on from `path` if it is there; with a longer budget than it had, from before its decay."""
+    def resume(self, path: Path) -> bool:
+        """Go on from `path` if it is there, and say so; with a longer budget than it had, from before its decay.
+
+        The micro-batch goes on as well: other parts of a batch would round otherwise.
+        """
         if not path.exists():
-            return
+            return False
         content = checkpoint.read_for(path, self.variant, self.recipe)
         if content["recipe"].epochs > self.recipe.epochs:
             raise CheckpointError(f"{path}: made with a budget of {content['recipe'].epochs} epochs, now "
@@ -191,6 +287,8 @@ class Training:
         self.network.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.best, self.epochs = content["best"], content["epochs"]
+        self.micro_batch = content.get("micro_batch", self.micro_batch)
+        return True
 
 
 def before_decay(path: Path) -> Path:

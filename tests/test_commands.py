@@ -165,6 +165,17 @@ def test_a_study_continued_with_other_settings_lists_the_differences(capsys):
     refused(study, ("report", "--study", "other"), capsys, "'other'", "tiny-tiny")
 
 
+def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch):
+    from tasnet_core import training
+    fitted = []
+    monkeypatch.setattr(training.Training, "fit_memory", lambda one: fitted.append(one.recipe.batch_size))
+    assert study([*RUN, "--trials", "1", "--batch-size", "auto"]) == 0
+    assert study([*RUN, "--trials", "2"]) == 0      # the same settings: how a batch is computed is none of them
+    assert core(["train", *str(TINY).split(), "--corpus", "tiny", "--checkpoint", "b.pt", "--epochs", "1", "--epoch-segments",
+                 "4", "--segment-s", "0.05", "--batch-size", "auto"]) == 0
+    assert fitted == [RECIPE.batch_size, 4]
+
+
 def test_describe_adds_up_to_the_papers_network(capsys):
     assert core(["describe", "last_residual=true"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -13,14 +13,14 @@ from pathlib import Path
 import optuna
 import pytest
 import tiny_study
-from tiny import RECIPE, Tiny
+from tiny import RECIPE, TINY, Tiny
 
 from study import runner
 from study.database import open_database
 from study.records import Budget, Result, Settings
 from study.runner import Runner
+from study.space import Listed
 from tasnet_core import cost
-from tasnet_core.errors import UserError
 from tasnet_core.records import Epoch, MixtureScore, Scores
 
 SETTINGS = Settings(corpus="tiny", space="tiny", recipe=RECIPE)
@@ -40,7 +40,7 @@ def trained(monkeypatch):
     """Variants that were given to a made-up evaluation whose score is a function of the variant."""
     given = []
 
-    def fake(variant, recipe, budget, corpus, checkpoint, device, tell):
+    def fake(variant, recipe, budget, corpus, checkpoint, device, tell, measures, tell_scored, fit_memory):
         exact = cost.exact(variant)
         if excess := budget.excess(exact):
             return Result("rejected", reason=excess, cost=exact)
@@ -106,10 +106,50 @@ def test_no_variant_is_trained_twice_with_the_same_seed(tmp_path, trained):
     assert all(state == "COMPLETE" for _, state, _, _ in told(tmp_path))
 
 
-def test_a_space_that_is_used_up_says_so_and_keeps_everything(tmp_path, trained):
-    with opened(tmp_path) as work, pytest.raises(UserError, match="32 trials are trained, and no variant of space 'tiny'"):
+@pytest.mark.parametrize("limit", [None, 250])
+def test_when_a_space_is_used_up_the_run_ends_with_all_of_it_measured(tmp_path, trained, limit):
+    with opened(tmp_path, replace(SETTINGS, budget=Budget(max_parameters=limit))) as work:
         work.run(40)
-    assert len(set(trained)) == len(tiny_study.SPACE) == 32
+        work.run(40)
+    fitting = [variant for variant in tiny_study.SPACE.variants() if limit is None or cost.exact(variant).parameters <= limit]
+    assert set(trained) == {*fitting, tiny_study.SPACE.reference}
+    assert len(trained) == len(set(trained))
+
+
+LIST = tuple(replace(TINY, H=H, N=N) for H, N in ((8, 8), (2, 8), (8, 4), (4, 8)))
+
+
+@pytest.fixture
+def listed(trained):
+    tiny_study.SPACES["list"] = Listed.of("list", LIST, RECIPE)
+    yield trained
+    del tiny_study.SPACES["list"]
+
+
+def test_a_list_is_trained_in_its_order_and_then_over_however_many_trials_are_asked_for(tmp_path, listed):
+    settings = replace(SETTINGS, space="list")
+    with opened(tmp_path, settings) as work:
+        work.run(2)
+    assert listed == list(LIST[:2])
+    for trials in (3, 9, 9):
+        with opened(tmp_path, settings) as work:
+            work.run(trials)
+    assert listed == list(LIST)
+    assert [row["trial"] for row in table(tmp_path)[0]] == [0, 1, 2, 3]
+    assert len(told(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_list_that_was_queued_half_is_queued_whole(tmp_path, listed, monkeypatch, at):
+    settings = replace(SETTINGS, space="list")
+    with monkeypatch.context() as patch:
+        dies(patch, optuna.Study, "enqueue_trial", True, at)
+        with pytest.raises(Death):
+            opened(tmp_path, settings).__enter__()
+    with opened(tmp_path, settings) as work:
+        work.run(4)
+    assert listed == list(LIST)
+    assert len(told(tmp_path)) == 4
 
 
 def test_over_budget_is_rejected_before_training_and_does_not_count(tmp_path, trained):

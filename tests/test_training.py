@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import RECIPE, TINY, Tiny
 
-from tasnet_core import checkpoint, training
+from tasnet_core import checkpoint, memory, training
 from tasnet_core.errors import CheckpointError, UserError
 from tasnet_core.loss import si_snr
 from tasnet_core.records import Recipe
@@ -170,3 +170,125 @@ def test_a_device_that_is_not_there_is_one_line(monkeypatch):
     assert training.device_of("auto") == torch.device("cpu")
     with pytest.raises(UserError, match="finds no CUDA device"):
         training.device_of("cuda")
+
+
+class Allocator:
+    """Stands for a device that has memory for so many items at once: the loss of more cannot be computed."""
+
+    def __init__(self, items, monkeypatch, error=None):
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        self.items, self.met, self.real = items, [], training.pit_loss
+        monkeypatch.setattr(training, "pit_loss", self)
+
+    def __call__(self, sources, estimate, heard):
+        self.met.append(len(sources))
+        loss = self.real(sources, estimate, heard)
+        if len(sources) > self.items:
+            estimate.square().sum().backward(retain_graph=True)     # it breaks in the middle: gradients lie about
+            raise self.error
+        return loss
+
+
+WIDE = replace(RECIPE, epochs=2, epoch_segments=14, batch_size=8, learning_rate=1e-3)
+
+
+def trained(path, recipe=WIDE, variant=TINY, **options):
+    curve = list(train(variant, recipe, Tiny(), path, **options))
+    return [epoch.train_loss_db for epoch in curve], checkpoint.read(path)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8])
+def test_the_gradients_of_micro_batches_add_up_to_those_of_the_batch(size):
+    corpus = Tiny()
+    mixtures = [corpus.segment(0, 1, index, 400) for index in range(8)]        # some are padded
+    whole, parts = (training.Training(TINY, WIDE, corpus, torch.device("cpu")) for _ in range(2))
+    parts.micro_batch = size
+    losses = [one._gradients(mixtures, (0, 1, 0)).item() for one in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    for mine, theirs in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6 * mine.grad.abs().max().item() + 1e-9)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), MemoryError(),
+                                   RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")])
+def test_out_of_memory_halves_the_micro_batch_and_no_item_is_lost_or_heard_twice(tmp_path, monkeypatch, error):
+    losses, whole = trained(tmp_path / "whole.pt")
+    device = Allocator(3, monkeypatch, error)
+    less, parts = trained(tmp_path / "less.pt")
+    assert device.met == [8, 4, *[2] * 14]     # each epoch's batches are 8 and 6 items
+    assert less == pytest.approx(losses, abs=1e-3)
+    assert parts["micro_batch"] == 2
+    for name, weight in whole["model"].items():
+        torch.testing.assert_close(parts["model"][name], weight, rtol=1e-2, atol=2e-4)
+
+
+def test_out_of_memory_with_one_item_is_the_end_and_known_as_such(tmp_path, monkeypatch):
+    Allocator(0, monkeypatch)
+    with pytest.raises(torch.OutOfMemoryError):
+        trained(tmp_path / "a.pt")
+    monkeypatch.setattr(training, "pit_loss", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
+    with pytest.raises(RuntimeError, match="something else"):
+        trained(tmp_path / "b.pt")
+
+
+def test_batch_norm_hears_its_whole_batch_so_it_is_never_split(tmp_path, monkeypatch):
+    device = Allocator(3, monkeypatch)
+    with pytest.raises(torch.OutOfMemoryError):
+        trained(tmp_path / "a.pt", variant=replace(TINY, norm="batch"), fit_memory=True)
+    assert device.met == [8]
+
+
+def test_a_resumed_training_goes_on_with_the_micro_batch_it_had(tmp_path, monkeypatch):
+    device = Allocator(3, monkeypatch)
+    trained(tmp_path / "whole.pt")
+    next(train(TINY, WIDE, Tiny(), tmp_path / "cut.pt"))
+    device.met.clear()
+    trained(tmp_path / "cut.pt", fit_memory=True)
+    assert set(device.met) == {2}
+    assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
+
+
+@settings(deadline=None)
+@given(st.integers(1, 64), st.integers(0, 64))
+def test_the_largest_micro_batch_that_fits_is_found_in_few_tries(batch, room):
+    tried = []
+    found = memory.largest_fitting(batch, lambda size: tried.append(size) or size <= room)
+    fitting = [size for size in memory.micro_sizes(batch) if size <= room]
+    assert found == max(fitting, default=1)
+    assert len(tried) <= 2 + math.log2(batch)
+    parts = -(-batch // found)
+    assert room < 1 or parts == -(-batch // min(batch, room))       # no smaller number of parts would do
+
+
+@pytest.mark.parametrize(("items", "found"), [(0.5, 1), (2.5, 2), (3.5, 3), (7.5, 4), (100, 8)])
+def test_on_a_cpu_what_fits_is_computed_from_the_memory_of_one_item(monkeypatch, items, found):
+    one = training.Training(TINY, WIDE, Tiny(), torch.device("cpu"))
+    before = {name: weight.clone() for name, weight in one.network.state_dict().items()}
+    with training.LiveBytes() as live:
+        one._trial(1)
+    monkeypatch.setattr(training, "available_bytes", lambda: items * live.peak / memory.SHARE)
+    one.fit_memory()
+    assert one.micro_batch == found
+    assert all(torch.equal(before[name], weight) for name, weight in one.network.state_dict().items())
+    assert all(weight.grad is None for weight in one.network.parameters())
+
+
+def test_memory_counted_for_one_item_is_that_of_its_tensors():
+    one = training.Training(TINY, replace(WIDE, segment_s=1.0), Tiny(), torch.device("cpu"))
+    with training.LiveBytes() as live:
+        one._trial(1)
+    frames, v = 8000 // TINY.hop, TINY
+    kept = v.N * 3 + v.X * v.R * (v.B + 6 * v.H)        # at least: what each layer must keep for its gradient
+    assert 4 * frames * kept < live.peak < 10 * 4 * frames * kept
+    assert memory.available_bytes() > 2**20
+
+
+def test_dropout_is_a_function_of_where_the_training_is(tmp_path):
+    variant = replace(TINY, dropout=0.3)
+    losses, _ = trained(tmp_path / "whole.pt", variant=variant)
+    next(train(variant, WIDE, Tiny(), tmp_path / "cut.pt"))
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    assert trained(tmp_path / "cut.pt", variant=variant)[0] == losses
+    assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
+    assert torch.equal(torch.get_rng_state(), before)

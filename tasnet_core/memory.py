@@ -1,0 +1,48 @@
+"""Training in the memory there is: which errors mean there was too little, and how small a batch has to become.
+
+A step of the optimizer follows the mean over a whole batch. It may be computed in micro-batches one after another,
+whose gradients add up to the same sum; only batch norm, which hears all of its batch, would give other numbers.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+SHARE = 0.8     # of the memory that is free, for the tensors counted: allocators need some between them
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on whatever device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def micro_sizes(batch: int) -> list[int]:
+    """The sizes worth trying, falling: the largest micro-batch of 1, 2, 3 … nearly equal parts of a batch."""
+    return sorted({-(-batch // parts) for parts in range(1, batch + 1)}, reverse=True)
+
+
+def largest_fitting(batch: int, fits: Callable[[int], bool]) -> int:
+    """The largest of `micro_sizes` that fits, found by trying: the whole batch first, then by halves; 1 if none does."""
+    sizes = micro_sizes(batch)
+    if fits(batch):
+        return batch
+    low, high = 0, len(sizes) - 1       # sizes[low] does not fit; sizes[high] is 1, which nothing is below
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(sizes[middle]) else (middle, high)
+    return sizes[high]
+
+
+def available_bytes() -> int:
+    """Memory a process may still take without swapping: the system's, or less where its control group has a limit."""
+    free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")] if hasattr(os, "sysconf") else []
+    meminfo, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+    try:
+        facts = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free = [1024 * int(facts["MemAvailable"].split()[0])]
+        free.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError, KeyError):       # another system, or no limit: its word is "max"
+        pass
+    return min(free, default=2**31)
