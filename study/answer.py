@@ -79,4 +79,14 @@ def _how_sure(rows: Sequence[Row], mixtures: int) -> str:
     if repeated:
         trained = f"{repeated} of {len(seeds)} variants were trained more than once, each row is one training"
     tested = f" and tested on {mixtures} mixtures" if mixtures else ""
-    return f"{trained}{tested}: differences below about {NO_FINDING_DB} dB are not findings."
+    return f"{trained}{tested}: differences below about {NO_FINDING_DB} dB are not findings.{_too_short(runs)}"
+
+
+def _too_short(runs: Sequence[Row]) -> str:
+    """A warning where the order of sizes is upside down: the budget, not the size, then decides who is ahead."""
+    base = tables.reference(runs)
+    if base is None or not any(row["parameters"] < base["parameters"] and row[SCORE] > base[SCORE] + NO_FINDING_DB
+                               for row in runs):
+        return ""
+    return (f" Smaller variants are ahead of the reference: with {base['audio_s']:,.0f} s of sound it has not learned "
+            "all it could, so a longer training may change the order.")

@@ -56,3 +56,10 @@ def test_the_rate_follows_from_the_receptive_field():
     for rate in (8000, 16000):
         seconds = REFERENCE.receptive_field_samples / rate
         assert sample_rate_hz([row(0, receptive_field_s=None), row(1, receptive_field_s=seconds)]) == rate
+
+
+def test_a_reference_behind_smaller_variants_is_said_to_be_undertrained():
+    ahead = [row(0, si_snri_db=4.3), row(1, si_snri_db=5.0, parameters=80_000)]
+    assert "with 3,200 s of sound it has not learned all it could" in answer(ahead, 120)[2]
+    by_chance = [ahead[0], {**ahead[1], "si_snri_db": 4.5}]
+    assert "not learned" not in answer(by_chance, 120)[2]
