@@ -120,7 +120,8 @@ def test_swapped_estimates_have_the_same_scores_and_so_have_padded_ones():
     estimates = separated(one)
     plain = metrics.score(one, estimates, RATE, ALL)
     assert metrics.score(one, estimates[::-1].copy(), RATE, ALL) == plain
-    tail = [np.pad(signals, ((0, 0), (0, 500)), constant_values=value) for signals, value in ((one.sources, 0.3), (estimates, 0.5))]
+    tail = [np.pad(signals, ((0, 0), (0, 500)), constant_values=value)
+            for signals, value in ((one.sources, 0.3), (estimates, 0.5))]
     assert metrics.score(one._replace(sources=tail[0]), tail[1], RATE, ALL) == plain
 
 
