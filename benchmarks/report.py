@@ -22,7 +22,7 @@ from tasnet_core.records import Epoch, MixtureScore, Recipe, Variant
 
 
 def fake(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, checkpoint: Path, device: str,
-         tell: Callable[[Epoch], None]) -> Result:
+         tell: Callable[[Epoch], None], *_: object) -> Result:
     """A curve and 120 scores that rise with the size of the network."""
     exact, rng = cost.exact(variant), np.random.default_rng(int(variant.key, 16))
     best = 2.2 * np.log10(exact.parameters) - 5 + rng.normal(0, 0.2)
