@@ -262,9 +262,8 @@ def test_a_real_study_killed_three_times_equals_one_that_never_was(tmp_path):
 
 @pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (None, 0)])
 def test_ctrl_c_sigterm_and_timeout_save_everything_and_say_how_to_go_on(tmp_path, how, status):
-    process = start(tmp_path, "--trials", "9999", "--epochs", "400", *(() if how else ("--timeout", "5")))
-    while "epoch 2/" not in process.stdout.readline():
-        pass
+    process = start(tmp_path, "--trials", "9999", "--epochs", "400", *(() if how else ("--timeout", "8")))
+    assert any("epoch 2/" in line for line in iter(process.stdout.readline, ""))
     if how:
         process.send_signal(how)
     said, _ = process.communicate(timeout=60)
