@@ -6,27 +6,19 @@ Imports of weight stand inside the command that needs them, so that `--help` ans
 import _thread
 import argparse
 import re
-import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from tasnet_core.__main__ import Parser, tell_unusable
 from tasnet_core.errors import UserError
 
 if TYPE_CHECKING:
     from study.records import Settings
-    from tasnet_core.corpora import Unusable
-
-
-class Parser(argparse.ArgumentParser):
-    """One line and exit status 2 for what cannot be read; the usage is a --help away."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -179,14 +171,6 @@ def run(given: argparse.Namespace) -> int:
                  f"; space {settings.space!r} has no other variant{' within the budget' if settings.budget != Budget() else ''}"
                  if work.trained() < given.trials else ""))
     return 0
-
-
-def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
-    """Say which recordings a corpus goes without, so that none is dropped in silence."""
-    for item in unusable[:10]:
-        print(f"left out: {item.path}: {item.reason}")
-    if len(unusable) > 10:
-        print(f"left out: {len(unusable) - 10} more; all of them: python -m tasnet_core check {shlex.quote(spec)}")
 
 
 def within(seconds: float | None, work: Callable[[], None]) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -197,7 +198,7 @@ def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
     for item in unusable[:10]:
         print(f"left out: {item.path}: {item.reason}")
     if len(unusable) > 10:
-        print(f"left out: {len(unusable) - 10} more; see: python -m tasnet_core check '{spec}'")
+        print(f"left out: {len(unusable) - 10} more; all of them: python -m tasnet_core check {shlex.quote(spec)}")
 
 
 def train(given: argparse.Namespace) -> int:
