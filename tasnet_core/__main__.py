@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -103,8 +103,8 @@ def add_export(commands: Any) -> None:
     export.add_argument("--overwrite", action="store_true", help="write over an export that is there already")
 
 
-def variant_of(words: Sequence[str]) -> Variant:
-    """The variant that words such as N128, X=6 or norm=global stand for.
+def variant_of(words: Sequence[str], base: Variant | None = None) -> Variant:
+    """The variant that words such as N128, X=6 or norm=global stand for; what they leave out is as in `base`.
 
     Raises:
         UserError: for a word that is no letter, and for letters that make no network.
@@ -132,7 +132,7 @@ def variant_of(words: Sequence[str]) -> Variant:
         else:
             values[name] = value
     try:
-        return Variant(**values)
+        return replace(base or Variant(), **values)
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -215,7 +215,7 @@ def train(given: argparse.Namespace) -> int:
     tell_unusable(corpus.unusable, given.corpus)
     try:
         for epoch in training.train(variant, recipe, corpus, given.checkpoint, given.device,
-                                    fit_memory=given.batch_size == "auto"):
+                                    parts=int(given.batch_size != "auto")):
             print(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
                   f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s", flush=True)
     except training.Diverged as error:

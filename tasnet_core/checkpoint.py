@@ -1,5 +1,6 @@
 """A training on disk: whole or not at all, and read without running code from the file."""
 
+import errno
 import io
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tasnet_core.asteroid import is_asteroids, network_of
-from tasnet_core.errors import CheckpointError
+from tasnet_core.errors import CheckpointError, DiskFull
 from tasnet_core.files import write_atomically
 from tasnet_core.hub import is_hub, read_hub
 from tasnet_core.model import ConvTasNet, letters_of
@@ -24,7 +25,8 @@ def save(path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], stat
     """Write a training at an epoch's end; `state` holds the tensors: model, best, optimizer.
 
     Raises:
-        CheckpointError: when the disk is full or the folder cannot be written; an older file stays whole.
+        DiskFull: when there is no space left; an older file stays whole.
+        CheckpointError: when the folder cannot be written.
     """
     content = {"format": FORMAT, "variant": asdict(variant), "recipe": asdict(recipe),
                "epochs": [asdict(epoch) for epoch in epochs], **state}
@@ -33,8 +35,9 @@ def save(path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], stat
     try:
         write_atomically(path, lambda file: file.write(buffer.getbuffer()))
     except OSError as error:
-        raise CheckpointError(f"{path}: the checkpoint cannot be written: {error.strerror or error}; free some space or "
-                              "choose another folder, then run again: nothing before this epoch is lost") from error
+        kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else CheckpointError
+        raise kind(f"{path}: the checkpoint cannot be written: {error.strerror or error}; free some space or "
+                   "choose another folder, then run again: nothing before this epoch is lost") from error
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The errors a user can mend. The commands turn them into one line and exit status 2."""
 
+from pathlib import Path
+
 
 class UserError(Exception):
     """Input that cannot be used: says the thing, what was found, what was wanted, the way out."""
@@ -11,6 +13,22 @@ class CorpusError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or of another variant or recipe."""
+
+
+class Damaged(CheckpointError):
+    """A checkpoint that cannot be read: `path`."""
+
+    def __init__(self, path: Path, how: str):
+        super().__init__(f"{path}: damaged, or not a checkpoint ({how}); delete it to train again from the start")
+        self.path = path
+
+
+class DiskFull(CheckpointError):
+    """There is no space left for a checkpoint; the one before is whole."""
+
+
+class Abandoned(Exception):
+    """Work was given up because somebody asked for it; it can go on later where it was saved."""
 
 
 def counted(number: int, noun: str) -> str:

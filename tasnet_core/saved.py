@@ -6,14 +6,15 @@ from typing import Any
 import torch
 from torch.torch_version import TorchVersion
 
-from tasnet_core.errors import CheckpointError
+from tasnet_core.errors import CheckpointError, Damaged
 
 
 def read_saved(path: Path) -> Any:
     """The content of a file that torch.save wrote, on the CPU.
 
     Raises:
-        CheckpointError: when the file is missing or damaged, or holds anything but tensors and plain data.
+        Damaged: when it holds anything but tensors and plain data.
+        CheckpointError: when it is missing.
     """
     try:
         # Asteroid notes torch's version in its files, as torch's own kind of string.
@@ -22,5 +23,4 @@ def read_saved(path: Path) -> Any:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except Exception as error:      # torch raises whatever its unpickler met in the damaged file
-        raise CheckpointError(f"{path}: damaged, or not a checkpoint ({type(error).__name__}); "
-                              "delete it to train again from the start") from error
+        raise Damaged(path, type(error).__name__) from error

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tasnet_core import checkpoint
 from tasnet_core.corpora import Corpus, Mixture
 from tasnet_core.cost import LiveBytes
-from tasnet_core.errors import CheckpointError, UserError
+from tasnet_core.errors import Abandoned, CheckpointError, DiskFull, UserError
 from tasnet_core.fast import speed_up
 from tasnet_core.loss import best_permutation, pit_loss, reorder, si_snr
 from tasnet_core.memory import SHARE, available_bytes, largest_fitting, out_of_memory
@@ -34,8 +34,15 @@ DECAY_SHARE = 0.4       # of the budget, at its end
 DECAY_FLOOR = 0.01      # of the rate: nearly zero
 
 
+SAVE_S = 300.0          # a training that takes longer for an epoch is also saved in the middle of it
+
+
 class Diverged(Exception):
     """The loss was no longer a finite number."""
+
+
+class Paused(Abandoned):
+    """The training was asked to pause. All it did is saved, to the last step."""
 
 
 def device_of(name: str) -> torch.device:
@@ -109,25 +116,50 @@ def batch_of(mixtures: Sequence[Mixture], device: torch.device) -> Batch:
     return Batch(sources, heard.to(device, sources.dtype), noise)
 
 
-def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: str = "cpu",
-          fit_memory: bool = False) -> Iterator[Epoch]:
+def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: str = "cpu", parts: int = 1,
+          pulse: Callable[[], bool] = lambda: False, wait: Callable[[DiskFull], None] | None = None) -> Iterator[Epoch]:
     """Train, or go on training, and yield every epoch from the first: those already in `path` at once.
 
-    After each new epoch, and before it is yielded, `path` holds the whole training. With `fit_memory` the largest
-    micro-batch that the device has memory for is looked for before the first epoch; the recipe's batch stays.
+    After each new epoch, and before it is yielded, `path` holds the whole training. The gradients of a batch are computed
+    in at least `parts` parts; 0 looks, before the first epoch, for as few as the device has memory for. The recipe's
+    batch stays.
+
+    `pulse` is called after every step; when it says True, the training is saved where it is, beside `path`, and ends. A
+    full disk is told to `wait`, and written to again when that returns; without it, it is an error.
 
     Raises:
         Diverged: when the loss is no finite number; `path` still holds the epoch before.
+        Paused: when `pulse` asked for it.
         CheckpointError: when `path` holds another training, or cannot be read or written.
     """
     training = Training(variant, recipe, corpus, device_of(device))
-    if not training.resume(path) and fit_memory:
+    if not training.resume(path) and not parts:
         training.fit_memory()
+    if parts and training.splits:
+        training.micro_batch = min(training.micro_batch, -(-recipe.batch_size // parts))
     yield from training.epochs
     while len(training.epochs) < recipe.epochs:
-        epoch = training.run_epoch()
-        training.save(path)
-        yield epoch
+        saved = time.monotonic()
+        for _ in training.steps():
+            pause = pulse()
+            if pause or time.monotonic() - saved > SAVE_S:
+                _save(partial(training.save_within, path), wait)
+                saved = time.monotonic()
+            if pause:
+                raise Paused
+        _save(partial(training.save, path), wait)
+        yield training.epochs[-1]
+
+
+def _save(save: Callable[[], None], wait: Callable[[DiskFull], None] | None) -> None:
+    while True:
+        try:
+            return save()
+        except DiskFull as error:
+            if wait is None:
+                raise
+            full = error
+        wait(full)
 
 
 class Training:
@@ -139,6 +171,7 @@ class Training:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
         self.best = copy.deepcopy(self.network.state_dict())
         self.epochs: list[Epoch] = []
+        self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=device)     # of the epoch under way
         self.segment = round(recipe.segment_s * variant.sample_rate_hz)
         self.micro_batch = recipe.batch_size            # items at once; their gradients add up to the batch's
         self.validation: list[Batch] | None = None      # made when first needed: resuming may not need it
@@ -147,34 +180,43 @@ class Training:
     def scores(self) -> list[float]:
         return [epoch.valid_si_snri_db for epoch in self.epochs]
 
-    def run_epoch(self) -> Epoch:
-        start, number = time.perf_counter(), len(self.epochs) + 1
-        loss = self._train(number)
-        score = self._validate()
+    def steps(self) -> Iterator[None]:
+        """Go on with the epoch to its end, and stop after each step and each validated batch: there it can be saved."""
+        start, before, number = time.perf_counter(), self.seconds, len(self.epochs) + 1
+        self.network.train()
+        while self.segments < self.recipe.epoch_segments:
+            self._step(number)
+            self.seconds = before + time.perf_counter() - start
+            yield
+        loss = self.loss.item() / self.recipe.epoch_segments
+        self.network.eval()
+        scores = []
+        for batch in self._validation():
+            scores.append(self._within_memory(partial(self._improvements, batch)))
+            yield
+        self._end_epoch(number, loss, torch.cat(scores).mean().item(), before + time.perf_counter() - start)
+
+    def _step(self, number: int) -> None:
+        recipe = self.recipe
+        indices = range(self.segments, min(self.segments + recipe.batch_size, recipe.epoch_segments))
+        progress = (number - 1 + indices.stop / recipe.epoch_segments) / recipe.epochs
+        self.optimizer.param_groups[0]["lr"] = recipe.learning_rate * rate_factor(recipe, progress, self.scores)
+        mixtures = [self.corpus.segment(recipe.seed, number, index, self.segment) for index in indices]
+        loss = self._within_memory(partial(self._gradients, mixtures, (recipe.seed, number, indices.start)))
+        nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+        self.loss += loss * len(indices)        # stays on the device: no wait for the number
+        self.segments = indices.stop
+
+    def _end_epoch(self, number: int, loss: float, score: float, seconds: float) -> None:
         if not (math.isfinite(loss) and math.isfinite(score)):
             last = f"last finite loss {self.epochs[-1].train_loss_db:.2f} dB" if self.epochs else "no finite epoch before"
             raise Diverged(f"epoch {number}: training loss {loss}, validation {score} dB; {last}")
         if not self.epochs or score > max(self.scores):
             self.best = copy.deepcopy(self.network.state_dict())
-        self.epochs.append(Epoch(
-            number, loss, score, self.optimizer.param_groups[0]["lr"],
-            audio_s=number * self.recipe.epoch_segments * self.recipe.segment_s,
-            seconds=time.perf_counter() - start))
-        return self.epochs[-1]
-
-    def _train(self, number: int) -> float:
-        recipe, total = self.recipe, torch.zeros((), device=self.device)
-        self.network.train()
-        for first in range(0, recipe.epoch_segments, recipe.batch_size):
-            indices = range(first, min(first + recipe.batch_size, recipe.epoch_segments))
-            progress = (number - 1 + indices.stop / recipe.epoch_segments) / recipe.epochs
-            self.optimizer.param_groups[0]["lr"] = recipe.learning_rate * rate_factor(recipe, progress, self.scores)
-            mixtures = [self.corpus.segment(recipe.seed, number, index, self.segment) for index in indices]
-            loss = self._within_memory(partial(self._gradients, mixtures, (recipe.seed, number, first)))
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
-            self.optimizer.step()
-            total += loss * len(indices)        # stays on the device: no wait for the number
-        return total.item() / recipe.epoch_segments
+        self.epochs.append(Epoch(number, loss, score, self.optimizer.param_groups[0]["lr"],
+                                 audio_s=number * self.recipe.epoch_segments * self.recipe.segment_s, seconds=seconds))
+        self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=self.device)
 
     def _gradients(self, mixtures: Sequence[Mixture], chance: tuple[int, ...]) -> Tensor:
         """The mean loss over a batch and its gradients, one micro-batch after another; begins anew when called again."""
@@ -252,30 +294,41 @@ class Training:
             torch.cuda.empty_cache()
         return False
 
-    def _validate(self) -> float:
+    def _validation(self) -> list[Batch]:
         if self.validation is None:
             pieces = [piece for index in range(self.corpus.count("valid"))
                       for piece in cut(self.corpus.mixture("valid", index), self.segment)]
             size = self.recipe.batch_size
             self.validation = [batch_of(pieces[i:i + size], self.device) for i in range(0, len(pieces), size)]
-        self.network.eval()
+        return self.validation
+
+    def _improvements(self, batch: Batch) -> Tensor:
         with torch.inference_mode():
-            return self._within_memory(lambda: torch.cat([
-                improvement(self.network, part) for batch in self.validation or () for part in batch.split(self.micro_batch)
-            ]).mean()).item()
+            return torch.cat([improvement(self.network, part) for part in batch.split(self.micro_batch)])
+
+    def _state(self) -> dict[str, Any]:
+        return {"model": self.network.state_dict(), "best": self.best, "optimizer": self.optimizer.state_dict(),
+                "micro_batch": self.micro_batch}
 
     def save(self, path: Path) -> None:
-        state: dict[str, Any] = {"model": self.network.state_dict(), "best": self.best,
-                                 "optimizer": self.optimizer.state_dict(), "micro_batch": self.micro_batch}
+        """Save the training at an epoch's end."""
         if len(self.epochs) == constant_epochs(self.recipe) < self.recipe.epochs:
-            checkpoint.save(before_decay(path), self.variant, self.recipe, self.epochs, state)
-        checkpoint.save(path, self.variant, self.recipe, self.epochs, state)
+            checkpoint.save(before_decay(path), self.variant, self.recipe, self.epochs, self._state())
+        checkpoint.save(path, self.variant, self.recipe, self.epochs, self._state())
+        within_epoch(path).unlink(missing_ok=True)
+
+    def save_within(self, path: Path) -> None:
+        """Save the training between two steps of an epoch, beside the last epoch's end."""
+        under_way = {"segments": self.segments, "seconds": self.seconds, "loss": self.loss}
+        checkpoint.save(within_epoch(path), self.variant, self.recipe, self.epochs, {**self._state(), **under_way})
 
     def resume(self, path: Path) -> bool:
         """Go on from `path` if it is there, and say so; with a longer budget than it had, from before its decay.
 
         The micro-batch goes on as well: other parts of a batch would round otherwise.
         """
+        if self._resume_within(path):
+            return True
         if not path.exists():
             return False
         content = checkpoint.read_for(path, self.variant, self.recipe)
@@ -284,16 +337,36 @@ class Training:
                                   f"{self.recipe.epochs} are asked for; a budget can only grow: choose another file")
         if content["recipe"].epochs != self.recipe.epochs and len(content["epochs"]) > constant_epochs(content["recipe"]):
             content = checkpoint.read_for(before_decay(path), self.variant, self.recipe)
+        self._continue(content)
+        return True
+
+    def _resume_within(self, path: Path) -> bool:
+        """Go on in the middle of the epoch that was under way, if it was saved there with this very recipe."""
+        if not within_epoch(path).exists():
+            return False
+        content = checkpoint.read_for(within_epoch(path), self.variant, self.recipe)
+        ended = checkpoint.read(path)["epochs"] if path.exists() else []
+        if content["recipe"] != self.recipe or content["epochs"] != ended:
+            return False
+        self._continue(content)
+        self.segments, self.seconds, self.loss = content["segments"], content["seconds"], content["loss"].to(self.device)
+        return True
+
+    def _continue(self, content: dict[str, Any]) -> None:
         self.network.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.best, self.epochs = content["best"], content["epochs"]
         self.micro_batch = content.get("micro_batch", self.micro_batch)
-        return True
 
 
 def before_decay(path: Path) -> Path:
     """Where a training is kept as it was before its rate began to fall."""
     return path.with_name(f"{path.stem}.before-decay{path.suffix}")
+
+
+def within_epoch(path: Path) -> Path:
+    """Where a training is kept in the middle of an epoch."""
+    return path.with_name(f"{path.stem}.within-epoch{path.suffix}")
 
 
 def improvement(network: ConvTasNet, batch: Batch) -> Tensor:

@@ -9,7 +9,7 @@ from tiny import RECIPE, TINY
 
 import tasnet_core
 from tasnet_core import checkpoint
-from tasnet_core.errors import CheckpointError
+from tasnet_core.errors import CheckpointError, DiskFull
 from tasnet_core.model import seeded
 from tasnet_core.records import Epoch, Variant
 
@@ -83,7 +83,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CheckpointError, match="No space left on device"):
+    with pytest.raises(DiskFull, match="No space left on device"):
         saved(path, seed=1)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.pt"]     # and no scratch file beside it
@@ -94,6 +94,6 @@ def test_a_device_without_space_is_reported(tmp_path):
     # A real ENOSPC, from the kernel: the scratch file is a link to a device that is always full.
     path = tmp_path / "a.pt"
     os.symlink("/dev/full", path.with_name(f"a.pt.{os.getpid()}.tmp"))
-    with pytest.raises(CheckpointError, match="No space left on device"):
+    with pytest.raises(DiskFull, match="No space left on device"):
         saved(path)
     assert not path.exists()

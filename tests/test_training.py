@@ -9,10 +9,19 @@ from hypothesis import strategies as st
 from tiny import RECIPE, TINY, Tiny
 
 from tasnet_core import checkpoint, memory, training
-from tasnet_core.errors import CheckpointError, UserError
+from tasnet_core.errors import CheckpointError, DiskFull, UserError
 from tasnet_core.loss import si_snr
 from tasnet_core.records import Recipe
-from tasnet_core.training import Diverged, before_decay, constant_epochs, halvings, rate_factor, train
+from tasnet_core.training import (
+    Diverged,
+    Paused,
+    before_decay,
+    constant_epochs,
+    halvings,
+    rate_factor,
+    train,
+    within_epoch,
+)
 
 
 def curve(epochs):
@@ -46,6 +55,75 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tmp_path, sc
     assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
 
 
+@pytest.mark.parametrize("variant", [TINY, replace(TINY, dropout=0.3), replace(TINY, norm="batch")], ids=str)
+def test_a_training_paused_after_every_step_equals_an_uninterrupted_one_bit_for_bit(tmp_path, variant):
+    whole = list(train(variant, RECIPE, Tiny(), tmp_path / "whole.pt"))
+    pauses = 0
+    while True:
+        calls = []
+        try:        # at the fourth pulse: an epoch whose validation has three batches would else never end
+            resumed = list(train(variant, RECIPE, Tiny(), tmp_path / "cut.pt", pulse=lambda c=calls: c.append(1) or len(c) == 4))
+            break
+        except Paused:
+            pauses += 1
+            assert within_epoch(tmp_path / "cut.pt").exists()
+    steps, validated = 3, 3      # an epoch of 6 segments, and 6 pieces of 400 samples, both in batches of 2
+    assert pauses >= RECIPE.epochs * (steps + validated) / 4 - 1
+    assert curve(resumed) == curve(whole)
+    assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
+    assert not within_epoch(tmp_path / "cut.pt").exists()
+
+
+def test_a_pause_saves_within_one_step_and_leaves_the_last_epochs_end_whole(tmp_path):
+    path, pulses = tmp_path / "a.pt", []
+    epochs = train(TINY, RECIPE, Tiny(), path, pulse=lambda: pulses.append(1) or len(pulses) == 8)
+    with pytest.raises(Paused):
+        list(epochs)
+    assert len(pulses) == 8
+    assert len(checkpoint.read(path)["epochs"]) == 1        # 3 steps and 3 validated batches were its epoch's
+    assert checkpoint.read(within_epoch(path))["segments"] == 4
+
+
+def test_a_long_epoch_is_saved_in_its_middle_without_being_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_S", 0.0)
+    path, pulses = tmp_path / "a.pt", []
+
+    def dies():
+        pulses.append(1)
+        if len(pulses) == 3:
+            raise KeyboardInterrupt
+        return False
+    with pytest.raises(KeyboardInterrupt):
+        list(train(TINY, RECIPE, Tiny(), path, pulse=dies))
+    assert checkpoint.read(within_epoch(path))["segments"] == 4
+    resumed = list(train(TINY, RECIPE, Tiny(), path))
+    assert curve(resumed) == curve(train(TINY, RECIPE, Tiny(), tmp_path / "whole.pt"))
+
+
+def test_what_was_saved_in_an_epoch_that_has_ended_since_is_not_gone_on_with(tmp_path):
+    path, pulses = tmp_path / "a.pt", []
+    with pytest.raises(Paused):
+        list(train(TINY, RECIPE, Tiny(), path, pulse=lambda: pulses.append(1) or len(pulses) == 8))
+    old = within_epoch(path).read_bytes()
+    first = list(train(TINY, RECIPE, Tiny(), path))
+    within_epoch(path).write_bytes(old)     # as if the process had died before removing it
+    assert list(train(TINY, RECIPE, Tiny(), path)) == first
+
+
+def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path, monkeypatch):
+    whole, real, waited = list(train(TINY, RECIPE, Tiny(), tmp_path / "whole.pt")), checkpoint.save, []
+
+    def full(path, *arguments):
+        if len(waited) < 3 and len(arguments[2]) == 2:
+            raise DiskFull(f"{path}: full")
+        real(path, *arguments)
+    monkeypatch.setattr(checkpoint, "save", full)
+    epochs = list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt", wait=waited.append))
+    assert curve(epochs) == curve(whole)
+    assert len(waited) == 3
+    assert equal(tmp_path / "a.pt", tmp_path / "whole.pt")
+
+
 def test_a_longer_budget_continues_from_before_the_decay(tmp_path):
     list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt"))
     longer = replace(RECIPE, epochs=8)
@@ -63,7 +141,7 @@ def test_a_smaller_budget_is_refused(tmp_path):
 
 def test_a_finished_training_is_told_again_without_training(tmp_path, monkeypatch):
     first = list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt"))
-    monkeypatch.setattr(training.Training, "run_epoch", None)
+    monkeypatch.setattr(training.Training, "steps", None)
     assert list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt")) == first
 
 
@@ -135,8 +213,8 @@ def test_a_training_that_diverges_says_so_and_keeps_the_epoch_before(tmp_path, m
 
 def test_validation_scores_every_sample_of_every_recording_the_same_each_time(tmp_path):
     state = training.Training(TINY, RECIPE, Tiny(mixtures=4, lengths=(900, 1000, 37)), torch.device("cpu"))
-    first = state._validate()
-    assert state._validate() == first
+    first = [state._improvements(batch).tolist() for batch in state._validation()]
+    assert [state._improvements(batch).tolist() for batch in state._validation()] == first
     # 900, 1000 and 900 samples are three segments of 400 each, 37 is one that is padded.
     assert sum(len(batch.sources) for batch in state.validation) == 3 + 3 + 1 + 3
 
@@ -234,7 +312,7 @@ def test_out_of_memory_with_one_item_is_the_end_and_known_as_such(tmp_path, monk
 def test_batch_norm_hears_its_whole_batch_so_it_is_never_split(tmp_path, monkeypatch):
     device = Allocator(3, monkeypatch)
     with pytest.raises(torch.OutOfMemoryError):
-        trained(tmp_path / "a.pt", variant=replace(TINY, norm="batch"), fit_memory=True)
+        trained(tmp_path / "a.pt", variant=replace(TINY, norm="batch"), parts=0)
     assert device.met == [8]
 
 
@@ -243,7 +321,7 @@ def test_a_resumed_training_goes_on_with_the_micro_batch_it_had(tmp_path, monkey
     trained(tmp_path / "whole.pt")
     next(train(TINY, WIDE, Tiny(), tmp_path / "cut.pt"))
     device.met.clear()
-    trained(tmp_path / "cut.pt", fit_memory=True)
+    trained(tmp_path / "cut.pt", parts=0)
     assert set(device.met) == {2}
     assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
 
