@@ -17,6 +17,7 @@ import statistics
 import time
 import warnings
 import weakref
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -88,11 +89,12 @@ def exact(variant: Variant) -> Cost:
                 receptive_field_s=variant.receptive_field_samples / variant.sample_rate_hz)
 
 
-def measure(variant: Variant, runs: int = 9) -> Cost:
+def measure(variant: Variant, runs: int = 9, seconds: float = 0.0) -> Cost:
     """The whole cost: the exact part, peak memory, and the real-time factor on one CPU thread.
 
     Memory is that of weights and tensors alive at once while one second of sound is separated,
-    counted, so equal on every machine; the real-time factor is a median of `runs` and is not.
+    counted, so equal on every machine; the real-time factor is a median of at least `runs` runs that take
+    at least `seconds` together, with the range of the middle half of them, and is not.
     """
     network, second = seeded(variant, 0).eval(), torch.randn(1, variant.sample_rate_hz)
     threads = torch.get_num_threads()
@@ -102,16 +104,20 @@ def measure(variant: Variant, runs: int = 9) -> Cost:
             network(second)
             peak = _peak_tensor_bytes(network, second)
             times = [_seconds(network, second) for _ in range(runs)]
+            while sum(times) < seconds:
+                times.append(_seconds(network, second))
     finally:
         torch.set_num_threads(threads)
-    return Cost(**{**vars(exact(variant)), "peak_memory_bytes": peak,
-                   "realtime_factor": statistics.median(times)})
+    quarters = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else [times[0]] * 3
+    return replace(exact(variant), peak_memory_bytes=peak, realtime_factor=statistics.median(times),
+                   realtime_factor_spread=quarters[2] - quarters[0])
 
 
 def _seconds(network: nn.Module, sound: torch.Tensor) -> float:
-    start = time.perf_counter()
+    """Time of this thread, which is all that works here: what else the machine does meanwhile is not in it."""
+    start = time.thread_time()
     network(sound)
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 class LiveBytes(TorchDispatchMode):

@@ -198,6 +198,7 @@ class Cost:
     receptive_field_s: float
     peak_memory_bytes: int | None = None  # weights and the most tensors alive at once, 1 s of sound
     realtime_factor: float | None = None  # processing time over duration, one CPU thread, median
+    realtime_factor_spread: float | None = None  # from the first to the third quarter of the runs it is the median of
 
 
 @dataclass(frozen=True)
@@ -256,12 +257,16 @@ class Scores:
 
 
 def differences(record: Any, other: Any) -> list[str]:
-    """The fields in which two records differ, each as 'name: mine, not theirs'; records within them too."""
+    """The fields in which two records differ, each as 'name: mine, not theirs'; records and tables within them too."""
     found = []
-    for field in fields(record):
-        mine, theirs = getattr(record, field.name), getattr(other, field.name)
-        if is_dataclass(mine):
-            found += differences(mine, theirs)
-        elif mine != theirs:
-            found.append(f"{field.name}: {mine}, not {theirs}")
+    mine, theirs = ({field.name: getattr(one, field.name) for field in fields(one)} if is_dataclass(one) else one
+                    for one in (record, other))
+    for name in dict.fromkeys((*mine, *theirs)):
+        here, there = mine.get(name), theirs.get(name)
+        if is_dataclass(here) and is_dataclass(there):
+            found += differences(here, there)
+        elif isinstance(here, dict) and isinstance(there, dict):
+            found += [f"{name} {line}" for line in differences(here, there)]     # names in tables may be anybody's, such as 'to'
+        elif here != there:
+            found.append(f"{name}: {here}, not {there}")
     return found
