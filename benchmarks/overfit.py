@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from study.space import QUICK
+from study.presets import QUICK
 from tasnet_core import metrics
 from tasnet_core.checkpoint import load
 from tasnet_core.corpora import Mixture, open_corpus

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from study.space import QUICK
+from study.presets import QUICK
 from tasnet_core import metrics
 from tasnet_core.checkpoint import load
 from tasnet_core.corpora import open_corpus

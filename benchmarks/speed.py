@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from study.space import QUICK
+from study.presets import QUICK
 from tasnet_core.fast import speed_up
 from tasnet_core.loss import pit_loss
 from tasnet_core.model import ConvTasNet, seeded

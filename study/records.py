@@ -1,15 +1,27 @@
 """The nouns of a study: what is searched, within which budget, and what came of each trial."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tasnet_core.errors import UserError
 from tasnet_core.records import METRICS, Cost, Epoch, MixtureScore, Recipe, Scores
 
 STATES = ("running", "complete", "stopped", "rejected", "failed")
 TRAINED = ("complete", "stopped", "failed")  # these count towards --trials; a rejected variant cost nothing
 FAILURES = ("diverged", "out-of-memory", "data", "killed", "error")
-OBJECTIVES: tuple[tuple[str, Literal["maximize", "minimize"]], ...] = (
-    ("si_snri_db", "maximize"), ("parameters", "minimize"), ("macs_per_s", "minimize"))
+SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid")
+# What a study may weigh against each other. A small receptive field is a short wait and a small memory.
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
+    "si_snri_db": "maximize", "sdri_db": "maximize", "parameters": "minimize", "macs_per_s": "minimize",
+    "receptive_field_s": "minimize", "realtime_factor": "minimize", "peak_memory_bytes": "minimize"}
+FRONT = tuple((name, OBJECTIVES[name]) for name in ("si_snri_db", "parameters", "macs_per_s"))
+# What users write for the columns of a run that a study may pursue: the qualities, then the costs.
+QUALITY_WORDS = {"si_snri": "si_snri_db", "sdri": "sdri_db"}
+OBJECTIVE_WORDS: dict[str, str] = {
+    **QUALITY_WORDS, "parameters": "parameters", "macs": "macs_per_s", "receptive_field": "receptive_field_s",
+    "realtime_factor": "realtime_factor", "peak_memory": "peak_memory_bytes"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,58 @@ class Budget:
         return {name: found / limit - 1 for name, found, limit in self._limits(cost)}
 
 
+def objectives_of(words: Iterable[str]) -> tuple[str, ...]:
+    """The columns that words such as `si_snri` or `macs` stand for, in their order.
+
+    A quality may also be written as its metric is, `si_snr` or `sdr`: what is improved is the same.
+
+    Raises:
+        UserError: an unknown word, one said twice, not exactly one quality, or no cost.
+    """
+    metrics = {word.removesuffix("i"): column for word, column in QUALITY_WORDS.items()}
+    columns: list[str] = []
+    for word in words:
+        column = (OBJECTIVE_WORDS | metrics).get(word)
+        if column is None:
+            raise UserError(f"objectives: {word!r} is unknown; choose from {', '.join(OBJECTIVE_WORDS)}")
+        if column in columns:
+            raise UserError(f"objectives: {word!r} is there twice; leave one out")
+        columns.append(column)
+    qualities = [column for column in columns if column in QUALITY_WORDS.values()]
+    if len(qualities) != 1:
+        raise UserError(f"objectives: {len(qualities)} of {' and '.join(QUALITY_WORDS)}; choose exactly one")
+    if len(columns) == 1:
+        costs = [word for word in OBJECTIVE_WORDS if word not in QUALITY_WORDS]
+        alone = next(word for word, column in QUALITY_WORDS.items() if column in columns)
+        raise UserError(f"objectives: {alone} alone and no cost; add one of {', '.join(costs)}")
+    return tuple(columns)
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When a training is given up (`pareto.hopeless`); chosen by measurement, benchmarks/RESULTS.md.
+
+    Raises:
+        ValueError: for a rule that cannot be followed.
+    """
+
+    margin_db: float = 1.0      # so far behind one that costs no more
+    warm_up: float = 0.375      # share of the epochs in which nobody is stopped
+    patience: float = 0.125     # share of the epochs, running
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin_db < float("inf"):
+            raise ValueError(f"StopRule: margin_db={self.margin_db} must be a number of at least 0")
+        if not 0 <= self.warm_up <= 1:
+            raise ValueError(f"StopRule: warm_up={self.warm_up} must be a share of the epochs, 0 to 1")
+        if not 0 < self.patience <= 1:
+            raise ValueError(f"StopRule: patience={self.patience} must be a share of the epochs, above 0 to 1")
+
+    def in_epochs(self, epochs: int) -> tuple[int, int]:
+        """Warm-up and patience of a training of so many epochs: a hundred of them have more bad ones than eight."""
+        return math.ceil(self.warm_up * epochs), math.ceil(self.patience * epochs)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides a study's numbers. Stored with the study; a later run must agree."""
@@ -43,8 +107,12 @@ class Settings:
     recipe: Recipe = field(default_factory=Recipe)
     budget: Budget = field(default_factory=Budget)
     sampler: str = "tpe"
-    objectives: tuple[str, ...] = tuple(name for name, _ in OBJECTIVES)
+    objectives: tuple[str, ...] = tuple(name for name, _ in FRONT)
     metrics: tuple[str, ...] = tuple(METRICS)  # measured on the test set, SI-SNR always among them
+    stop: StopRule | None = None  # None: every training runs to its end
+    tune: tuple[str, ...] = ()  # fields of the recipe that are searched together with the size
+    threads: int = 1  # of the CPU for each training: another number rounds otherwise
+    definition: dict[str, Any] = field(default_factory=dict)  # of a space that is no preset, as its file says it
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -52,9 +120,11 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Settings":
-        """The inverse of `as_dict`. A study that was begun before there was a choice measured SI-SNR alone."""
+        """The inverse of `as_dict`. A study that was begun before there was a choice measured SI-SNR alone, to the end."""
+        stop = values.get("stop")
         return cls(**{**values, "recipe": Recipe(**values["recipe"]), "budget": Budget(**values["budget"]),
-                      "objectives": tuple(values["objectives"]),
+                      "objectives": tuple(values["objectives"]), "tune": tuple(values.get("tune", ())),
+                      "stop": StopRule(**stop) if stop else None,
                       "metrics": tuple(values.get("metrics", ("si_snr",)))})
 
 

@@ -1,30 +1,84 @@
-"""The spaces a study searches: ranges below a reference network, or a list of networks somebody published."""
+"""The spaces a study searches: ranges below a reference network, or a list of networks somebody published.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import product
-from math import prod
+A space speaks of values, such as B = 16, 32, 64, and Optuna of parameters, each a whole number: evenly spaced values are
+asked for as they are, under the letter's name; others, and fields of the recipe, by their place in the list.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import pairwise, product
+from math import inf, log, prod
 from typing import TYPE_CHECKING, Any
 
+from study.records import Budget
 from tasnet_core.errors import UserError
-from tasnet_core.records import METRICS, Recipe, Variant
+from tasnet_core.records import LETTERS, METRICS, Cost, Recipe, Variant
 
 if TYPE_CHECKING:
+    import numpy as np
     import optuna
+
+# Whole numbers of a variant that may be searched; the number of speakers is the corpus'.
+SEARCHED = (*(letter for letter in LETTERS if letter != "C"), "extra_dilation")
+# Fields of the recipe that may be searched with them, and the multiples of the recipe's value that `tuned` takes.
+TUNED: dict[str, tuple[float, ...]] = {
+    "learning_rate": tuple(2 ** (k / 2) for k in range(-4, 5)), "segment_s": (1 / 4, 1 / 2, 1, 2),
+    "batch_size": (1 / 4, 1 / 2, 1, 2, 4)}
+LEAST_SEGMENT_S = 0.25  # shorter ones hold no word
+CLIMBS = 8              # ways from the cheapest to the dearest that `spread` tries for each point it gives
+
+
+def _evenly(values: Sequence[Any]) -> Sequence[Any]:
+    """Evenly spaced whole numbers as a range, anything else as a tuple: so equal choices are equal however written."""
+    whole = all(isinstance(value, int) for value in values)
+    step = values[1] - values[0] if whole and len(values) > 1 else 1
+    even = range(values[0], values[-1] + 1, step) if whole else ()
+    return even if tuple(even) == tuple(values) else tuple(values)
 
 
 @dataclass(frozen=True)
 class Space:
-    """A reference and the choices below it; letters without choices stay as in the reference."""
+    """A reference and the choices around it; letters without choices stay as in the reference.
+
+    Raises:
+        ValueError: for choices that are empty, not ascending, unknown, or without the reference's own value.
+    """
 
     name: str
     reference: Variant
-    choices: Mapping[str, range]  # the reference's value is among them
+    choices: Mapping[str, Sequence[Any]]  # ascending values of a letter or a tuned field, the reference's among them
     recipe: Recipe  # what the reference needs to be trained well enough to compare with
     metrics: tuple[str, ...] = tuple(METRICS)  # measured unless a study asks for others
+    objectives: tuple[str, ...] = ("si_snri_db", "parameters", "macs_per_s")  # likewise
+    budget: Budget = field(default_factory=Budget)  # likewise
+
+    def __post_init__(self) -> None:
+        for name, values in self.choices.items():
+            if name not in self._searchable:
+                raise ValueError(f"Space: {name!r} is not searched; choose from {', '.join(self._searchable)}")
+            if not values or any(a >= b for a, b in pairwise(values)):
+                raise ValueError(f"Space: {name}={tuple(values)} must be at least one value, and ascending")
+            own = values[0] if name == "place" else getattr(self.recipe if name in TUNED else self.reference, name)
+            if own not in values:
+                raise ValueError(f"Space: {name}={tuple(values)} lacks the reference's {own}")
+        # In one order, whatever order they were written in: `point(index)` must stay the same point.
+        ordered = {name: _evenly(self.choices[name]) for name in self._searchable if name in self.choices}
+        object.__setattr__(self, "choices", ordered)
+
+    @property
+    def _searchable(self) -> tuple[str, ...]:
+        return (*SEARCHED, *TUNED)
 
     def __len__(self) -> int:
+        """Variants times recipes."""
         return prod(len(values) for values in self.choices.values())
+
+    @property
+    def letters(self) -> dict[str, Sequence[Any]]:
+        """The choices without the tuned fields."""
+        return {name: values for name, values in self.choices.items() if name not in TUNED}
 
     @property
     def first(self) -> tuple[Variant, ...]:
@@ -32,23 +86,198 @@ class Space:
         return (self.reference,)
 
     def variants(self) -> Iterator[Variant]:
-        """Every variant of the space."""
-        for values in product(*self.choices.values()):
-            yield self.variant_of(dict(zip(self.choices, values, strict=True)))
+        """Every variant of the space, each once, whatever is tuned beside the letters."""
+        letters = self.letters
+        for values in product(*letters.values()):
+            yield self._variant(dict(zip(letters, values, strict=True)))
+
+    def ranges(self) -> dict[str, range]:
+        """Optuna's parameters and the whole numbers each may take, ends included."""
+        return dict(_asked(name, values) for name, values in self.choices.items())
+
+    def points(self) -> Iterator[dict[str, int]]:
+        """Every point of the space, as Optuna's parameters."""
+        ranges = self.ranges()
+        for numbers in product(*ranges.values()):
+            yield dict(zip(ranges, numbers, strict=True))
+
+    def point(self, index: int) -> dict[str, int]:
+        """The point that `points` gives after `index` others, without those."""
+        found: dict[str, int] = {}
+        for name, numbers in reversed(self.ranges().items()):      # as in a number, the last place changes first
+            index, place = divmod(index, len(numbers))
+            found[name] = numbers[place]
+        return dict(reversed(found.items()))
 
     def variant_of(self, parameters: Mapping[str, int]) -> Variant:
-        """The variant that Optuna's parameters stand for: a value of each searched letter."""
-        letters: dict[str, Any] = dict(parameters)
-        return replace(self.reference, **letters)
+        """The variant that Optuna's parameters stand for."""
+        values = self._values(parameters)
+        return self._variant({name: values[name] for name in self.letters})
 
-    def parameters_of(self, variant: Variant) -> dict[str, int]:
-        """The inverse of `variant_of`."""
-        return {letter: getattr(variant, letter) for letter in self.choices}
+    def recipe_of(self, parameters: Mapping[str, int], recipe: Recipe) -> Recipe:
+        """`recipe` with the tuned fields that Optuna's parameters stand for, on the same seconds of sound.
+
+        Longer segments are fewer segments, rounded to whole ones and at least one for each epoch.
+        """
+        values = self._values(parameters)
+        changes: dict[str, Any] = {name: values[name] for name in self.choices if name in TUNED}
+        if "segment_s" in changes:
+            changes["epoch_segments"] = max(1, round(recipe.epoch_segments * recipe.segment_s / changes["segment_s"]))
+        return replace(recipe, **changes)
+
+    def parameters_of(self, variant: Variant, recipe: Recipe | None = None) -> dict[str, int] | None:
+        """The inverse of `variant_of` and `recipe_of`; None where the space has no such point.
+
+        Without a recipe, the tuned fields are at those of the space's recipe.
+        """
+        values = self._letters_of(variant)
+        values |= {name: getattr(recipe or self.recipe, name) for name in self.choices if name in TUNED}
+        if any(values.get(name) not in among for name, among in self.choices.items()) or self._variant(values) != variant:
+            return None
+        return self._parameters(values)
+
+    def tuned(self, names: Sequence[str], recipe: Recipe) -> "Space":
+        """The same space with fields of the recipe among its choices, at multiples of what `recipe` has.
+
+        `recipe` becomes the space's: the reference is trained with it.
+
+        Raises:
+            UserError: for a field that cannot be tuned.
+        """
+        found = dict(self.choices)
+        for name in names:
+            if name not in TUNED:
+                raise UserError(f"--tune {name!r}: not a field that can be tuned; choose from {', '.join(TUNED)}")
+            own = getattr(recipe, name)
+            values = [own * multiple for multiple in TUNED[name]]
+            if name == "batch_size":
+                values = [int(value) for value in values if value == int(value)]
+            if name == "segment_s":
+                values = [value for value in values if value >= LEAST_SEGMENT_S or value == own]
+            found[name] = values
+        return replace(self, choices=found, recipe=recipe)
+
+    def spread(self, share: float, rng: "np.random.Generator", axis: str = "parameters",
+               limit: float | None = None) -> dict[str, int]:
+        """A chance point whose cost on `axis` lies at `share` (0 to 1) of the way from the cheapest variant's to the reference's.
+
+        The way is measured in logarithms and ends at `limit` where that is less. Shares 0, 1/15 … 1 are thus a ladder of
+        sizes with even ratios, however large the space: nothing is enumerated. Tuned fields are drawn evenly.
+        """
+        cheapest, _ = self.extremes(axis)
+        least, most = self._cost(cheapest, axis), self._cost(self.reference, axis)
+        most = max(least, min(most, limit or most))
+        target = least * (most / least) ** share
+        ladders = self._ladders(axis)
+        met = [point for _ in range(CLIMBS) for point in self._climb(rng, ladders, axis, target)]
+        values, _ = min(met, key=lambda point: (point[1] > (limit or point[1]), abs(log(point[1] / target))))
+        chosen = {name: among[int(rng.integers(len(among)))] for name, among in self.choices.items() if name in TUNED}
+        return self._parameters({**values, **chosen})
+
+    def _climb(self, rng: "np.random.Generator", ladders: Mapping[str, list[Any]], axis: str,
+               target: float) -> Iterator[tuple[dict[str, Any], float]]:
+        """Points around the target on one way from the cheapest to the dearest, with their costs.
+
+        All letters rise together, each through its values in equal steps but with a start of its own drawn by chance,
+        so one way has broad networks of few blocks at a size where another has narrow deep ones. As the cost rises
+        along the way (nearly: Sc=0 may be dearer than Sc=32), the target is found by halving it.
+        """
+        late = {letter: rng.random() for letter in ladders}
+        steps = sorted((k / len(values) + late[letter], letter) for letter, values in ladders.items()
+                       for k in range(1, len(values)))
+        low, high = 0, len(steps)
+        while low <= high:
+            middle = (low + high) // 2
+            risen = Counter(letter for _, letter in steps[:middle])
+            values = {letter: ladder[risen[letter]] for letter, ladder in ladders.items()}
+            found = self._cost(self._variant(values), axis)
+            yield values, found
+            low, high = (middle + 1, high) if found < target else (low, middle - 1)
+
+    def extremes(self, axis: str = "parameters") -> tuple[Variant, Variant]:
+        """The cheapest and the dearest variant on an axis that has a formula: parameters, macs_per_s, receptive_field_s."""
+        costs = self._corners
+        return (min(costs, key=lambda variant: getattr(costs[variant], axis)),
+                max(costs, key=lambda variant: getattr(costs[variant], axis)))
+
+    def over_budget(self, budget: Budget) -> str:
+        """By how much the variant that comes nearest is over the budget, in words; empty where one fits."""
+        from tasnet_core import cost
+        limits = {limit.name: most for limit in fields(budget) if (most := getattr(budget, limit.name)) is not None}
+        nearest: tuple[float, str] = (inf, "")
+        for variant in self._smallest() if limits else ():
+            exact = vars(cost.exact(variant))
+            over = [(exact[axis] / most - 1, f"{exact[axis]:,} {axis}, {exact[axis] - most:,} more than {name} = {most:,} allows")
+                    for name, most in limits.items() if exact[axis := name.removeprefix("max_")] > most]
+            if not over:
+                return ""
+            words = " and ".join(f"{words} ({share:.1%} more)" for share, words in over)
+            nearest = min(nearest, (max(over)[0], f"the cheapest variant, {variant}, has {words}"))
+        return nearest[1]
+
+    def _smallest(self) -> Iterator[Variant]:
+        """Variants of which one fits a budget if any of the space does.
+
+        With L and Sc fixed every cost rises with every other letter. A small L means fewer parameters but more MACs,
+        and no skip path may cost more than a narrow one (the masks then start from B channels), but not than a wide one.
+        """
+        letters = {letter: values[:1] for letter, values in self.letters.items()} | {
+            letter: values for letter, values in self.letters.items() if letter == "L"} | {
+            letter: _ends(values)[:2] for letter, values in self.letters.items() if letter == "Sc"}
+        for values in product(*letters.values()):
+            yield self._variant(dict(zip(letters, values, strict=True)))
+
+    @cached_property
+    def _corners(self) -> dict[Variant, Cost]:
+        """The costs of every variant that has each letter at an end: in each letter alone a cost only rises, or only falls."""
+        from tasnet_core import cost
+        letters = self.letters
+        corners = (self._variant(dict(zip(letters, values, strict=True)))
+                   for values in product(*map(_ends, letters.values())))
+        return {variant: cost.exact(variant) for variant in corners}
+
+    def _ladders(self, axis: str) -> dict[str, list[Any]]:
+        """The values of each letter by what they cost on `axis`, the other letters at the reference's."""
+        own = self._letters_of(self.reference)
+        return {letter: sorted(values, key=lambda value: self._cost(self._variant({**own, letter: value}), axis))
+                for letter, values in self.letters.items()}
+
+    def _cost(self, variant: Variant, axis: str) -> float:
+        from tasnet_core import cost
+        return float(getattr(cost.exact(variant), axis))
+
+    def _variant(self, values: Mapping[str, Any]) -> Variant:
+        return replace(self.reference, **{letter: values[letter] for letter in self.letters})
+
+    def _letters_of(self, variant: Variant) -> dict[str, Any]:
+        return {letter: getattr(variant, letter) for letter in self.letters}
+
+    def _values(self, parameters: Mapping[str, int]) -> dict[str, Any]:
+        named = {name: (_asked(name, values)[0], values) for name, values in self.choices.items()}
+        return {name: parameters[asked] if asked == name else values[parameters[asked]]
+                for name, (asked, values) in named.items()}
+
+    def _parameters(self, values: Mapping[str, Any]) -> dict[str, int]:
+        named = {name: (_asked(name, among)[0], among) for name, among in self.choices.items()}
+        return {asked: values[name] if asked == name else among.index(values[name])
+                for name, (asked, among) in named.items()}
+
+
+def _asked(name: str, values: Sequence[Any]) -> tuple[str, range]:
+    """The Optuna parameter of a choice, and its whole numbers."""
+    if isinstance(values, range) and name not in TUNED:
+        return name, values
+    return f"{name} place", range(len(values))
+
+
+def _ends(values: Sequence[Any]) -> list[Any]:
+    """The least, the least above 0, and the largest: from none at all to the first a cost may jump."""
+    return sorted({values[0], next((value for value in values if value), values[0]), values[-1]})
 
 
 @dataclass(frozen=True)
 class Listed(Space):
-    """A list of variants, the reference first, measured in its order. Optuna's one parameter is the place in it."""
+    """A list of variants, the reference first, measured in its order. Optuna's one letter is the place in it."""
 
     listed: tuple[Variant, ...] = ()
 
@@ -57,75 +286,40 @@ class Listed(Space):
         return cls(name, listed[0], {"place": range(len(listed))}, recipe, listed=listed)
 
     @property
+    def _searchable(self) -> tuple[str, ...]:
+        return ("place", *TUNED)
+
+    @property
     def first(self) -> tuple[Variant, ...]:
         return self.listed
 
-    def variant_of(self, parameters: Mapping[str, int]) -> Variant:
-        return self.listed[parameters["place"]]
+    def _variant(self, values: Mapping[str, Any]) -> Variant:
+        place: int = values["place"]
+        return self.listed[place]
 
-    def parameters_of(self, variant: Variant) -> dict[str, int]:
-        return {"place": self.listed.index(variant)}
+    def _letters_of(self, variant: Variant) -> dict[str, Any]:
+        return {"place": self.listed.index(variant)} if variant in self.listed else {}
+
+    def _smallest(self) -> Iterator[Variant]:
+        return iter(self.listed)
+
+    @cached_property
+    def _corners(self) -> dict[Variant, Cost]:
+        from tasnet_core import cost
+        return {variant: cost.exact(variant) for variant in self.listed}
 
 
 def suggest(trial: "optuna.trial.BaseTrial", space: Space) -> Variant:
-    """Ask Optuna for one value of each parameter of the space."""
-    return space.variant_of({name: trial.suggest_int(name, values[0], values[-1], step=values.step)
-                             for name, values in space.choices.items()})
+    """Ask Optuna for a variant of the space."""
+    return space.variant_of(_ask(trial, space))
 
 
-# The default without a GPU: a third of a million parameters, a minute or two per variant on two cores.
-QUICK = Space(
-    "quick",
-    Variant(N=128, L=16, B=64, H=128, Sc=64, P=3, X=6, R=2),
-    {"N": range(32, 129, 32), "B": range(16, 65, 16), "H": range(32, 129, 32), "Sc": range(16, 65, 16),
-     "X": range(2, 7), "R": range(1, 3)},
-    # chosen by measurement: benchmarks/RESULTS.md
-    Recipe(epochs=8, epoch_segments=540, segment_s=1.0, batch_size=8, learning_rate=4e-3, schedule="decay"),
-    # The others, on 120 mixtures, would be more than a tenth of a small variant's trial.
-    metrics=("si_snr",))
-
-# Everything below the paper's best network, trained as the paper trained it.
-FULL = Space(
-    "full",
-    Variant.v3(),
-    {"N": range(64, 513, 64), "L": range(16, 33, 16), "B": range(32, 129, 32), "H": range(64, 513, 64),
-     "Sc": range(0, 129, 32), "X": range(3, 9), "R": range(1, 4)},
-    Recipe(epochs=100, epoch_segments=5000, segment_s=4.0, batch_size=4, learning_rate=1e-3, schedule="plateau"))
-
-# The networks of a bachelor thesis (github.com/valgrut/TasNet), its figures in results/published_thesis.csv. Its seventh
-# row is its first network on segments of 2 s. A study has one recipe, so that row is a study of its own:
-# --space thesis --study thesis-2s --segment-s 2 --epoch-segments 40000 --trials 1.
-# The letters are those of its scripts (TasNet.py, ResBlock.py): Conv1d(1, 256, 20) and a ReLU, 256 bottleneck channels,
-# blocks of 512 with kernel 3 and BatchNorm1d, no skip path, a softmax. Its norm before the bottleneck is commented out
-# in some of its versions; here it is the first version's. An epoch of its scripts is 20,000 recordings.
-THESIS = Listed.of(
-    "thesis",
-    tuple(Variant.v1(norm="batch", X=X, R=R) for X, R in ((8, 4), (8, 2), (6, 4), (6, 3), (6, 2), (4, 4))),
-    Recipe(epochs=60, epoch_segments=20_000, segment_s=4.0, batch_size=50, learning_rate=1e-3, schedule="plateau"))
-
-# Table II of arXiv 1809.07454v3 (results/published.csv), its best network first. The last block's residual
-# convolution, which feeds nothing, is there because the printed sizes count it.
-_TABLE2 = (     # N, L, B, H, Sc, X, R
-    (512, 16, 128, 512, 128, 8, 3), (128, 40, 128, 256, 128, 7, 2), (256, 40, 128, 256, 128, 7, 2),
-    (512, 40, 128, 256, 128, 7, 2), (512, 40, 128, 256, 256, 7, 2), (512, 40, 128, 512, 128, 7, 2),
-    (512, 40, 128, 512, 512, 7, 2), (512, 40, 256, 256, 256, 7, 2), (512, 40, 256, 512, 256, 7, 2),
-    (512, 40, 256, 512, 512, 7, 2), (512, 40, 128, 512, 128, 6, 4), (512, 40, 128, 512, 128, 4, 6),
-    (512, 40, 128, 512, 128, 8, 3), (512, 32, 128, 512, 128, 8, 3))
-TABLE2 = Listed.of(
-    "table2",
-    (*(Variant.v3(N=N, L=L, B=B, H=H, Sc=Sc, X=X, R=R, last_residual=True) for N, L, B, H, Sc, X, R in _TABLE2),
-     Variant.v3(norm="cumulative", causal=True, last_residual=True)),
-    FULL.recipe)
-
-SPACES = {space.name: space for space in (QUICK, FULL, THESIS, TABLE2)}
+def suggested_recipe(trial: "optuna.trial.BaseTrial", space: Space, recipe: Recipe) -> Recipe:
+    """The recipe of the same trial: `recipe`, but for the fields that the space tunes."""
+    return space.recipe_of(_ask(trial, space), recipe)
 
 
-def space_named(name: str) -> Space:
-    """The preset of that name.
-
-    Raises:
-        UserError: naming the presets there are.
-    """
-    if name not in SPACES:
-        raise UserError(f"--space {name!r}: unknown; choose from {', '.join(SPACES)}")
-    return SPACES[name]
+def _ask(trial: "optuna.trial.BaseTrial", space: Space) -> dict[str, int]:
+    """Optuna's parameters of this trial; asked again, Optuna answers the same."""
+    return {name: trial.suggest_int(name, numbers[0], numbers[-1], step=numbers.step)
+            for name, numbers in space.ranges().items()}

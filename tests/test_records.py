@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from study.records import OBJECTIVE_WORDS, objectives_of
+from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe, Variant, differences
 
 
@@ -75,3 +77,24 @@ def test_keys_are_equal_exactly_when_variants_are(one, other):
 def test_differences_name_the_field_and_both_values():
     assert differences(Variant(H=64), Variant(X=6, H=64)) == ["X: 8, not 6"]
     assert differences(Variant(), Variant()) == []
+
+
+def test_objectives_are_columns_in_the_order_of_their_words():
+    assert objectives_of(["macs", "si_snri", "parameters"]) == ("macs_per_s", "si_snri_db", "parameters")
+    assert objectives_of(["sdr", "peak_memory"]) == objectives_of(["sdri", "peak_memory"]) == ("sdri_db", "peak_memory_bytes")
+    for word, column in OBJECTIVE_WORDS.items():
+        wanted = ("sdri_db", column) if word not in ("si_snri", "sdri") else (column, "parameters")
+        words = ("sdri", word) if word not in ("si_snri", "sdri") else (word, "parameters")
+        assert objectives_of(words) == wanted
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["si_snri", "size"], "'size' is unknown; choose from si_snri, sdri, parameters, macs, receptive_field, realtime_factor"),
+    (["si_snri", "macs", "macs"], "'macs' is there twice"), (["si_snri", "si_snr", "macs"], "'si_snr' is there twice"),
+    (["si_snri", "sdri", "macs"], "2 of si_snri and sdri; choose exactly one"), (["macs"], "0 of si_snri and sdri"),
+    ([], "0 of si_snri and sdri"), (["sdri"], "sdri alone and no cost; add one of parameters, macs, receptive_field")])
+def test_objectives_without_one_quality_and_a_cost_are_refused(words, said):
+    with pytest.raises(UserError) as refusal:
+        objectives_of(words)
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
