@@ -6,98 +6,29 @@ No foreign key leads into Optuna's tables, and no name here is one of Optuna's.
 
 import hashlib
 import json
-import os
-import socket
 import time
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Self, get_args, get_type_hints
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, UniqueConstraint, select
+from sqlalchemy import Table, select
 
-from study.records import OBJECTIVES, Result, Settings
-from tasnet_core.errors import UserError
-from tasnet_core.records import Cost, Epoch, MixtureScore, Recipe, Scores, Variant, differences
+from study.connection import DEFAULT_URL, Connection, damage, engine_of, url_of
+from study.leases import LEASE_S, is_held, me
+from study.pareto import Curve
+from study.records import TRAINED, Result, Settings
+from study.schema import EXACT, MEASURED, build, environments, epochs, mixtures, runs, study_settings, variants
+from tasnet_core.errors import Abandoned, UserError
+from tasnet_core.records import Cost, Epoch, Recipe, Variant, differences
 
-DEFAULT_URL = "sqlite:///results/study.db"
-LEASE_S = 60.0      # a run is somebody's for at least so long after its last epoch
-
-_TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
-_EXACT = ("parameters", "macs_per_s", "receptive_field_s")
-_MEASURED = ("peak_memory_bytes", "realtime_factor")
 # Columns of `runs` that the view `results`, whose columns are promised, has not.
 _BESIDE = ("sdr_db", "mixtures", "unscored", "sdr_unscored", "stoi_unscored", "pesq_unscored")
 
 
-def _columns(record: type, names: tuple[str, ...] | None = None) -> list[Column[Any]]:
-    """A column per field of a record, so that a new field needs no second list of names."""
-    hints, defaults = get_type_hints(record), {field.name: field.default for field in fields(record)}
-    columns: list[Column[Any]] = []
-    for name in names or tuple(field.name for field in fields(record)):
-        kinds = [kind for kind in get_args(hints[name]) or (hints[name],) if kind is not type(None)]
-        wide = sa.BigInteger if name in ("macs_per_s", "peak_memory_bytes") else _TYPES[kinds[0]]
-        known = {} if defaults[name] in (MISSING, None) else {"default": defaults[name]}
-        columns.append(Column(name, wide, info=known))
-    return columns
-
-
-tables = MetaData()
-study_settings = Table(
-    "study_settings", tables,
-    Column("study", String, primary_key=True), Column("settings", String), Column("notes", String),
-    Column("fingerprint", String), Column("created_s", sa.Float))
-variants = Table("variants", tables, Column("key", String, primary_key=True), *_columns(Variant), *_columns(Cost, _EXACT))
-environments = Table(
-    "environments", tables, Column("key", String, primary_key=True), Column("description", String))
-runs = Table(
-    "runs", tables,
-    Column("id", Integer, primary_key=True), Column("study", String, nullable=False), Column("trial", Integer, nullable=False),
-    Column("variant", ForeignKey("variants.key"), nullable=False), Column("state", String, nullable=False),
-    Column("reason", String, default=""), Column("kind", String, default=""),
-    *_columns(Recipe), *_columns(Scores), *_columns(Cost, _MEASURED),
-    Column("audio_s", sa.Float), Column("seconds", sa.Float), Column("checkpoint", String),
-    Column("environment", ForeignKey("environments.key")), Column("owner", String), Column("lease_until_s", sa.Float),
-    UniqueConstraint("study", "trial", "seed"))
-epochs = Table(
-    "epochs", tables,
-    Column("run", ForeignKey("runs.id"), primary_key=True), Column("number", Integer, primary_key=True),
-    *[column for column in _columns(Epoch) if column.name != "number"])
-mixtures = Table(
-    "mixtures", tables,
-    Column("run", ForeignKey("runs.id"), primary_key=True), Column("mixture", String, primary_key=True),
-    *[column for column in _columns(MixtureScore) if column.name != "mixture"])
-
-_LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C", "norm", "causal")
-_RESULT_COLUMNS = (
-    ["r.study", "r.trial", "r.state", "r.reason", "r.variant"] + [f'v."{letter}"' for letter in _LETTERS]
-    + [f"v.{name}" for name in _EXACT] + [f"r.{name}" for name in _MEASURED]
-    + [f"r.{name}" for name in ("si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
-                                "segment_s", "seed", "audio_s", "seconds")])
-_no_worse = [f"b.{name} {'>=' if direction == 'maximize' else '<='} a.{name}" for name, direction in OBJECTIVES]
-_better = [f"b.{name} {'>' if direction == 'maximize' else '<'} a.{name}" for name, direction in OBJECTIVES]
-VIEWS = {
-    "results": f"SELECT {', '.join(_RESULT_COLUMNS)} FROM runs r JOIN variants v ON v.key = r.variant",
-    "front": f"""SELECT a.* FROM results a WHERE a.state = 'complete' AND a.si_snri_db IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM results b WHERE b.study = a.study AND b.state = 'complete'
-        AND {' AND '.join(_no_worse)} AND ({' OR '.join(_better)}))""",
-    "failures": """SELECT r.study, r.trial, r.kind, r.reason, r.variant, r.seed,
-        (SELECT MAX(e.number) FROM epochs e WHERE e.run = r.id) AS last_epoch, r.checkpoint
-        FROM runs r WHERE r.state = 'failed'""",
-}
-
-
-def url_of(storage: str) -> sa.URL:
-    """A database URL; a bare path means SQLite.
-
-    Raises:
-        UserError: when it is no URL SQLAlchemy can read.
-    """
-    try:
-        return sa.make_url(storage if "://" in storage else f"sqlite:///{storage}")
-    except sa.exc.ArgumentError:
-        raise UserError(f"--storage {storage!r}: not a database URL; wanted such as {DEFAULT_URL}") from None
+class LeaseLost(Abandoned):
+    """Another process has taken over the run."""
 
 
 def open_database(storage: str = DEFAULT_URL, read_only: bool = True) -> "Database":
@@ -113,28 +44,17 @@ def open_database(storage: str = DEFAULT_URL, read_only: bool = True) -> "Databa
     try:
         if file and not read_only:
             file.parent.mkdir(parents=True, exist_ok=True)
-        return Database(_engine(url, read_only), read_only)
+        return Database(engine_of(url, read_only), read_only)
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
-        cause = getattr(error, "orig", None) or error
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if url.password:
+            cause = cause.replace(str(url.password), "***")
         wanted = "a study database that can be read" if read_only else "a database that can be written"
-        raise UserError(f"{url.render_as_string(hide_password=True)}: cannot be opened "
-                        f"({str(cause).splitlines()[0]}); wanted {wanted}: see --storage") from error
-
-
-def _engine(url: sa.URL, read_only: bool) -> sa.Engine:
-    if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True)
-    if read_only and url.database:
-        url = url.set(database=f"file:{Path(url.database).absolute()}", query={"mode": "ro", "uri": "true"})
-    engine = sa.create_engine(url, connect_args={"timeout": 60})
-
-    @sa.event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        if not read_only:
-            connection.execute("PRAGMA journal_mode=WAL")       # readers and a writer at once
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    return engine
+        if damage(error):
+            raise UserError(f"{file}: the database is damaged ({cause}); end all runs of it, then: "
+                            f"python -m study doctor --storage {file}") from None
+        raise UserError(f"{url.render_as_string(hide_password=True)}: cannot be opened ({cause}); wanted {wanted}: "
+                        "see --storage") from None      # the chain would show the password
 
 
 def stored_settings(storage: str, study: str) -> Settings | None:
@@ -157,53 +77,19 @@ def check_same(study: str, settings: Settings, known: Settings) -> None:
                         "give the same, leave them out, or name another --study")
 
 
-class Database:
-    """Reads and writes of one study database. A context manager; `close` gives the connections back."""
+class Database(Connection):
+    """Reads and writes of one study database."""
 
     def __init__(self, engine: sa.Engine, read_only: bool):
-        self.engine = engine
+        super().__init__(engine)
         if read_only:
-            with engine.connect() as connection:
+            with self.reader.connect() as connection:
                 connection.execute(select(study_settings.c.study).limit(1))
             return
-        with engine.begin() as connection:
-            tables.create_all(connection)
-            _add_missing_columns(connection)
-            known = sa.inspect(connection).get_view_names()
-            for name, query in VIEWS.items():
-                if name not in known:
-                    connection.execute(sa.text(f"CREATE VIEW {name} AS {query}"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self.engine.dispose()
-
-    @property
-    def shown(self) -> str:
-        """The database's URL as it may be shown: without a password."""
-        return self.engine.url.render_as_string(hide_password=True)
-
-    @property
-    def optuna_url(self) -> str:
-        """The same database, for Optuna."""
-        return self.engine.url.render_as_string(hide_password=False)
-
-    @property
-    def folder(self) -> Path:
-        """Where the study's files lie: beside its SQLite file, else in results."""
-        sqlite = self.engine.url.get_backend_name() == "sqlite"
-        return Path(self.engine.url.database or "").parent if sqlite else Path("results")
+        with self.turn(""), engine.begin() as connection:
+            build(connection)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
-
-    def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
 
     def studies(self) -> list[str]:
         """Names of the studies, the newest last."""
@@ -263,6 +149,69 @@ class Database:
         """The rows of `runs`, in the order of trials."""
         return self._rows("SELECT * FROM runs WHERE study = :study ORDER BY trial, seed", study=study)
 
+    def run_of(self, study: str, trial: int, seed: int) -> dict[str, Any] | None:
+        """The run of a trial with a seed, its variant's exact cost beside it; None when it was never begun."""
+        rows = self._rows(f"SELECT r.*, {', '.join(f'v.{name}' for name in EXACT)} FROM runs r "
+                          "JOIN variants v ON v.key = r.variant "
+                          "WHERE study = :study AND trial = :trial AND seed = :seed", study=study, trial=trial, seed=seed)
+        return rows[0] if rows else None
+
+    def variant(self, key: str) -> Variant:
+        """The variant of a key."""
+        row, = self._rows("SELECT * FROM variants WHERE key = :key", key=key)
+        known = {column.name: row[column.name] for column in variants.columns if column.name not in ("key", *EXACT)}
+        return Variant(**{**known, **{name: bool(known[name]) for name in ("causal", "last_residual")}})
+
+    def counts(self, study: str, seed: int) -> dict[str, int]:
+        """How many trials are in each state, by their run with the study's seed: replicates do not count."""
+        return {row["state"]: row["number"] for row in self._rows(
+            "SELECT state, COUNT(*) AS number FROM runs WHERE study = :study AND seed = :seed GROUP BY state",
+            study=study, seed=seed)}
+
+    def trained(self, study: str, seed: int) -> int:
+        """Trials that count towards --trials."""
+        return sum(number for state, number in self.counts(study, seed).items() if state in TRAINED)
+
+    def met(self, study: str, seed: int) -> set[tuple[Any, ...]]:
+        """What has a run with this seed: keys of variants, each with what may be tuned of the recipe."""
+        return {tuple(row.values()) for row in self._rows(
+            "SELECT DISTINCT variant, learning_rate, segment_s, batch_size FROM runs WHERE study = :study AND seed = :seed",
+            study=study, seed=seed)}
+
+    def same(self, study: str, variant: Variant, recipe: Recipe) -> dict[str, Any] | None:
+        """The first run of this variant, recipe and seed, in whatever state."""
+        rows = self._rows(
+            "SELECT trial FROM runs WHERE study = :study AND variant = :variant AND "
+            + " AND ".join(f"{name} = :{name}" for name in asdict(recipe)) + " ORDER BY trial LIMIT 1",
+            study=study, variant=variant.key, **asdict(recipe))
+        return self.run_of(study, rows[0]["trial"], recipe.seed) if rows else None
+
+    def rivals(self, study: str, seed: int, mine: Curve, names: Sequence[str], margin_db: float,
+               patience: int) -> list[tuple[int, Curve]]:
+        """Complete runs that cost no more on the axes `names` and were `patience` epochs more than the margin ahead.
+
+        With their trials; at most three, the best first: one is enough. The database does what `pareto.hopeless`, which
+        has the last word, would do with every curve there is.
+        """
+        last, columns = len(mine.curve), {name: f"{'r' if name in MEASURED else 'v'}.{name}" for name in names}
+        window = {number: mine.curve[number - 1] + margin_db for number in range(last - patience + 1, last + 1)}
+        ahead = " OR ".join(f"(e.number = {number} AND e.valid_si_snri_db > :x{number})" for number in window)
+        cheaper = "".join(f" AND {column} <= :{name}" for name, column in columns.items())
+        rows = self._rows(
+            f"SELECT r.id, r.trial, {', '.join(columns.values())} FROM runs r JOIN variants v ON v.key = r.variant "
+            "JOIN epochs e ON e.run = r.id "
+            f"WHERE r.study = :study AND r.state = 'complete' AND r.seed = :seed{cheaper} AND ({ahead}) "
+            f"GROUP BY r.id, r.trial, {', '.join(columns.values())} "
+            "HAVING COUNT(*) = :patience ORDER BY MAX(e.valid_si_snri_db) DESC LIMIT 3",
+            study=study, seed=seed, patience=patience, **dict(zip(names, mine.costs, strict=True)),
+            **{f"x{number}": limit for number, limit in window.items()}) if window else []
+        return [(row["trial"], Curve(tuple(row[name] for name in names), self.curve(row["id"]))) for row in rows]
+
+    def curve(self, run: int) -> tuple[float, ...]:
+        """The validation scores of a run's epochs, in order."""
+        return tuple(row["valid_si_snri_db"] for row in self._rows(
+            "SELECT valid_si_snri_db FROM epochs WHERE run = :run ORDER BY number", run=run))
+
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 
     def register(self, study: str, settings: Settings, notes: tuple[str, ...] = (), fingerprint: str = "") -> None:
@@ -271,32 +220,29 @@ class Database:
         Raises:
             UserError: with the list of differences, or when the corpus holds other recordings than it did.
         """
-        known = self.settings(study)
-        if known is None:
-            row = {"study": study, "settings": json.dumps(settings.as_dict()), "notes": json.dumps(list(notes)),
-                   "fingerprint": fingerprint, "created_s": time.time()}
-            with self.engine.begin() as connection:
-                connection.execute(study_settings.insert(), row)
+        row = {"study": study, "settings": json.dumps(settings.as_dict()), "notes": json.dumps(list(notes)),
+               "fingerprint": fingerprint, "created_s": time.time()}
+        if self._write(lambda connection: _insert_new(connection, study_settings, row, "study")):
             return
+        known = self.settings(study)        # also that of a start at the same moment
+        assert known is not None
         check_same(study, settings, known)
-        row, = self._rows("SELECT fingerprint FROM study_settings WHERE study = :study", study=study)
-        if row["fingerprint"] != fingerprint:
+        stored, = self._rows("SELECT fingerprint FROM study_settings WHERE study = :study", study=study)
+        if stored["fingerprint"] != fingerprint:
             raise UserError(f"study {study!r}: corpus {settings.corpus} holds other recordings now than when the study began "
-                            f"(fingerprint {fingerprint}, not {row['fingerprint']}), so scores could not be compared; "
+                            f"(fingerprint {fingerprint}, not {stored['fingerprint']}), so scores could not be compared; "
                             "restore them or name another --study")
 
-    def begin_run(self, study: str, trial: int, variant: Variant, recipe: Recipe, cost: Cost,
-                  checkpoint: str, environment: Mapping[str, Any]) -> int:
-        """Take a trial's run, making its row if it is new; returns its id.
-
-        Whoever calls this owns the run until its lease ends without being renewed.
-        """
+    def begin_run(self, study: str, trial: int, variant: Variant, recipe: Recipe, cost: Cost, checkpoint: str,
+                  environment: Mapping[str, Any], stoppable: bool = True) -> int:
+        """Take a trial's run, making its row if it is new; returns its id. Whoever calls this owns the run."""
         description = json.dumps(dict(environment), sort_keys=True)
         key = hashlib.sha256(description.encode()).hexdigest()[:8]
-        lease = {"owner": me(), "lease_until_s": time.time() + LEASE_S, "environment": key}
-        with self.engine.begin() as connection:
+
+        def begin(connection: sa.Connection) -> int:
+            lease = {"owner": me(), "lease_until_s": now_s(connection) + LEASE_S, "environment": key}
             _insert_new(connection, environments, {"key": key, "description": description}, "key")
-            exact = {name: getattr(cost, name) for name in _EXACT}
+            exact = {name: getattr(cost, name) for name in EXACT}
             _insert_new(connection, variants, {"key": variant.key, **asdict(variant), **exact}, "key")
             found = connection.execute(select(runs.c.id).where(
                 runs.c.study == study, runs.c.trial == trial, runs.c.seed == recipe.seed)).scalar()
@@ -305,65 +251,133 @@ class Database:
                 return int(found)
             made = connection.execute(runs.insert().values(
                 study=study, trial=trial, variant=variant.key, state="running", checkpoint=checkpoint,
-                **asdict(recipe), **lease))
+                stoppable=stoppable, deaths=0, **asdict(recipe), **lease))
             return int(made.inserted_primary_key[0])  # type: ignore[index]  # it was just made
+        return self._write(begin)
+
+    def take_up(self, study: str) -> dict[str, Any] | None:
+        """A run that nobody works on although it is not finished, now ours: the first of them; None when there is none."""
+        def take(connection: sa.Connection) -> dict[str, Any] | None:
+            now = now_s(connection)
+            found = connection.execute(select(runs).where(runs.c.study == study, runs.c.state == "running")
+                                       .order_by(runs.c.trial, runs.c.seed)).mappings()
+            for run in map(dict[str, Any], found.all()):
+                if is_held(run, now):
+                    continue
+                died = run["owner"] not in (None, me())     # whoever pauses gives the run back
+                taken = connection.execute(
+                    runs.update().where(runs.c.id == run["id"], runs.c.owner.is_not_distinct_from(run["owner"]),
+                                        runs.c.state == "running")
+                    .values(owner=me(), lease_until_s=now + LEASE_S, deaths=(run["deaths"] or 0) + died))
+                if taken.rowcount:
+                    return {**run, "deaths": (run["deaths"] or 0) + died}
+            return None
+        return self._write(take)
+
+    def renew(self, run: int) -> None:
+        """Say that this process is still at work on its run.
+
+        Raises:
+            LeaseLost: when it is somebody else's by now.
+        """
+        self._write(lambda connection: _renew(connection, run))
 
     def add_epoch(self, run: int, epoch: Epoch) -> None:
-        """Store an epoch, once however often it is told, and renew the lease."""
-        lease = time.time() + max(LEASE_S, 3 * epoch.seconds)
-        with self.engine.begin() as connection:
+        """Store an epoch, once however often it is told, and renew the lease.
+
+        Raises:
+            LeaseLost: when the run is somebody else's by now.
+        """
+        def add(connection: sa.Connection) -> None:
             known = connection.execute(select(epochs.c.run).where(epochs.c.run == run, epochs.c.number == epoch.number))
             if known.scalar() is None:
+                _renew(connection, run, audio_s=epoch.audio_s, deaths=0)
                 connection.execute(epochs.insert(), {"run": run, **asdict(epoch)})
-            connection.execute(runs.update().where(runs.c.id == run).values(lease_until_s=lease, audio_s=epoch.audio_s))
+        self._write(add)
 
     def finish(self, run: int, result: Result) -> None:
-        """Store how a run ended, its scores and those of every mixture: all of it or nothing."""
-        cost = {name: getattr(result.cost, name) for name in _MEASURED} if result.cost else {}
-        with self.engine.begin() as connection:
-            connection.execute(runs.update().where(runs.c.id == run).values(
-                state=result.state, reason=result.reason, kind=result.kind, seconds=result.seconds,
-                owner=None, lease_until_s=None, **cost, **asdict(result.scores)))
+        """Store how a run ended, its scores and those of every mixture: all of it or nothing, once.
+
+        Raises:
+            LeaseLost: when the run is somebody else's by now.
+        """
+        cost = {name: getattr(result.cost, name) for name in MEASURED} if result.cost else {}
+
+        def finish(connection: sa.Connection) -> None:
+            state = connection.execute(select(runs.c.state).where(runs.c.id == run)).scalar()
+            if state != "running":      # the transaction was done, though its end could not be heard
+                return
+            _renew(connection, run, state=result.state, reason=result.reason, kind=result.kind, seconds=result.seconds,
+                   **cost, **asdict(result.scores))
+            connection.execute(runs.update().where(runs.c.id == run).values(owner=None, lease_until_s=None))
             if result.mixtures:
                 connection.execute(mixtures.insert(), [{"run": run, **asdict(score)} for score in result.mixtures])
+        self._write(finish)
+
+    def set_cost(self, run: int, cost: Cost) -> None:
+        """Store what was measured before the training."""
+        self._write(lambda connection: _renew(connection, run, **{name: getattr(cost, name) for name in MEASURED}))
+
+    def release(self, run: int) -> None:
+        """Give a run back that is not finished: whoever comes next goes on with it."""
+        self._write(lambda connection: connection.execute(
+            runs.update().where(runs.c.id == run, runs.c.owner == me()).values(owner=None, lease_until_s=None)))
+
+    def reopen(self, study: str, trial: int) -> None:
+        """Let a trial's stopped and failed runs go on to their end, whatever the stop rule says."""
+        self._write(lambda connection: connection.execute(
+            runs.update().where(runs.c.study == study, runs.c.trial == trial, runs.c.state.in_(("stopped", "failed")))
+            .values(state="running", reason="", kind="", stoppable=False, deaths=0, owner=None, lease_until_s=None)))
+
+    def queue_replicates(self, study: str, trials: Sequence[int], seeds: int) -> None:
+        """Leave a run unfinished for each further seed of these trials, `seeds` in all: whoever comes next trains it."""
+        def queue(connection: sa.Connection) -> None:
+            known = list(map(dict[str, Any], connection.execute(
+                select(runs).where(runs.c.study == study, runs.c.trial.in_(trials))).mappings().all()))
+            for trial in trials:
+                of_trial = {run["seed"]: run for run in known if run["trial"] == trial}
+                base = of_trial[min(of_trial)]
+                for seed in range(min(of_trial) + 1, min(of_trial) + seeds):
+                    if seed not in of_trial:
+                        connection.execute(runs.insert().values(
+                            study=study, trial=trial, variant=base["variant"], state="running", stoppable=False, deaths=0,
+                            reason="", kind="", checkpoint=_beside(base["checkpoint"], seed), seed=seed,
+                            **{field.name: base[field.name] for field in fields(Recipe) if field.name != "seed"},
+                            **{name: base[name] for name in MEASURED}))
+        self._write(queue)
+
+    def note_out_of_memory(self, study: str, process: int) -> None:
+        """Say of the run of a process of this machine that the kernel killed it for lack of memory."""
+        mine = f"{me().rpartition(':')[0].rpartition(':')[0]}:{process}:"
+        self._write(lambda connection: connection.execute(
+            runs.update().where(runs.c.study == study, runs.c.state == "running", runs.c.owner.startswith(mine, autoescape=True))
+            .values(kind="out-of-memory")))
 
 
-def _add_missing_columns(connection: sa.Connection) -> None:
-    """Give the tables an earlier version made the columns it did not know; its rows get their defaults."""
-    known = sa.inspect(connection)
-    for table in tables.sorted_tables:
-        there = {column["name"] for column in known.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                kind = column.type.compile(connection.dialect)
-                connection.execute(sa.text(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'))
-                if "default" in column.info:
-                    connection.execute(table.update().values({column.name: column.info["default"]}))
+def _beside(checkpoint: str, seed: int) -> str:
+    path = Path(checkpoint)
+    return str(path.with_name(f"{path.stem}-seed-{seed}{path.suffix}"))
 
 
-def _insert_new(connection: sa.Connection, table: Table, row: dict[str, Any], key: str) -> None:
-    if connection.execute(select(table.c[key]).where(table.c[key] == row[key])).scalar() is None:
-        connection.execute(table.insert(), row)
+def now_s(connection: sa.Connection) -> float:
+    """The time by one clock: the server's where there is one."""
+    if connection.dialect.name == "postgresql":
+        return float(connection.execute(sa.text("SELECT EXTRACT(EPOCH FROM clock_timestamp())")).scalar_one())
+    return time.time()
 
 
-def me() -> str:
-    """This process, among those that may hold a lease."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def _renew(connection: sa.Connection, run: int, **values: Any) -> None:
+    mine = runs.update().where(runs.c.id == run, runs.c.owner == me())
+    if not connection.execute(mine.values(lease_until_s=now_s(connection) + LEASE_S, **values)).rowcount:
+        raise LeaseLost
 
 
-def is_held(run: Mapping[str, Any]) -> bool:
-    """Whether another process is at work on this run: its lease holds, and as far as we can see it lives."""
-    if run["owner"] in (None, me()) or (run["lease_until_s"] or 0) < time.time():
+def _insert_new(connection: sa.Connection, table: Table, row: dict[str, Any], key: str) -> bool:
+    """Insert a row unless its key is known; whether it was new. Two at once: one of them."""
+    if connection.execute(select(table.c[key]).where(table.c[key] == row[key])).scalar() is not None:
         return False
-    host, _, pid = run["owner"].rpartition(":")
-    return host != socket.gethostname() or _alive(int(pid))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+        return bool(connection.execute(insert(table).values(row).on_conflict_do_nothing()).rowcount)
+    connection.execute(table.insert(), row)
     return True

@@ -1,6 +1,9 @@
 import os
 import sqlite3
+import subprocess
+import sys
 import time
+import traceback
 from dataclasses import asdict, replace
 
 import pytest
@@ -10,8 +13,9 @@ from hypothesis import strategies as st
 from test_model import variants
 from tiny import RECIPE, TINY
 
-from study import pareto
-from study.database import Database, is_held, me, open_database, stored_settings
+from study import connection, leases, pareto
+from study.database import Database, LeaseLost, open_database, stored_settings
+from study.leases import is_held, me
 from study.records import Budget, Result, Settings
 from tasnet_core.cost import exact
 from tasnet_core.errors import UserError
@@ -169,16 +173,32 @@ def test_reading_changes_nothing_and_works_while_another_writes(database, tmp_pa
 
 
 def test_a_run_is_held_while_its_owner_lives_and_renews(database):
-    run = begin(database, 0)
+    run, now = begin(database, 0), time.time()
     row, = database.runs("s")
+    here = me().rpartition(":")[0].rpartition(":")[0]
+
+    def owned(process, started):
+        return {**row, "owner": f"{here}:{process}:{started}"}
     assert row["owner"] == me()
-    assert not is_held(row)                                                     # mine
-    assert is_held({**row, "owner": "elsewhere:1"})
-    assert is_held({**row, "owner": me().rpartition(":")[0] + f":{os.getppid()}"})      # alive, on this machine
-    assert not is_held({**row, "owner": me().rpartition(":")[0] + ":999999999"})        # dead
-    assert not is_held({**row, "owner": "elsewhere:1", "lease_until_s": time.time() - 1})
+    assert not is_held(row, now)                                            # mine
+    parent, its_start = os.getppid(), leases._started(os.getppid())
+    for clock in (now, now + 1e6, now - 1e6):
+        assert is_held(owned(parent, its_start), clock)                     # alive, on this machine: whatever the time
+        assert not is_held(owned(999999999, "1"), clock)                    # dead
+        assert not is_held(owned(parent, "1"), clock)                       # dead, and its number given out again
+    elsewhere = {**row, "owner": "elsewhere:0:1:1"}
+    assert is_held(elsewhere, now)
+    assert not is_held(elsewhere, row["lease_until_s"] + 1)
+    assert not is_held(elsewhere, now - 3600)                               # the clock was set back: no lease lasts so long
     database.finish(run, complete(TINY, 1.0))
-    assert not is_held(database.runs("s")[0])
+    assert not is_held(database.runs("s")[0], now)
+
+
+def test_a_zombie_is_dead():
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    while leases._started(child.pid):
+        time.sleep(0.01)        # it has ended, and nobody has asked how
+    assert child.wait() == 0
 
 
 def test_every_score_is_kept_in_its_mixture_and_its_run(database):
@@ -216,3 +236,111 @@ def test_a_study_begun_before_there_was_a_choice_measures_si_snr_alone(database)
     with database.engine.begin() as connection:
         connection.exec_driver_sql("update study_settings set settings = json_remove(settings, '$.metrics')")
     assert database.settings("s").metrics == ("si_snr",)
+
+
+def test_only_whoever_holds_a_run_may_write_to_it(database):
+    run = begin(database, 0)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("update runs set owner = 'elsewhere:0:1:1'")
+    for write in (lambda: database.renew(run), lambda: database.add_epoch(run, EPOCHS[0]),
+                  lambda: database.finish(run, complete(TINY, 1.0)), lambda: database.set_cost(run, exact(TINY))):
+        with pytest.raises(LeaseLost):
+            write()
+    database.release(run)
+    row, = database.runs("s")
+    assert (row["state"], row["owner"], database.epochs("s"), database.mixtures("s")) == ("running", "elsewhere:0:1:1", [], [])
+
+
+def test_what_a_dead_process_left_is_taken_up_once_and_its_deaths_are_counted_until_the_next_epoch(database):
+    run = begin(database, 0)
+    assert database.take_up("s")["deaths"] == 0         # its own, given up and taken again: nobody died
+    for deaths in (1, 2, 3):
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("update runs set owner = 'elsewhere:0:1:1', lease_until_s = 1")
+        taken = database.take_up("s")
+        assert (taken["id"], taken["deaths"]) == (run, deaths)
+        assert database.runs("s")[0]["owner"] == me()
+    database.add_epoch(run, EPOCHS[0])
+    assert database.runs("s")[0]["deaths"] == 0
+    database.release(run)
+    assert database.take_up("s")["deaths"] == 0         # given back, not left
+    database.finish(run, complete(TINY, 1.0))
+    assert database.take_up("s") is None
+
+
+def test_a_result_told_twice_is_kept_once(database):
+    run = begin(database, 0)
+    database.finish(run, complete(TINY, 5.0))
+    database.finish(run, complete(TINY, 6.0))           # as after a commit whose answer was lost
+    assert database.results("s")[0]["si_snri_db"] == 5.0
+    assert len(database.mixtures("s")) == len(MIXTURES)
+
+
+def test_a_locked_database_is_waited_for_and_says_so(tmp_path, database, monkeypatch):
+    monkeypatch.setattr(connection, "BUSY_S", 0.05)
+    run, said = begin(database, 0), []
+    with open_database(str(tmp_path / "study.db"), read_only=False) as waiting:
+        other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+        other.execute("begin immediate")
+
+        def rest(reason):
+            said.append(reason)
+            if len(said) == 3:
+                other.rollback()
+        with pytest.raises(sqlalchemy.exc.OperationalError, match="locked"):
+            waiting.renew(run)
+        waiting.rest = rest
+        waiting.add_epoch(run, EPOCHS[0])
+        other.close()
+    assert said == ["the database is locked"] * 3
+    assert [epoch["number"] for epoch in database.epochs("s")] == [1]
+
+
+def test_only_one_process_hands_out_work_at_a_time(tmp_path, database):
+    probe = ("import sys, time\nfrom study.database import open_database\n"
+             f"with open_database({str(tmp_path / 'study.db')!r}, read_only=False) as database, database.turn('s'):\n"
+             "    print('mine', flush=True)\n    time.sleep(60)")
+    with database.turn("s"):
+        other = subprocess.Popen([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(2)
+    assert other.stdout.readline() == "mine\n"
+    other.kill()                # it gives its turn back by dying
+    other.wait()
+    other.stdout.close()
+    with database.turn("s"):
+        pass
+
+
+def test_replicates_wait_unowned_with_the_recipe_and_cost_of_their_trial(database):
+    database.finish(begin(database, 4), complete(TINY, 5.0))
+    for _ in range(2):          # asked twice, queued once
+        database.queue_replicates("s", [4], 3)
+    rows = database.runs("s")
+    assert [(row["seed"], row["state"], row["owner"]) for row in rows] == [
+        (0, "complete", None), (1, "running", None), (2, "running", None)]
+    for row in rows[1:]:
+        assert {**row, **{name: rows[0][name] for name in ("id", "seed", "state", "checkpoint", *asdict(Scores()))}} == {
+            **rows[0], "stoppable": row["stoppable"], "seconds": None, "audio_s": None, "environment": None}
+        assert row["checkpoint"] == f"t4-seed-{row['seed']}.pt"
+        assert not row["stoppable"]
+    assert database.counts("s", 0) == {"complete": 1}
+    assert database.take_up("s")["seed"] == 1
+
+
+def test_the_password_of_a_database_is_never_shown(capsys):
+    url = "postgresql+psycopg://me:very-secret@127.0.0.1:1/none"
+    pytest.importorskip("psycopg")
+    with pytest.raises(UserError, match="cannot be opened") as refused:
+        open_database(url)
+    assert "very-secret" not in "".join(traceback.format_exception(refused.value))
+    with pytest.raises(UserError, match="not a database URL") as refused:
+        open_database("postgre sql:/x://me:very-secret@127.0.0.1")
+    assert "very-secret" not in str(refused.value)
+
+
+def test_a_file_that_is_no_database_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "study.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
+    for read_only in (True, False):
+        with pytest.raises(UserError, match=r"study\.db: the database is damaged .* python -m study doctor --storage"):
+            open_database(str(tmp_path / "study.db"), read_only=read_only)

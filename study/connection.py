@@ -1,0 +1,183 @@
+"""A way to one SQL database: opened, waited for, and shared out turn by turn.
+
+Every write is one short transaction that may be done twice: so a database that is locked, gone or full for a while
+is waited for, and a process may die anywhere.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+from sqlalchemy import select
+
+from tasnet_core.errors import UserError
+
+DEFAULT_URL = "sqlite:///results/study.db"
+BUSY_S = 5          # how long SQLite itself waits for a lock; what is longer is waited for where signals are heard
+
+# What a database says when it will do the same thing later. Lower case.
+_PASSING = {
+    "locked": "the database is locked", "busy": "the database is locked", "disk is full": "the disk is full",
+    "no space left": "the disk is full", "server closed the connection": "the database server is gone",
+    "connection refused": "the database server is gone", "connection failed": "the database server is gone",
+    "starting up": "the database server is starting", "shutting down": "the database server is shutting down",
+    "terminating connection": "the database server is shutting down", "recovery mode": "the database server is starting",
+    "too many clients": "the database server has no connection left", "connection is lost": "the database server is gone",
+    "connection is closed": "the database server is gone", "consuming input failed": "the database server is gone"}
+
+T = TypeVar("T")
+
+
+def passing(error: BaseException) -> str:
+    """Why a database refused for a reason that passes by itself, in words; empty for any other error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, sa.exc.DBAPIError | sa.exc.TimeoutError):
+            text = str(getattr(cause, "orig", cause)).lower()
+            found = next((reason for words, reason in _PASSING.items() if words in text), "")
+            if found or getattr(cause, "connection_invalidated", False):
+                return found or "the database server is gone"
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def damage(error: BaseException) -> str:
+    """What SQLite says of a damaged file; empty for any other error."""
+    said = str(error.orig) if isinstance(error, sa.exc.DatabaseError) else ""
+    return said if "malformed" in said or "not a database" in said else ""
+
+
+def url_of(storage: str) -> sa.URL:
+    """A database URL; a bare path means SQLite.
+
+    Raises:
+        UserError: when it is no URL SQLAlchemy can read. It is not repeated: it may hold a password.
+    """
+    try:
+        return sa.make_url(storage if "://" in storage else f"sqlite:///{storage}")
+    except (sa.exc.ArgumentError, ValueError):
+        shown = storage if "@" not in storage else f"{storage.partition('://')[0]}://…"
+        raise UserError(f"--storage {shown!r}: not a database URL; wanted such as {DEFAULT_URL}") from None
+
+
+def engine_of(url: sa.URL, read_only: bool) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+                                if url.get_backend_name() == "postgresql" else {})
+    if read_only and url.database:
+        url = url.set(database=f"file:{Path(url.database).absolute()}", query={"mode": "ro", "uri": "true"})
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None       # transactions begin where we say so, below
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")       # readers and a writer at once
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # A transaction that reads first and then writes cannot wait for its turn: SQLite refuses it at once.
+        if not read_only and connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+class Connection:
+    """One database. A context manager; `close` gives its connections back.
+
+    `rest` is told why, each time the database has to be waited for, and returns when it is to be tried again; without
+    it nothing is waited for.
+    """
+
+    def __init__(self, engine: sa.Engine):
+        self.engine = engine
+        self.reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.rest: Callable[[str], None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @property
+    def shown(self) -> str:
+        """The database's URL as it may be shown: without a password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @property
+    def optuna_url(self) -> str:
+        """The same database, for Optuna."""
+        return self.engine.url.render_as_string(hide_password=False)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.url.get_backend_name() == "sqlite"
+
+    @property
+    def folder(self) -> Path:
+        """Where the study's files lie: beside its SQLite file, else in results."""
+        return Path(self.engine.url.database or "").parent if self.is_sqlite else Path("results")
+
+    def patiently(self, work: Callable[[], T]) -> T:
+        """Do `work`, which may be done twice, and again for as long as the database refuses it for now."""
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if self.rest is None or not (reason := passing(error)):
+                    raise
+            self.rest(reason)       # outside of the handler: what failed is gone by now
+
+    @contextmanager
+    def turn(self, study: str) -> Iterator[None]:
+        """Be the only process that hands out work of this study. A process that dies gives its turn back."""
+        if self.engine.url.get_backend_name() == "postgresql":
+            number = int.from_bytes(hashlib.sha256(f"tasnet-study {study}".encode()).digest()[:8], signed=True)
+            with self.reader.connect() as connection:
+                while not connection.execute(select(sa.func.pg_try_advisory_lock(number))).scalar():
+                    self._rest("")
+                try:
+                    yield
+                finally:
+                    connection.execute(select(sa.func.pg_advisory_unlock(number)))
+            return
+        file = Path(f"{self.engine.url.database}.lock") if self.is_sqlite else self.folder / "study.lock"
+        lock = FileLock(file)
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=1)
+            except Timeout:
+                self._rest("")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _rest(self, reason: str) -> None:
+        if self.rest is None:
+            time.sleep(0.05)
+        else:
+            self.rest(reason)
+
+    def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        def read() -> list[dict[str, Any]]:
+            with self.reader.connect() as connection:
+                return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
+        return self.patiently(read)
+
+    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+        def write() -> T:
+            with self.engine.begin() as connection:
+                return work(connection)
+        return self.patiently(write)

@@ -1,0 +1,94 @@
+"""The tables and views of the study database, and how an older database gets what it lacks."""
+
+from dataclasses import MISSING, fields
+from typing import Any, get_args, get_type_hints
+
+import sqlalchemy as sa
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
+
+from study.records import FRONT
+from tasnet_core.records import Cost, Epoch, MixtureScore, Recipe, Scores, Variant
+
+_TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
+EXACT = ("parameters", "macs_per_s", "receptive_field_s")
+MEASURED = ("peak_memory_bytes", "realtime_factor", "realtime_factor_spread")
+
+
+def _columns(record: type, names: tuple[str, ...] | None = None) -> list[Column[Any]]:
+    """A column per field of a record, so that a new field needs no second list of names."""
+    hints, defaults = get_type_hints(record), {field.name: field.default for field in fields(record)}
+    columns: list[Column[Any]] = []
+    for name in names or tuple(field.name for field in fields(record)):
+        kinds = [kind for kind in get_args(hints[name]) or (hints[name],) if kind is not type(None)]
+        wide = sa.BigInteger if name in ("macs_per_s", "peak_memory_bytes") else _TYPES[kinds[0]]
+        known = {} if defaults[name] in (MISSING, None) else {"default": defaults[name]}
+        columns.append(Column(name, wide, info=known))
+    return columns
+
+
+tables = MetaData()
+study_settings = Table(
+    "study_settings", tables,
+    Column("study", String, primary_key=True), Column("settings", String), Column("notes", String),
+    Column("fingerprint", String), Column("created_s", sa.Float))
+variants = Table("variants", tables, Column("key", String, primary_key=True), *_columns(Variant), *_columns(Cost, EXACT))
+environments = Table(
+    "environments", tables, Column("key", String, primary_key=True), Column("description", String))
+runs = Table(
+    "runs", tables,
+    Column("id", Integer, primary_key=True), Column("study", String, nullable=False), Column("trial", Integer, nullable=False),
+    Column("variant", ForeignKey("variants.key"), nullable=False), Column("state", String, nullable=False),
+    Column("reason", String, default=""), Column("kind", String, default=""),
+    *_columns(Recipe), *_columns(Scores), *_columns(Cost, MEASURED),
+    Column("audio_s", sa.Float), Column("seconds", sa.Float), Column("checkpoint", String),
+    Column("environment", ForeignKey("environments.key")), Column("owner", String), Column("lease_until_s", sa.Float),
+    Column("stoppable", sa.Boolean, info={"default": True}),    # whether the stop rule may end it
+    Column("deaths", Integer, info={"default": 0}),             # of its process, since its last epoch
+    UniqueConstraint("study", "trial", "seed"), Index("runs_by_state", "study", "state"))
+epochs = Table(
+    "epochs", tables,
+    Column("run", ForeignKey("runs.id"), primary_key=True), Column("number", Integer, primary_key=True),
+    *[column for column in _columns(Epoch) if column.name != "number"])
+mixtures = Table(
+    "mixtures", tables,
+    Column("run", ForeignKey("runs.id"), primary_key=True), Column("mixture", String, primary_key=True),
+    *[column for column in _columns(MixtureScore) if column.name != "mixture"])
+
+_LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C", "norm", "causal")
+_RESULT_COLUMNS = (
+    ["r.study", "r.trial", "r.state", "r.reason", "r.variant"] + [f'v."{letter}"' for letter in _LETTERS]
+    + [f"v.{name}" for name in EXACT] + [f"r.{name}" for name in MEASURED[:2]]
+    + [f"r.{name}" for name in ("si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
+                                "segment_s", "seed", "audio_s", "seconds")])
+_no_worse = [f"b.{name} {'>=' if direction == 'maximize' else '<='} a.{name}" for name, direction in FRONT]
+_better = [f"b.{name} {'>' if direction == 'maximize' else '<'} a.{name}" for name, direction in FRONT]
+VIEWS = {
+    "results": f"SELECT {', '.join(_RESULT_COLUMNS)} FROM runs r JOIN variants v ON v.key = r.variant",
+    "front": f"""SELECT a.* FROM results a WHERE a.state = 'complete' AND a.si_snri_db IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM results b WHERE b.study = a.study AND b.state = 'complete'
+        AND {' AND '.join(_no_worse)} AND ({' OR '.join(_better)}))""",
+    "failures": """SELECT r.study, r.trial, r.kind, r.reason, r.variant, r.seed,
+        (SELECT MAX(e.number) FROM epochs e WHERE e.run = r.id) AS last_epoch, r.checkpoint
+        FROM runs r WHERE r.state = 'failed'""",
+}
+
+
+def build(connection: sa.Connection) -> None:
+    """Make the tables, columns, indices and views that are not there yet; rows that are get the defaults."""
+    tables.create_all(connection)
+    known = sa.inspect(connection)
+    for table in tables.sorted_tables:
+        there = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(sa.text(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'))
+                if "default" in column.info:
+                    connection.execute(table.update().values({column.name: column.info["default"]}))
+        indices = {index["name"] for index in known.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in indices:
+                index.create(connection, checkfirst=True)
+    for name, query in VIEWS.items():
+        if name not in known.get_view_names():
+            connection.execute(sa.text(f"CREATE VIEW {name} AS {query}"))
