@@ -1,14 +1,19 @@
-"""The answer of a study in words, worked out from rows: how small, and at what cost in dB."""
+"""The answer of a study in words, worked out from rows, one per variant: how small, and at what cost in dB."""
 
+import math
 from collections.abc import Sequence
 
 from study import tables
-from study.tables import SCORE, Row, decibels, percent
+from study.replicates import SCORE, Row, number, with_seeds
+from study.tables import decibels, percent
+from tasnet_core.errors import counted
 from tasnet_core.records import Variant
 
 TOLERANCE_DB = 0.5
 # Two trainings of one network from two seeds differ by tenths of a dB: one training each proves no less.
 NO_FINDING_DB = 0.3
+# Of differences between two trainings that chance alone makes, 19 in 20 are below 1.96 √2 standard deviations.
+SURE = 1.96 * math.sqrt(2)
 
 
 def answer(rows: Sequence[Row], mixtures: int) -> list[str]:
@@ -19,33 +24,33 @@ def answer(rows: Sequence[Row], mixtures: int) -> list[str]:
 def sample_rate_hz(rows: Sequence[Row]) -> int:
     """The rate all rows' seconds of sound have: a receptive field is known in samples and in seconds."""
     for row in rows:
-        if tables.number(row["receptive_field_s"]):
+        if number(row["receptive_field_s"]):
             frames = row["R"] * (row["P"] - 1) * (2 ** row["X"] - 1)
             return round(int(frames * row["L"] // 2 + row["L"]) / float(row["receptive_field_s"]))
     return Variant.sample_rate_hz
 
 
 def _beaten_by_none(rows: Sequence[Row]) -> str:
-    runs, kept = tables.finished(rows), tables.front(rows)
-    variants = len({row["variant"] for row in runs})
-    if len(runs) == 1:
-        return "Only one run has finished, so there is nothing to compare it with yet."
-    what = f"{len(runs)} variants" if variants == len(runs) else f"{len(runs)} runs of {variants} variants"
+    known, kept = tables.finished(rows), tables.front(rows)
+    if len(known) == 1:
+        return "Only one variant has been measured, so there is nothing to compare it with yet."
     verb = "is" if len(kept) == 1 else "are"
-    return (f"Of {what} measured, {len(kept)} {verb} beaten by none: no other separates at least as well "
+    return (f"Of {len(known)} variants measured, {len(kept)} {verb} beaten by none: no other separates at least as well "
             f"with no more parameters and no more MACs.")
 
 
 def _smallest_near(rows: Sequence[Row]) -> str:
-    base, runs = tables.reference(rows), tables.finished(rows)
-    if base is None or base not in runs:
-        best = max(runs, key=lambda row: (row[SCORE], -row["parameters"]))
+    base, known = tables.reference(rows), tables.finished(rows)
+    if base is None or base not in known:
+        best = max(known, key=lambda row: (row[SCORE], -row["parameters"]))
         fate = "is missing" if base is None else f"has no score (state: {base['state']}"
-        fate += "" if base is None else f", {base['reason']})" if base["reason"] else ")"
+        if base is not None:
+            fate += "".join(f", {why}" for why in (base.get("kind"), base["reason"]) if why) + ")"
         return (f"The reference, trial 0, {fate}, so no loss against it can be given; "
-                f"the best measured is trial {best['trial']} with {decibels(best[SCORE])} dB SI-SNRi.")
-    smaller = [row for row in runs if row["parameters"] < base["parameters"]]
-    named = f"the reference ({tables.letters(base)}: {decibels(base[SCORE])} dB SI-SNRi)"
+                f"the best measured is trial {best['trial']} with {decibels(best[SCORE])} dB SI-SNRi{_in_brackets(best)}.")
+    smaller = [row for row in known if row["parameters"] < base["parameters"]]
+    named = (f"the reference ({tables.letters(base)}: {decibels(base[SCORE])} dB SI-SNRi"
+             f"{', ' if with_seeds(base) else ''}{with_seeds(base)})")
     if not smaller:
         return f"Nothing smaller than {named} has been measured yet."
     near = [row for row in smaller if round(base[SCORE] - row[SCORE], 9) <= TOLERANCE_DB]
@@ -58,35 +63,87 @@ def _smallest_near(rows: Sequence[Row]) -> str:
     return f"The smallest within {TOLERANCE_DB} dB of {named} is {_beside(pick, base, rows)}."
 
 
+def _in_brackets(row: Row) -> str:
+    return f" ({with_seeds(row)})" if with_seeds(row) else ""
+
+
 def _beside(row: Row, base: Row, rows: Sequence[Row]) -> str:
     loss = base[SCORE] - row[SCORE]
     how = f"{decibels(loss)} dB worse" if round(loss, 2) > 0 else \
         f"{decibels(-loss)} dB better" if round(loss, 2) < 0 else "equally good"
     parameters, macs = (percent(row[cost] / base[cost]) for cost in tables.COSTS)
     name = tables.names(rows)[row["trial"]]
-    return f"{name}: {how}, with {parameters} of its parameters and {macs} of its MACs"
+    return f"{name}{_in_brackets(row)}: {how}, with {parameters} of its parameters and {macs} of its MACs"
 
 
 def _how_sure(rows: Sequence[Row], mixtures: int) -> str:
-    runs = tables.finished(rows)
-    if len(runs) == 1:
+    known = tables.finished(rows)
+    if len(known) == 1:
         return ""
-    seeds: dict[str, set[int]] = {}
-    for row in runs:
-        seeds.setdefault(row["variant"], set()).add(row["seed"])
-    repeated = sum(len(some) > 1 for some in seeds.values())
-    trained = "Each variant was trained once"
-    if repeated:
-        trained = f"{repeated} of {len(seeds)} variants were trained more than once, each row is one training"
-    tested = f" and tested on {mixtures} mixtures" if mixtures else ""
-    return f"{trained}{tested}: differences below about {NO_FINDING_DB} dB are not findings.{_too_short(runs)}"
+    mixed = len({_seeds(row) > 1 for row in known}) == 2
+    tested = f"{'; all were' if mixed else ' and'} tested on {counted(mixtures, 'mixture')}" if mixtures else ""
+    return f"{_trained(known)}{tested}: {_limit(known)}{_without(known)}{_too_short(known)}"
 
 
-def _too_short(runs: Sequence[Row]) -> str:
+def _trained(known: Sequence[Row]) -> str:
+    """How often each variant was trained."""
+    several = [seeds for row in known if (seeds := _seeds(row)) > 1]
+    if not several:
+        return "Each variant was trained once"
+    how = f"{min(several)}" + (f" to {max(several)}" if max(several) > min(several) else "")
+    how = f"trained with {how} seeds (scores are their means)"
+    once = len(known) - len(several)
+    if not once:
+        return f"Each variant was {how}"
+    return (f"{len(several)} of {len(known)} variants {'was' if len(several) == 1 else 'were'} {how}, "
+            f"the other{'' if once == 1 else f' {once}'} once")
+
+
+def _limit(known: Sequence[Row]) -> str:
+    """Below which difference two scores may differ by chance, and the spread it rests on where it was measured."""
+    spread, least = seed_sd_db(known), min(map(_seeds, known))
+    limit = max(NO_FINDING_DB, SURE * spread if spread is not None else 0.0) / math.sqrt(least)
+    between = " between variants trained once" if least == 1 and spread is not None else ""
+    seen = "" if spread is None else f" Seeds of one variant differ by a standard deviation of {decibels(spread)} dB."
+    return f"differences below about {limit:.1f} dB{between} are not findings.{seen}"
+
+
+def seed_sd_db(rows: Sequence[Row]) -> float | None:
+    """The standard deviation between seeds of one variant, pooled over the variants that have several."""
+    several = [row for row in rows if _seeds(row) > 1]
+    freedom = sum(_seeds(row) - 1 for row in several)
+    return math.sqrt(sum((_seeds(row) - 1) * row["si_snri_sd_db"] ** 2 for row in several) / freedom) if freedom else None
+
+
+def _without(known: Sequence[Row]) -> str:
+    """Further trainings of these variants that are in no mean."""
+    others = sum(row.get("seeds_without", 0) for row in known)
+    if not others:
+        return ""
+    return (f" {counted(others, 'further training')} of these variants {'has' if others == 1 else 'have'} no score "
+            f"(stopped, failed or still running) and {'is' if others == 1 else 'are'} in no mean.")
+
+
+def _seeds(row: Row) -> int:
+    return int(row.get("seeds", 1))
+
+
+def stopped(runs: Sequence[Row]) -> str:
+    """A sentence on the runs, one row each, that were stopped early; empty when none was."""
+    count, spared = sum(run["state"] == "stopped" for run in runs), tables.spared_s(runs)
+    if not count:
+        return ""
+    trained = sum(number(run["audio_s"]) or 0 for run in runs)
+    return (f"{counted(count, 'run')} {'was' if count == 1 else 'were'} stopped early, when another that costs no more was well "
+            f"ahead at the same epoch; that saved {spared:,.0f} s of sound, {percent(spared / (spared + trained))} of what the "
+            "study would have trained on.")
+
+
+def _too_short(known: Sequence[Row]) -> str:
     """A warning where the order of sizes is upside down: the budget, not the size, then decides who is ahead."""
-    base = tables.reference(runs)
+    base = tables.reference(known)
     if base is None or not any(row["parameters"] < base["parameters"] and row[SCORE] > base[SCORE] + NO_FINDING_DB
-                               for row in runs):
+                               for row in known):
         return ""
     return (f" Smaller variants are ahead of the reference: with {base['audio_s']:,.0f} s of sound it has not learned "
             "all it could, so a longer training may change the order.")

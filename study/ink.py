@@ -82,6 +82,13 @@ def score_axis(axes: Axes, scores: Sequence[float]) -> None:
     axes.set_ylim(low - room, high + room)
 
 
+def wrapped(name: str) -> str:
+    """At most two lines, the second at most as long as the first by a word."""
+    words = name.split()
+    half = (len(words) + 1) // 2 if len(words) > 3 else len(words)
+    return "\n".join(" ".join(part) for part in (words[:half], words[half:]) if part)
+
+
 def common_legend(axes: Sequence[Axes], keys: Sequence[tuple[str, str, str]], line: bool = True) -> None:
     handles = [Line2D([], [], color=colour, marker=marker, linestyle="-" if line else "", label=text,
                       markersize=8 if marker in "*_" else 4) for text, colour, marker in keys]

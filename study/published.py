@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from study import tables
-from study.tables import Row, Table
+from study.replicates import Row, number
+from study.tables import Table
 
 FOLDER = Path(__file__).parents[1] / "results"
 
 
 class Form(NamedTuple):
-    """How a published table looks, and which of its rows a run repeats."""
+    """How a published table looks, and which of its rows a variant repeats."""
 
     file: str
     source: str
-    letters: tuple[str, ...]  # these agree between a run and the row it repeats
+    letters: tuple[str, ...]  # these agree between a variant and the row it repeats
     also: tuple[str, ...]  # of several such rows the one that agrees here too, or else the first
     scores: tuple[str, ...]
 
@@ -45,34 +46,30 @@ def titles(form: Form) -> dict[str, tuple[str, str]]:
 
 
 def table_of(form: Form, rows: Sequence[Row]) -> Table:
-    """The published rows in their order, each with the run that repeats it; then the runs that repeat none.
+    """The published rows in their order, each with the variant that repeats it; then the variants that repeat none.
 
-    Empty cells: not measured here, or not printed there. Other seeds of a variant are lines of their own.
+    Empty cells: not measured here, or not printed there.
     """
-    printed, runs = published(form.file), tables.finished(rows)
-    repeated = {_key(run): _row_of(form, run, printed) for run in runs}
+    printed, measured = published(form.file), tables.finished(rows)
+    repeated = {one["trial"]: _row_of(form, one, printed) for one in measured}
     lines = []
-    for number, row in enumerate(printed):
-        lines += [_line(form, run, row) for run in runs if repeated[_key(run)] == number] or [_line(form, None, row)]
-    lines += [_line(form, run, None) for run in runs if repeated[_key(run)] is None]
-    return Table(("trial", *form.letters, *form.also, *form.scores, *titles(form)), lines)
+    for place, row in enumerate(printed):
+        lines += [_line(form, one, row) for one in measured if repeated[one["trial"]] == place] or [_line(form, None, row)]
+    lines += [_line(form, one, None) for one in measured if repeated[one["trial"]] is None]
+    return Table(("trial", *form.letters, *form.also, *form.scores, *titles(form), "seeds"), lines)
 
 
-def _key(run: Row) -> tuple[int, int]:
-    return run["trial"], run["seed"]
-
-
-def _row_of(form: Form, run: Row, printed: Sequence[Row]) -> int | None:
-    alike = [number for number, row in enumerate(printed) if all(row[name] == run[name] for name in form.letters)]
-    exact = [number for number in alike if all(printed[number][name] == run[name] for name in form.also)]
+def _row_of(form: Form, one: Row, printed: Sequence[Row]) -> int | None:
+    alike = [place for place, row in enumerate(printed) if all(row[name] == one[name] for name in form.letters)]
+    exact = [place for place in alike if all(printed[place][name] == one[name] for name in form.also)]
     return next(iter(exact or alike), None)
 
 
-def _line(form: Form, run: Row | None, row: Row | None) -> list[Any]:
-    it: Mapping[str, Any] = run or row or {}
-    return [run["trial"] if run else None, *(it[name] for name in (*form.letters, *form.also)),
-            *(tables.number(run.get(name)) if run else None for name in form.scores),
-            *(row[name] if row else None for name in form.scores)]
+def _line(form: Form, one: Row | None, row: Row | None) -> list[Any]:
+    it: Mapping[str, Any] = one or row or {}
+    return [one["trial"] if one else None, *(it[name] for name in (*form.letters, *form.also)),
+            *(number(one.get(name)) if one else None for name in form.scores),
+            *(row[name] if row else None for name in form.scores), one["seeds"] if one else None]
 
 
 @cache

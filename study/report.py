@@ -14,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from study import answer, database, figures, ink, published, tables
-from study.records import Settings
-from study.tables import Row
-from tasnet_core.errors import UserError
+from study.records import OBJECTIVE_WORDS, TRAINED, Settings
+from study.replicates import Row, number, per_mixture, per_trial
+from tasnet_core.errors import UserError, counted
 
 WAY_OUT = "python -m study run --trials 6"
 
@@ -27,10 +27,20 @@ class Study(NamedTuple):
     name: str
     settings: Settings | None  # None: made by something else than `run`
     notes: list[str]
-    rows: list[dict[str, Any]]
+    runs: list[dict[str, Any]]  # of the view `results`, and beside its columns the kind of a failure, the segments of an epoch
     epochs: list[dict[str, Any]]
     mixtures: list[dict[str, Any]]
     environments: list[dict[str, Any]]
+
+    @property
+    def variants(self) -> list[dict[str, Any]]:
+        """One row per variant: the mean over its seeds."""
+        return per_trial(self.runs)
+
+    @property
+    def heard(self) -> list[dict[str, Any]]:
+        """One row per variant and test mixture, likewise."""
+        return per_mixture(self.runs, self.mixtures)
 
 
 def write_report(url: str, study: str | None, out: Path) -> Path:
@@ -45,7 +55,7 @@ def write_report(url: str, study: str | None, out: Path) -> Path:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(out, error) from error
-    drawn = figures.draw_all(found.rows, found.epochs, found.mixtures)
+    drawn = figures.draw_all(found.runs, found.epochs, found.mixtures)
     files: dict[str, bytes] = {}
     for name, figure in drawn.items():
         files[f"figures/{name}.svg"] = figure.svg.encode()
@@ -63,13 +73,13 @@ def write_report(url: str, study: str | None, out: Path) -> Path:
 def _tables(found: Study) -> list[tuple[str, tables.Table, Sequence[str], tables.Titles]]:
     """Each table with the name of its files, the columns people see of it, and titles of its own."""
     made: list[tuple[str, tables.Table, Sequence[str], tables.Titles]] = [
-        ("front", tables.front_table(found.rows), tables.FRONT_READ, {}),
-        ("runs", tables.runs_table(found.rows), tables.RUNS_READ, {})]
-    sexes = tables.sexes_table(found.rows, found.mixtures)
+        ("front", tables.front_table(found.variants), tables.FRONT_READ, {}),
+        ("runs", tables.runs_table(found.runs), tables.RUNS_READ, {})]
+    sexes = tables.sexes_table(found.variants, found.heard)
     if sexes.rows:
         made.append(("sexes", sexes, sexes.columns, {}))
     if form := _form(found):
-        beside = published.table_of(form, found.rows)
+        beside = published.table_of(form, found.variants)
         made.append(("published", beside, beside.columns, published.titles(form)))
     return made
 
@@ -87,62 +97,71 @@ def _read(url: str, name: str | None) -> Study:
             raise UserError(f"study {name!r}: not in this database, which holds {', '.join(known)}; "
                             f"name one of them, or make it with: {WAY_OUT} --study {shlex.quote(name)}")
         chosen = known[-1] if name is None else name
-        rows = db.results(chosen)
-        if not tables.finished(rows):
-            raise UserError(f"study {chosen!r}: no finished run among {len(rows)}, nothing to report yet; "
+        kept = {(run["trial"], run["seed"]): run for run in db.runs(chosen)}
+        runs = [{**row, **{name: kept[row["trial"], row["seed"]][name] for name in ("kind", "epoch_segments")}}
+                for row in db.results(chosen)]
+        if not tables.finished(runs):
+            raise UserError(f"study {chosen!r}: no finished run among {len(runs)}, nothing to report yet; "
                             f"go on with: {WAY_OUT} --study {shlex.quote(chosen)}")
         notes = list(db.notes(chosen))
         if name is None and len(known) > 1:
             notes.append(f"The database holds {len(known)} studies and none was named: this is the newest, "
                          f"{chosen}. Others, by --study: {', '.join(known[:-1])}.")
-        return Study(chosen, db.settings(chosen), notes, rows, db.epochs(chosen), db.mixtures(chosen),
+        return Study(chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.mixtures(chosen),
                      db.environments(chosen))
 
 
 def page(found: Study, drawn: Mapping[str, figures.Drawn]) -> str:
     """The whole report as one file of HTML that asks for nothing else."""
-    rows = found.rows
+    rows, runs, heard = found.variants, found.runs, found.heard
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"cell": tables.cell, "db": tables.decibels, "si": tables.engineering}
-    states = [row["state"] for row in rows]
-    sexes, pairs = tables.pairs_beside_each_other(rows, found.mixtures)
+    environment.filters |= {"cell": tables.cell, "db": tables.decibels, "si": tables.engineering, "counted": counted}
+    states = [run["state"] for run in runs]
+    sexes, pairs = tables.pairs_beside_each_other(rows, heard)
     form = _form(found)
     return environment.get_template("template.html").render(
         study=found.name, notes=found.notes, answer=answer.answer(rows, _test_mixtures(found.mixtures)),
         rate_khz=f"{answer.sample_rate_hz(rows) / 1000:g}",
         titles={**tables.TITLES, **pairs, **(published.titles(form) if form else {})},
         front=tables.readable(tables.front_table(rows), tables.FRONT_READ),
-        runs=tables.readable(tables.runs_table(rows), tables.RUNS_READ),
+        runs=tables.readable(tables.runs_table(runs), tables.RUNS_READ), stopped=answer.stopped(runs),
         corpus=found.settings.corpus if found.settings else "unknown",
-        measured=any(tables.number(row.get(name)) is not None for row in rows for name in ("sdri_db", "stoi", "pesq")),
+        measured=any(number(row.get(name)) is not None for row in rows for name in ("sdri_db", "stoi", "pesq")),
         sexes=sexes, unscored=tables.unscored(found.mixtures), form=form,
-        beside=published.table_of(form, rows) if form else None,
+        beside=_all_readable(published.table_of(form, rows)) if form else None,
         letters={row["trial"]: tables.letters(row) for row in rows},
         figures={name: Markup(inline(figure.svg, name)) for name, figure in drawn.items()},
-        drawn=drawn,
+        drawn=drawn, replicated=any(row["seeds"] > 1 for row in rows),
+        ended=any(curve.ended for panel in drawn["curves"].data.panels for curve in panel.curves),
         states=", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
         command=command(found), quoted=shlex.quote(found.name), environments=found.environments,
-        trained=sorted({row["audio_s"] for row in tables.finished(rows) if tables.number(row["audio_s"])}),
+        trained=sorted({row["audio_s"] for row in tables.finished(runs) if number(row["audio_s"])}),
         settings=_flat(found.settings.as_dict()) if found.settings else [],
-        audio_s=sum(tables.number(row["audio_s"]) or 0 for row in rows),
-        hours=sum(tables.number(row["seconds"]) or 0 for row in rows) / 3600)
+        audio_s=sum(number(run["audio_s"]) or 0 for run in runs),
+        hours=sum(number(run["seconds"]) or 0 for run in runs) / 3600)
 
 
 def command(found: Study) -> str:
     """What to type to make this study again."""
     settings = found.settings or Settings()
     recipe, budget = settings.recipe, settings.budget
+    words = {column: word for word, column in OBJECTIVE_WORDS.items()}
+    stop = "off" if settings.stop is None else settings.stop.margin_db
     options: dict[str, Any] = {
-        "trials": sum(row["state"] != "running" for row in found.rows), "study": found.name,
+        "trials": len({run["trial"] for run in found.runs if run["state"] in TRAINED}), "study": found.name,
         "corpus": settings.corpus, "space": settings.space,
         "sampler": None if settings.sampler == Settings().sampler else settings.sampler,
+        "objectives": None if settings.objectives == Settings().objectives else
+        ",".join(words[column] for column in settings.objectives),
+        "tune": ",".join(settings.tune) or None, "stop-margin": stop,
+        "threads": None if settings.threads == Settings().threads else settings.threads,
         "epochs": recipe.epochs, "epoch-segments": recipe.epoch_segments, "segment-s": recipe.segment_s,
         "batch-size": recipe.batch_size, "seed": recipe.seed,
         "max-parameters": budget.max_parameters, "max-macs": budget.max_macs_per_s,
         "metrics": None if settings.metrics == Settings().metrics else ",".join(settings.metrics)}
-    words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
-    return " ".join(["python -m study run", *words])
+    given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    return " ".join(["python -m study run", *given])
 
 
 def inline(svg: str, name: str) -> str:
@@ -162,8 +181,12 @@ def inline(svg: str, name: str) -> str:
     return svg
 
 
+def _all_readable(table: tables.Table) -> tables.Table:
+    return tables.readable(table, table.columns)
+
+
 def _test_mixtures(mixtures: Sequence[Row]) -> int:
-    return len({row["mixture"] for row in mixtures if tables.number(row["si_snri_db"]) is not None})
+    return len({row["mixture"] for row in mixtures if number(row["si_snri_db"]) is not None})
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

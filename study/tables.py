@@ -1,7 +1,7 @@
 """What a report says in figures and words, worked out from rows: names, the front, tables.
 
-A row is what the view `results` holds: a dict with its columns. A score that is missing, infinite
-or not a number is None here, and an empty cell in every table.
+A row is a variant, as `replicates.per_trial` makes it of the view `results`; `runs` are the rows of that view, one per trial
+and seed. A score that is missing, infinite or not a number is None here, and an empty cell in every table.
 """
 
 import csv
@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from study import pareto
-from tasnet_core.records import LETTERS, METRICS
+from study.replicates import SCORE, SCORES, Row, number, per_trial
+from tasnet_core.errors import counted
+from tasnet_core.records import LETTERS
 
-Row = Mapping[str, Any]
 Titles = Mapping[str, tuple[str, str]]  # by column: what stands above it, and the unit
 
-SCORE, COSTS = "si_snri_db", ("parameters", "macs_per_s")
+COSTS = ("parameters", "macs_per_s")
 
 
 class Table(NamedTuple):
@@ -39,46 +40,43 @@ TITLES = {
     "macs_per_s": ("MACs", "per s of sound"), "macs_fraction": ("MACs", "of the reference's"),
     "receptive_field_s": ("receptive field", "s"), "peak_memory_bytes": ("memory", "bytes"),
     "realtime_factor": ("real-time factor", "one thread"), "audio_s": ("trained on", "s of sound"),
-    "seconds": ("wall time", "s"), "seed": ("seed", ""), "reason": ("reason", ""),
+    "seconds": ("wall time", "s"), "seed": ("seed", ""), "kind": ("kind", "of failure"), "reason": ("reason", ""),
+    "seeds": ("seeds", "in the mean"), "seeds_without": ("seeds", "without a score"), "si_snri_sd_db": ("sd", "dB between seeds"),
 }
-FRONT_COLUMNS = ("trial", "name", *LETTERS, "norm", "causal", "seed", "si_snri_db", "loss_db", "parameters",
-                 "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq",
-                 "receptive_field_s", "peak_memory_bytes", "realtime_factor")
-# What people see of them. A column without a single value is left out there.
-FRONT_READ = ("trial", "name", "si_snri_db", "loss_db", "parameters", "parameters_fraction", "macs_per_s",
-              "macs_fraction", "sdri_db", "stoi", "pesq", "receptive_field_s", "realtime_factor")
-RUNS_READ = ("trial", "name", "state", "si_snri_db", "loss_db", "parameters", "macs_per_s", "sdri_db", "stoi",
-             "pesq", "seed", "audio_s", "seconds", "reason")
-
-
-def number(value: Any) -> float | None:
-    """The value where it is a finite number, else None."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if usable else None
+FRONT_COLUMNS = ("trial", "name", *LETTERS, "norm", "causal", "seeds", "seeds_without", "si_snri_db", "si_snri_sd_db",
+                 "loss_db", "parameters", "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi",
+                 "pesq", "receptive_field_s", "peak_memory_bytes", "realtime_factor")
+# What people see of them. A column is left out there that holds nothing, or nothing else than what goes without saying.
+SAID_ANYWAY = {"seeds": 1}
+FRONT_READ = ("trial", "name", "si_snri_db", "seeds", "si_snri_sd_db", "loss_db", "parameters", "parameters_fraction",
+              "macs_per_s", "macs_fraction", "sdri_db", "stoi", "pesq", "receptive_field_s",
+              "realtime_factor")
+RUNS_READ = ("trial", "name", "seed", "state", "si_snri_db", "loss_db", "parameters", "macs_per_s", "sdri_db", "stoi",
+             "pesq", "audio_s", "seconds", "kind", "reason")
 
 
 def finished(rows: Iterable[Row]) -> list[Row]:
-    """The runs that can be compared: complete, with a score and both costs."""
+    """The rows that can be compared: complete, with a score and both costs."""
     return [row for row in rows if row["state"] == "complete"
             and all(number(row[name]) is not None for name in (SCORE, *COSTS))]
 
 
 def reference(rows: Iterable[Row]) -> Row | None:
-    """The run of the unreduced variant, trial 0, finished or not."""
+    """The row of the unreduced variant, trial 0, finished or not."""
     return next((row for row in rows if row["trial"] == 0), None)
 
 
 def front(rows: Iterable[Row], costs: Sequence[str] = COSTS) -> list[Row]:
-    """The finished runs nothing beats on SI-SNRi and `costs`, cheapest first."""
-    runs = finished(rows)
-    points = [[-row[SCORE], *(row[name] for name in costs)] for row in runs]
+    """The finished variants nothing beats on SI-SNRi and `costs`, cheapest first."""
+    known = finished(rows)
+    points = [[-row[SCORE], *(row[name] for name in costs)] for row in known]
     kept: Iterable[Any] = pareto.front(points) if points else ()
-    best = [row for row, keep in zip(runs, kept, strict=True) if keep]
+    best = [row for row, keep in zip(known, kept, strict=True) if keep]
     return sorted(best, key=lambda row: (*(row[name] for name in costs), row["trial"]))
 
 
 def names(rows: Sequence[Row]) -> dict[int, str]:
-    """By trial, a short name: only the letters in which a run differs from the reference."""
+    """By trial, a short name: only the letters in which a variant differs from the reference."""
     base = reference(rows)
     return {row["trial"]: _name(row, base, rows) for row in rows}
 
@@ -91,20 +89,19 @@ def letters(row: Row) -> str:
 
 def _name(row: Row, base: Row | None, rows: Sequence[Row]) -> str:
     def differs(column: str) -> bool:
-        if base is None:  # without a reference, whatever varies in the study tells runs apart
+        if base is None:  # without a reference, whatever varies in the study tells variants apart
             return len({str(other[column]) for other in rows}) > 1
         return bool(row[column] != base[column])
 
     words = [f"{letter}{row[letter]}" for letter in LETTERS if differs(letter)]
     words += [f"{row['norm']} norm"] if differs("norm") else []
     words += ["causal" if row["causal"] else "non-causal"] if differs("causal") else []
-    words += [f"seed {row['seed']}"] if differs("seed") else []
     return " ".join(words) or ("reference" if row["trial"] == 0 else "as the reference")
 
 
-def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows with name, loss in dB and costs as fractions of the reference's; None where unknown."""
-    base, short = reference(rows), names(rows)
+def compared(rows: Sequence[Row], base: Row | None) -> list[dict[str, Any]]:
+    """The rows with name, loss in dB and costs as fractions of `base`, the reference; None where unknown."""
+    short = names(rows)
 
     def of_reference(row: Row, column: str) -> float | None:
         mine, its = number(row[column]), number(base[column]) if base else None
@@ -126,62 +123,65 @@ def _finite(value: Any) -> Any:
 
 
 def front_table(rows: Sequence[Row]) -> Table:
-    """One line per run on the front, cheapest first."""
-    by_trial = {row["trial"]: row for row in compared(rows)}
+    """One line per variant on the front, cheapest first."""
+    by_trial = {row["trial"]: row for row in compared(rows, reference(rows))}
     return Table(FRONT_COLUMNS, [[by_trial[row["trial"]].get(name) for name in FRONT_COLUMNS]
                                  for row in front(rows)])
 
 
-def runs_table(rows: Sequence[Row]) -> Table:
-    """One line per run, whatever became of it, with every column there is."""
-    full = compared(rows)
+def runs_table(runs: Sequence[Row]) -> Table:
+    """One line per run, whatever became of it, with every column there is; losses are against the reference's mean."""
+    full = compared(runs, reference(per_trial(runs)))
     columns = tuple(full[0])
     return Table(columns, [[row[name] for name in columns] for row in full])
 
 
-SCORES = tuple(name for names in METRICS.values() for name in names)
-
-
 def sexes_table(rows: Sequence[Row], mixtures: Iterable[Row]) -> Table:
-    """For every finished run and pair of sexes (FF, FM, MM; MF is FM) how many mixtures are scored, and the mean
+    """For every finished variant and pair of sexes (FF, FM, MM; MF is FM) how many mixtures are scored, and the mean
     of every score over them. Without rows where no speaker's sex is known."""
-    short, by_run = names(rows), _by_sexes(mixtures)
+    short, by_trial = names(rows), _by_sexes(mixtures)
     lines = []
     for row in finished(rows):
-        pairs = by_run.get((row["trial"], row["seed"]), {})
+        pairs = by_trial.get(row["trial"], {})
         lines += [[row["trial"], short[row["trial"]], pair, *means] for pair, means in pairs.items()]
     known = any("F" in line[2] or "M" in line[2] for line in lines)
     return Table(("trial", "name", "sexes", "scored", *SCORES), lines if known else [])
 
 
-def _by_sexes(mixtures: Iterable[Row]) -> dict[tuple[int, int], dict[str, list[Any]]]:
-    """By trial and seed, then by pair: mixtures with a score, and the mean of each score."""
-    kept: dict[tuple[int, int], dict[str, list[Row]]] = {}
+def _by_sexes(mixtures: Iterable[Row]) -> dict[int, dict[str, list[Any]]]:
+    """By trial, then by pair: mixtures with a score, and the mean of each score."""
+    kept: dict[int, dict[str, list[Row]]] = {}
     for one in mixtures:
         if number(one[SCORE]) is not None:
             pair = "".join(sorted(letter for letter in one["sexes"] if letter in "FM?"))
-            kept.setdefault((one["trial"], one.get("seed", 0)), {}).setdefault(pair, []).append(one)
+            kept.setdefault(one["trial"], {}).setdefault(pair, []).append(one)
 
     def mean(some: list[Row], name: str) -> float | None:
         values = [value for one in some if (value := number(one.get(name))) is not None]
         return math.fsum(values) / len(values) if values else None
 
-    return {run: {pair: [len(some), *(mean(some, name) for name in SCORES)] for pair, some in sorted(pairs.items())}
-            for run, pairs in kept.items()}
+    return {trial: {pair: [len(some), *(mean(some, name) for name in SCORES)] for pair, some in sorted(pairs.items())}
+            for trial, pairs in kept.items()}
 
 
 def pairs_beside_each_other(rows: Sequence[Row], mixtures: Iterable[Row]) -> tuple[Table, dict[str, tuple[str, str]]]:
-    """SI-SNRi by pair of sexes, one line for the reference and each run of the front; and the titles of its columns."""
-    by_run = {(line[0], line[2]): line for line in sexes_table(rows, mixtures).rows}
-    pairs = sorted({pair for _, pair in by_run})
+    """SI-SNRi by pair of sexes, one line for the reference and each variant of the front; and the titles of its columns."""
+    found = {(line[0], line[2]): line for line in sexes_table(rows, mixtures).rows}
+    pairs = sorted({pair for _, pair in found})
     shown = [row for row in finished(rows) if row["trial"] == 0]
     shown += [row for row in front(rows) if row["trial"] != 0]
     short, place = names(rows), 4 + SCORES.index(SCORE)
-    lines = [[row["trial"], short[row["trial"]], *(by_run[row["trial"], pair][place] if (row["trial"], pair) in by_run else None
+    lines = [[row["trial"], short[row["trial"]], *(found[row["trial"], pair][place] if (row["trial"], pair) in found else None
                                                    for pair in pairs)] for row in shown]
-    counts = {pair: max(line[3] for (_, other), line in by_run.items() if other == pair) for pair in pairs}
-    titles = {f"{pair}_db": (pair, f"dB, {counts[pair]} mixtures") for pair in pairs}
+    most = {pair: max(line[3] for (_, other), line in found.items() if other == pair) for pair in pairs}
+    titles = {f"{pair}_db": (pair, f"dB, {counted(most[pair], 'mixture')}") for pair in pairs}
     return Table(("trial", "name", *titles), lines if pairs else []), titles
+
+
+def spared_s(runs: Iterable[Row]) -> float:
+    """Seconds of sound that the stopped runs were not trained on, of those their recipe has."""
+    return math.fsum(run["epochs"] * run["epoch_segments"] * run["segment_s"] - (number(run["audio_s"]) or 0.0)
+                     for run in runs if run["state"] == "stopped")
 
 
 def unscored(mixtures: Iterable[Row]) -> list[str]:
@@ -201,10 +201,10 @@ def unscored(mixtures: Iterable[Row]) -> list[str]:
 
 
 def readable(table: Table, columns: Sequence[str]) -> Table:
-    """The chosen columns that hold anything, in the chosen order."""
+    """The chosen columns that tell anything, in the chosen order."""
     where = {name: i for i, name in enumerate(table.columns)}
     kept = tuple(name for name in columns
-                 if name in where and any(row[where[name]] not in (None, "") for row in table.rows))
+                 if name in where and any(row[where[name]] not in (None, "", SAID_ANYWAY.get(name)) for row in table.rows))
     return Table(kept, [[row[where[name]] for name in kept] for row in table.rows])
 
 
@@ -212,6 +212,8 @@ def cell(column: str, value: Any) -> str:
     """A value as people read it."""
     if value is None or value == "":
         return ""
+    if column == "causal":  # SQL and files know it as 0 and 1
+        return "yes" if value else "no"
     if column.endswith("_fraction"):
         return percent(value)
     if column.endswith(("_db", "stoi", "pesq")):

@@ -21,7 +21,7 @@ def row(trial, **changes):
             "parameters": 340_000, "macs_per_s": 330_000_000, "receptive_field_s": 0.254,
             "peak_memory_bytes": None, "realtime_factor": None, "si_snr_db": 7.0, "si_snri_db": 7.0,
             "sdri_db": 7.4, "stoi": None, "pesq": None, "epochs": 8, "learning_rate": 2e-3, "segment_s": 2.0,
-            "seed": 0, "audio_s": 3200.0, "seconds": 120.0, **changes}
+            "seed": 0, "audio_s": 3200.0, "seconds": 120.0, "epoch_segments": 200, **changes}
 
 
 def failed(trial, **changes):
@@ -30,14 +30,14 @@ def failed(trial, **changes):
                          "si_snr_db": None, "si_snri_db": None, "sdri_db": None, **changes})
 
 
-def epoch(trial, number, train_loss_db, valid_si_snri_db):
-    return {"trial": trial, "number": number, "train_loss_db": train_loss_db,
+def epoch(trial, number, train_loss_db, valid_si_snri_db, seed=0):
+    return {"trial": trial, "seed": seed, "number": number, "train_loss_db": train_loss_db,
             "valid_si_snri_db": valid_si_snri_db, "learning_rate": 2e-3, "audio_s": 400.0 * number,
             "seconds": 14.0}
 
 
-def mixture(trial, index, si_snri_db):
-    return {"trial": trial, "mixture": f"test-{index:03d}", "speakers": "a+b", "sexes": "F+M",
+def mixture(trial, index, si_snri_db, seed=0):
+    return {"trial": trial, "seed": seed, "mixture": f"test-{index:03d}", "speakers": "a+b", "sexes": "F+M",
             "duration_s": 4.0, "input_si_snr_db": 0.0, "si_snr_db": si_snri_db, "si_snri_db": si_snri_db,
             "reason": ""}
 
@@ -78,37 +78,33 @@ def study(count, seed=0):
     return rows, epochs, mixtures
 
 
-class Database:
-    """The reading half of study.database.Database, over rows in memory."""
+def stopped(trial, after=4, **changes):
+    """A run that the stop rule ended."""
+    return failed(trial, **{"state": "stopped", "reason": f"after epoch {after}: trial 0 was ahead by more than 1.2 dB for "
+                            "2 epochs running", "audio_s": 400.0 * after, "seconds": 14.0 * after, **changes})
 
-    def __init__(self, rows, epochs=(), mixtures=(), name="fake", notes=()):
-        self.name, self.rows = name, [{**one, "study": name} for one in rows]
-        self.own = {"epochs": list(epochs), "mixtures": list(mixtures), "notes": list(notes)}
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def studies(self):
-        return [self.name]
-
-    def settings(self, study):
-        return SETTINGS
-
-    def results(self, study):
-        return self.rows if study == self.name else []
-
-    def notes(self, study):
-        return self.own["notes"]
-
-    def epochs(self, study):
-        return self.own["epochs"]
-
-    def mixtures(self, study):
-        return self.own["mixtures"]
-
-    def environments(self, study):
-        return [{"machine": "x86_64, 2 cores", "device": "cpu", "threads": 2, "python": "3.11",
-                 "torch": "2.13.0", "commit": "0123456"}]
+def confirmed(count, seed=0):
+    """A study whose weak third was stopped, and whose reference and best five have two seeds more; one of those failed."""
+    rows, epochs, mixtures = study(count, seed)
+    done = sorted((one for one in rows[1:] if one["state"] == "complete"), key=lambda one: one["si_snri_db"])
+    weak, strong = done[: count // 3], [rows[0], *done[-5:]]
+    for one in weak:
+        one |= stopped(one["trial"], 4, **{name: one[name] for name in (*LETTERS, *costs(one))})
+    cut = {one["trial"] for one in weak}
+    mixtures = [one for one in mixtures if one["trial"] not in cut]
+    epochs = [one for one in epochs if one["trial"] not in cut or one["number"] <= 4]
+    rng = np.random.default_rng(seed)
+    for one in strong:
+        for other in (1, 2):
+            shift = float(rng.normal(0, 0.2))
+            if one is strong[-1] and other == 2:
+                rows.append({**one, **failed(one["trial"]), "seed": 2, "seconds": 40.0, "audio_s": 1200.0,
+                             **{name: one[name] for name in (*LETTERS, *costs(one))}})
+                continue
+            rows.append({**one, "seed": other, **{name: one[name] + shift for name in ("si_snr_db", "si_snri_db", "sdri_db")}})
+            mixtures += [{**mix, "seed": other, "si_snri_db": mix["si_snri_db"] + shift} for mix in mixtures
+                         if (mix["trial"], mix["seed"]) == (one["trial"], 0)]
+            epochs += [{**old, "seed": other, "valid_si_snri_db": old["valid_si_snri_db"] + shift * old["number"] / 8}
+                       for old in epochs if (old["trial"], old["seed"]) == (one["trial"], 0)]
+    return sorted(rows, key=lambda one: (one["trial"], one["seed"])), epochs, mixtures

@@ -1,8 +1,11 @@
 """The sentences at the top of a report."""
 
+import fakes
+import pytest
 from fakes import REFERENCE, failed, row
 
-from study.answer import answer, sample_rate_hz
+from study.answer import answer, sample_rate_hz, stopped
+from study.replicates import per_trial
 
 BASE = row(0, si_snri_db=7.1, parameters=1000, macs_per_s=1000)
 
@@ -34,22 +37,56 @@ def test_when_nothing_is_near_the_nearest_is_named():
 
 def test_a_lone_reference_has_nothing_to_compare_with():
     first, second, third = answer([BASE, failed(1)], 12)
-    assert first.startswith("Only one run")
+    assert first.startswith("Only one variant")
     assert second.startswith("Nothing smaller")
     assert third == ""
 
 
 def test_a_failed_or_missing_reference_is_said():
+    assert "has no score (state: failed, diverged, epoch 2: loss nan)" in answer(
+        [failed(0, kind="diverged", reason="epoch 2: loss nan"), row(1)], 0)[1]
     said = answer([failed(0), row(1)], 0)[1]
     assert "has no score (state: failed, diverged: loss not finite in epoch 3)" in said
     assert "trial 0, is missing" in answer([row(1), row(2, si_snri_db=8.0)], 0)[1]
     assert "best measured is trial 2 with 8.00 dB" in answer([row(1), row(2, si_snri_db=8.0)], 0)[1]
 
 
-def test_replicates_are_counted_as_runs_of_one_variant():
-    rows = [BASE, row(1, variant="a"), row(2, variant="a", seed=1)]
-    assert answer(rows, 0)[0].startswith("Of 3 runs of 2 variants measured")
-    assert answer(rows, 0)[2].startswith("1 of 2 variants were trained more than once")
+def seeds(trial, scores, **changes):
+    return [row(trial, seed=seed, si_snri_db=score, **changes) for seed, score in enumerate(scores)]
+
+
+SMALL = {"parameters": 210, "macs_per_s": 230, "X": 4}
+THREE = seeds(0, (7.0, 7.2, 7.4), parameters=1000, macs_per_s=1000)     # mean 7.2, sd 0.2
+
+
+def test_what_is_said_of_several_seeds_is_said_of_their_mean():
+    said = answer(per_trial([*THREE, *seeds(1, (6.9, 6.9, 6.6), **SMALL)]), 0)
+    assert said[0].startswith("Of 2 variants measured, 2 are beaten by none")
+    assert "7.20 dB SI-SNRi, 3 seeds, sd 0.20) is X4 (3 seeds, sd 0.17): 0.40 dB worse" in said[1]
+
+
+@pytest.mark.parametrize(("runs", "said"), [
+    ([*THREE, *seeds(1, (6.8, 7.0, 7.2))],      # sd 0.2 each: 1.96 √2 0.2 / √3 = 0.32
+     "Each variant was trained with 3 seeds (scores are their means) and tested on 9 mixtures: differences below about 0.3 dB "
+     "are not findings. Seeds of one variant differ by a standard deviation of 0.20 dB."),
+    ([*THREE, *seeds(1, (6.8, 7.2)), row(2)],   # variances 0.04 twice and 0.08 once: sd 0.23, 1.96 √2 0.23 = 0.64
+     "2 of 3 variants were trained with 2 to 3 seeds (scores are their means), the other once; all were tested on 9 mixtures: "
+     "differences below about 0.6 dB between variants trained once are not findings. "
+     "Seeds of one variant differ by a standard deviation of 0.23 dB."),
+    ([*seeds(0, (7.0, 7.0)), row(1), row(2), failed(0, seed=2)],
+     "1 of 3 variants was trained with 2 seeds (scores are their means), the other 2 once; all were tested on 9 mixtures: "
+     "differences below about 0.3 dB between variants trained once are not findings. "
+     "Seeds of one variant differ by a standard deviation of 0.00 dB. 1 further training of these variants has no score "
+     "(stopped, failed or still running) and is in no mean.")])
+def test_how_often_variants_were_trained_decides_what_a_finding_is(runs, said):
+    assert answer(per_trial(runs), 9)[2] == said
+
+
+def test_runs_that_were_stopped_and_what_that_saved_are_one_sentence():
+    assert stopped([row(0), failed(1)]) == ""
+    said = stopped([row(0), fakes.stopped(1, after=4), fakes.stopped(2, after=6)])     # 3200 + 1600 + 2400 of 9600
+    assert said == ("2 runs were stopped early, when another that costs no more was well ahead at the same epoch; "
+                    "that saved 2,400 s of sound, 25 % of what the study would have trained on.")
 
 
 def test_the_rate_follows_from_the_receptive_field():

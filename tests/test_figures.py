@@ -7,12 +7,14 @@ import fakes
 import matplotlib as mpl
 import numpy as np
 import pytest
-from fakes import epoch, failed, mixture, row
+from fakes import epoch, failed, mixture, row, stopped
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from study import figures, ink
-from study.figures import curves_data, front_data, letters_data, mixtures_data
+from study.figures import curves_data, letters_data, mixtures_data
+from study.fronts import draw_front, front_data
+from study.replicates import per_trial
 
 # Trial 1 is best at its parameters only through its MACs, trial 2 is on both fronts, 3 is beaten by 2.
 ROWS = [row(0, si_snri_db=7.0, parameters=1000, macs_per_s=9000),
@@ -32,6 +34,12 @@ def test_the_front_against_parameters_keeps_what_only_macs_defend_but_joins_the_
     assert data.reference.trial == 0
 
 
+def test_a_point_is_the_mean_of_its_seeds_and_spans_from_the_lowest_to_the_highest():
+    runs = [row(0, si_snri_db=7.0), row(1, X=4, si_snri_db=4.0), row(1, X=4, seed=1, si_snri_db=5.0), failed(1, X=4, seed=2)]
+    data = front_data(per_trial(runs), "parameters")
+    assert [(p.trial, p.si_snri_db, p.span_db) for p in (*data.kept, *data.beaten)] == [(0, 7.0, None), (1, 4.5, (4.0, 5.0))]
+
+
 def test_against_macs_the_same_runs_have_another_line():
     data = front_data(ROWS, "macs_per_s")
     assert data.line == [(1000, 5.0), (2000, 6.0), (9000, 7.0)]
@@ -44,18 +52,24 @@ def test_a_failed_reference_is_no_point():
 
 def test_curves_turn_the_loss_round_and_begin_with_the_reference_and_the_front():
     epochs = [epoch(trial, number, -number - trial, 0.5 * number) for trial in range(5) for number in (1, 2)]
-    data = curves_data(ROWS, [*epochs, epoch(3, 3, math.nan, None)])
+    data = curves_data(ROWS, ROWS, [*epochs, epoch(3, 3, math.nan, None)])
     assert [panel.trial for panel in data.panels] == [0, 2, 1, 3, 4]
-    assert data.panels[1].train_si_snr_db == [3, 4]
-    assert data.panels[1].valid_si_snri_db == [0.5, 1.0]
-    assert data.panels[1].audio_s == [400, 800]
-    assert data.panels[3].train_si_snr_db == [4, 5, None]
+    assert data.panels[1].curves == [(0, "", [400, 800], [3, 4], [0.5, 1.0])]
+    assert data.panels[3].curves[0].train_si_snr_db == [4, 5, None]
     assert data.left_out == 0
+
+
+def test_every_seed_has_a_curve_in_its_variants_panel_and_says_how_it_ended_if_early():
+    runs = [row(0), row(0, seed=1), stopped(1, after=1), failed(1, seed=2), row(2, state="running")]
+    epochs = [epoch(run["trial"], number, -1.0, 1.0, run["seed"]) for number in (1, 2) for run in runs]
+    data = curves_data(per_trial(runs), runs, epochs)
+    assert [(panel.trial, [(curve.seed, curve.ended) for curve in panel.curves]) for panel in data.panels] == [
+        (0, [(0, ""), (1, "")]), (2, [(0, "")]), (1, [(0, "stopped"), (2, "failed")])]
 
 
 def test_of_thirty_curves_twelve_are_drawn_and_the_others_counted():
     rows = [row(trial) for trial in range(30)]
-    data = curves_data(rows, [epoch(trial, 1, 0, 0) for trial in range(30)])
+    data = curves_data(rows, rows, [epoch(trial, 1, 0, 0) for trial in range(30)])
     assert (len(data.panels), data.left_out) == (12, 18)
 
 
@@ -96,7 +110,7 @@ def drawn_front(rows, cost="parameters"):
     with ink.house_style():
         figure = ink.paper(3.9)
         axes = figure.add_axes((0.072, 0.115, 0.915, 0.815))
-        unlabelled = figures.draw_front(data, axes)
+        unlabelled = draw_front(data, axes)
         figure.draw_without_rendering()
     return data, axes, [text for text in axes.texts if text.get_text()], unlabelled
 
@@ -143,6 +157,10 @@ def test_runs_that_are_equal_in_everything_share_a_label():
 def test_every_figure_can_be_drawn(rows):
     check_files(figures.draw_all(rows, [epoch(rows[-1]["trial"], 1, -1.0, 1.0)],
                                  [mixture(rows[-1]["trial"], 0, 3.0)]))
+
+
+def test_every_figure_can_be_drawn_with_seeds_and_runs_that_were_stopped():
+    check_files(figures.draw_all(*fakes.confirmed(12)))
 
 
 def test_every_figure_can_be_drawn_of_nothing_but_a_score():

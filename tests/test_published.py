@@ -4,12 +4,13 @@ from fakes import row
 
 from study import published, tables
 from study.published import FORMS, form_of, table_of
+from study.replicates import per_trial
 
 THESIS, TABLE2 = FORMS["thesis"], FORMS["table2"]
 
 
 def lines(form, rows):
-    table = table_of(form, rows)
+    table = table_of(form, per_trial(rows))
     return [dict(zip(table.columns, line, strict=True)) for line in table.rows]
 
 
@@ -29,9 +30,9 @@ def test_segments_of_two_seconds_repeat_the_last_row_and_other_lengths_the_first
         assert trials == [0 if i == place else None for i in range(7)]
 
 
-def test_seeds_are_lines_of_their_own():
-    rows = [row(0, X=8, R=4, segment_s=4.0, seed=seed) for seed in (0, 1)]
-    assert [one["trial"] for one in lines(THESIS, rows)[:3]] == [0, 0, None]
+def test_seeds_share_a_line_with_their_mean():
+    rows = [row(0, X=8, R=4, segment_s=4.0, seed=seed, sdr_db=3.0 + seed) for seed in (0, 1)]
+    assert [(one["trial"], one["sdr_db"], one["seeds"]) for one in lines(THESIS, rows)[:2]] == [(0, 3.5, 2), (None, None, None)]
 
 
 def test_table_ii_has_every_row_once_and_the_causal_one_is_not_its_twin():
@@ -44,7 +45,7 @@ def test_table_ii_has_every_row_once_and_the_causal_one_is_not_its_twin():
 
 
 def test_every_form_is_of_a_space_and_only_those_have_one():
-    from study.space import SPACES
+    from study.presets import SPACES
     assert set(FORMS) <= set(SPACES)
     assert form_of("quick") is form_of(None) is None
 
@@ -57,8 +58,16 @@ def test_without_the_files_only_the_runs_are_printed(tmp_path, monkeypatch):
 
 
 def test_it_can_be_written_in_all_three_kinds():
-    table = table_of(THESIS, [row(0, X=8, R=4, segment_s=4.0, sdr_db=3.0)])
+    table = table_of(THESIS, per_trial([row(0, X=8, R=4, segment_s=4.0, sdr_db=3.0)]))
     titles = published.titles(THESIS)
     assert "SDR (as published)" in tables.as_markdown(table, titles)
     assert "as published" in tables.as_tex(table, titles)
-    assert tables.as_csv(table).startswith("trial,X,R,segment_s,sdr_db,stoi,pesq,published_sdr_db")
+    assert tables.as_csv(table).startswith("trial,X,R,segment_s,sdr_db,stoi,pesq,published_sdr_db,")
+
+
+def test_people_read_yes_or_no_under_causal():
+    rows = [row(0, N=512, L=16, B=128, H=512, Sc=128, P=3, X=8, R=3, causal=causal, norm="cumulative") for causal in (0, 1)]
+    for one in rows:
+        text = tables.as_markdown(table_of(TABLE2, per_trial([one])))
+        column = text.splitlines()[0].split(" | ").index("causal")
+        assert {line.split(" | ")[column] for line in text.splitlines()[2:]} == {"yes", "no"}

@@ -29,16 +29,21 @@ def fill(url, rows, epochs=(), mixtures=(), name="fake", notes=(), settings=fake
         for row in rows:
             variant = Variant(**{letter: row[letter] for letter in LETTERS})
             cost = Cost(row["parameters"], row["macs_per_s"], row["receptive_field_s"])
-            run = db.begin_run(name, row["trial"], variant, fakes.SETTINGS.recipe, cost, "", ENVIRONMENT)
+            run = db.begin_run(name, row["trial"], variant, replace(fakes.SETTINGS.recipe, seed=row["seed"]), cost,
+                               "", ENVIRONMENT)
             for epoch in epochs:
-                if epoch["trial"] == row["trial"]:
-                    db.add_epoch(run, Epoch(**{key: epoch[key] for key in epoch if key != "trial"}))
+                if _run_of(epoch) == _run_of(row):
+                    db.add_epoch(run, Epoch(**{key: epoch[key] for key in epoch if key not in ("trial", "seed")}))
             if row["state"] != "running":
                 scores = Scores(**{key: row.get(key) for key in tables.SCORES})
-                tested = tuple(MixtureScore(**{key: one[key] for key in one if key != "trial"})
-                               for one in mixtures if one["trial"] == row["trial"])
-                db.finish(run, Result(row["state"], row["reason"], cost=cost, scores=scores, mixtures=tested,
+                tested = tuple(MixtureScore(**{key: one[key] for key in one if key not in ("trial", "seed")})
+                               for one in mixtures if _run_of(one) == _run_of(row))
+                db.finish(run, Result(row["state"], row["reason"], row.get("kind", ""), cost=cost, scores=scores, mixtures=tested,
                                       seconds=row["seconds"]))
+
+
+def _run_of(row):
+    return row["trial"], row["seed"]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +135,7 @@ def test_the_page_says_what_the_rows_say(made):
     assert "test speakers also occur in training" in text
     assert "one second of sound at 8 kHz" in text
     assert "trained on the same 3,200 s of sound" in text
-    assert ("python -m study run --trials 7 --study fake --corpus voices --space quick --epochs 8 "
+    assert ("python -m study run --trials 7 --study fake --corpus voices --space quick --stop-margin off --epochs 8 "
             "--epoch-segments 200 --segment-s 2.0 --batch-size 8 --seed 0 --max-parameters 400000") in text
     assert "x86_64, 2 cores" in text
     assert re.search(r"recipe\.learning_rate ?0\.002", text)
@@ -167,6 +172,23 @@ def test_a_study_of_a_published_table_is_printed_beside_it_and_says_what_differs
     written = (tmp_path / "out" / "tables" / "published.csv").read_text().splitlines()
     assert any(line.startswith("0,8,4,2.0,3.21,0.7,1.5,12.49") for line in written)       # its segments are of 2 s
     assert "FM" in (tmp_path / "out" / "tables" / "sexes.md").read_text()
+
+
+def test_seeds_and_stopped_runs_are_told_and_every_run_has_its_line(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    runs, epochs, mixtures = fakes.confirmed(9, seed=2)
+    runs[-1] |= {"kind": "diverged"} if runs[-1]["state"] == "failed" else {}
+    fill(url, runs, epochs, mixtures)
+    page = Page(report.write_report(url, None, tmp_path / "out"))
+    text = " ".join(page.text.replace("\N{NO-BREAK SPACE}", " ").split())
+    for words in ("3 runs were stopped early", "3 seeds, sd", "a bar from the lowest to the highest", "the cross at its end",
+                  f"All {len(runs)} runs: ", "--trials 9 "):
+        assert words in text
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    written = (tmp_path / "out" / "tables" / "runs.csv").read_text().splitlines()
+    assert len(written) == 1 + len(runs)
+    assert not re.search(r"\b1 (runs|mixtures|seeds|variants)", text)
 
 
 def test_names_from_the_database_are_text_and_never_markup(tmp_path):

@@ -5,16 +5,16 @@ import io
 import math
 
 import pytest
-from fakes import failed, mixture, row
+from fakes import failed, mixture, row, stopped
 
 from study import tables
+from study.replicates import per_trial
 from study.tables import Table
 
 
 def test_a_name_is_the_letters_that_differ_from_the_reference_in_the_papers_order():
-    rows = [row(0), row(1, X=4, R=1, H=64), row(2, norm="batch", causal=True), row(3), row(4, seed=1)]
-    assert list(tables.names(rows).values()) == [
-        "reference", "H64 X4 R1", "batch norm causal", "as the reference", "seed 1"]
+    rows = [row(0), row(1, X=4, R=1, H=64), row(2, norm="batch", causal=True), row(3)]
+    assert list(tables.names(rows).values()) == ["reference", "H64 X4 R1", "batch norm causal", "as the reference"]
 
 
 def test_without_a_reference_a_name_is_what_varies():
@@ -38,7 +38,7 @@ def test_the_front_counts_score_parameters_and_macs_and_keeps_equals():
 def test_loss_is_how_far_below_the_reference_and_costs_are_fractions_of_it():
     rows = [row(0, si_snri_db=7.0, parameters=1000, macs_per_s=4000),
             row(1, si_snri_db=6.5, parameters=250, macs_per_s=1000), row(2, si_snri_db=7.25), failed(3)]
-    found = tables.compared(rows)
+    found = tables.compared(rows, rows[0])
     assert [one["loss_db"] for one in found] == [0.0, 0.5, -0.25, None]
     assert (found[1]["parameters_fraction"], found[1]["macs_fraction"]) == (0.25, 0.25)
 
@@ -46,7 +46,7 @@ def test_loss_is_how_far_below_the_reference_and_costs_are_fractions_of_it():
 @pytest.mark.parametrize("rows", [[failed(0), row(1)], [row(0, state="stopped"), row(1)], [row(1), row(2)]],
                          ids=["failed", "stopped", "missing"])
 def test_without_the_references_score_losses_are_empty(rows):
-    assert all(one["loss_db"] is None for one in tables.compared(rows))
+    assert all(one["loss_db"] is None for one in tables.compared(rows, tables.reference(rows)))
 
 
 def test_no_table_holds_nan_or_infinity():
@@ -124,7 +124,7 @@ def test_pairs_stand_beside_each_other_for_the_reference_and_the_front():
     rows = [row(0), row(1, X=4, parameters=10), row(2, H=64, si_snri_db=1.0)]
     table, titles = tables.pairs_beside_each_other(rows, SPOKEN)
     assert table == Table(("trial", "name", "FF_db", "FM_db"), [[0, "reference", 4.0, 7.0], [1, "X4", None, 1.0]])
-    assert titles == {"FF_db": ("FF", "dB, 1 mixtures"), "FM_db": ("FM", "dB, 2 mixtures")}
+    assert titles == {"FF_db": ("FF", "dB, 1 mixture"), "FM_db": ("FM", "dB, 2 mixtures")}
 
 
 def test_causes_of_missing_scores_are_counted_and_their_mixtures_named():
@@ -133,3 +133,27 @@ def test_causes_of_missing_scores_are_counted_and_their_mixtures_named():
     assert tables.unscored(some) == ["PESQ: too short: 2 of the scores, in m0, m1", "STOI: too short: 1 of the scores, in m0"]
     many = [{"mixture": f"m{i}", "reason": "a source is silent"} for i in range(7)]
     assert tables.unscored(many * 2) == ["a source is silent: 14 of the scores, in m0, m1, m2, m3, m4 and 2 more"]
+
+
+def test_a_run_has_a_line_of_its_own_and_loses_against_the_references_mean():
+    runs = [row(0, si_snri_db=7.0), row(0, seed=1, si_snri_db=8.0), row(1, X=4, si_snri_db=7.0), failed(1, X=4, seed=1)]
+    table = tables.runs_table(runs)
+    found = [dict(zip(table.columns, line, strict=True)) for line in table.rows]
+    assert [(one["trial"], one["seed"], one["name"], one["loss_db"]) for one in found] == [
+        (0, 0, "reference", 0.5), (0, 1, "reference", -0.5), (1, 0, "X4", 0.5), (1, 1, "X4", None)]
+
+
+def test_seeds_have_columns_where_a_variant_has_several():
+    alone, several = (tables.readable(tables.front_table(per_trial(runs)), tables.FRONT_READ)
+                      for runs in ([row(0)], [row(0), row(0, seed=1, si_snri_db=8.0), failed(0, seed=2)]))
+    assert set(several.columns) - set(alone.columns) == {"seeds", "si_snri_sd_db"}
+    assert several.rows[0][:5] == [0, "reference", 7.5, 2, pytest.approx(0.5**0.5)]
+
+
+def test_what_is_spared_is_the_rest_of_the_recipe_of_every_stopped_run():
+    runs = [row(0), failed(1), stopped(2, after=3), stopped(3, after=8), stopped(4, audio_s=None)]
+    assert tables.spared_s(runs) == 5 * 400 + 0 + 8 * 400      # 8 epochs of 200 segments of 2 s
+
+
+def test_causal_is_yes_or_no():
+    assert [tables.cell("causal", value) for value in (True, 1, False, 0, None)] == ["yes", "yes", "no", "no", ""]
