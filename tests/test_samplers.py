@@ -1,0 +1,128 @@
+"""One contract for every sampler, and what is special about some."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import optuna
+import pytest
+from tiny import RECIPE
+
+from study.presets import SPACES
+from study.records import OBJECTIVES, SAMPLERS, Budget
+from study.samplers import LADDER, LEARNING, Proposals, halved, stride
+from study.space import Space, suggest, suggested_recipe
+from tasnet_core import cost
+from tasnet_core.records import Variant
+
+QUICK = SPACES["quick"]
+SMALL = Space("small", Variant(N=16, L=4, B=8, H=16, Sc=8, X=3, R=2), {"H": (4, 8, 16), "X": (1, 2, 3), "R": (1, 2)}, RECIPE)
+DIRECTIONS = [OBJECTIVES[name] for name in QUICK.objectives]
+
+
+def search(name, trials, space=QUICK, budget=None, seed=0, study=None):
+    """Ask and tell with a known score: more parameters, better, with some noise; returns what was proposed."""
+    budget = budget or Budget()
+    study = study or optuna.create_study(directions=DIRECTIONS)
+    study.sampler = Proposals(name, space, budget, seed)
+    if not study.trials:
+        study.enqueue_trial(space.parameters_of(space.reference))
+    while len(study.trials) < trials:
+        trial = study.ask()
+        exact = cost.exact(suggest(trial, space))
+        for limit, excess in budget.ratios(exact).items():
+            trial.set_constraint(limit, excess)
+        if budget.excess(exact) and trial.number:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            score = 2 * math.log10(exact.parameters) + (int(suggest(trial, space).key, 16) % 97) / 100
+            study.tell(trial, [score, exact.parameters, exact.macs_per_s])
+    return [space.variant_of(trial.params) for trial in study.trials], study
+
+
+@pytest.fixture(scope="module", params=SAMPLERS)
+def thirty(request):
+    return request.param, *search(request.param, 30)
+
+
+def test_every_proposal_is_in_the_space_and_the_reference_is_first(thirty):
+    _, proposed, study = thirty
+    assert proposed[0] == QUICK.reference
+    for variant, trial in zip(proposed, study.trials, strict=True):
+        assert QUICK.parameters_of(variant) == trial.params
+
+
+@pytest.mark.parametrize("axis", ["parameters", "macs_per_s"])
+def test_no_part_of_the_range_of_sizes_is_empty_after_thirty_trials(thirty, axis):
+    name, proposed, _ = thirty
+    low, high = (math.log(getattr(cost.exact(variant), axis)) for variant in QUICK.extremes(axis))
+    bins = Counter(min(7, int(8 * (math.log(getattr(cost.exact(variant), axis)) - low) / (high - low))) for variant in proposed)
+    if name == "grid":      # it goes by letters, not by sizes; few of its points are small
+        bins |= Counter(dict.fromkeys(range(2), 1))
+    assert len(bins) == 8, sorted(bins.items())
+
+
+def test_a_restart_proposes_what_one_long_run_does(thirty):
+    name, proposed, _ = thirty
+    _, study = search(name, 9)
+    assert search(name, 21, study=study)[0] == proposed[:21]
+
+
+def test_another_seed_proposes_something_else(thirty):
+    name, proposed, _ = thirty
+    assert search(name, 12, seed=1)[0][1:] != proposed[1:12]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_tuned_fields_and_uneven_letters_are_proposed_by_every_sampler(name):
+    space = SMALL.tuned(["learning_rate", "batch_size"], RECIPE)
+    _, study = search(name, 24, space)
+    recipes = [suggested_recipe(optuna.trial.FixedTrial(trial.params), space, RECIPE) for trial in study.trials]
+    assert len({recipe.learning_rate for recipe in recipes}) > 3
+    assert {recipe.batch_size for recipe in recipes} <= set(space.choices["batch_size"])
+    assert all(recipe.audio_s == pytest.approx(RECIPE.audio_s) for recipe in recipes)
+
+
+@pytest.mark.parametrize("name", sorted(LEARNING))
+def test_a_sampler_that_learns_leaves_what_is_over_the_budget(name):
+    limit = 60_000      # most of the space is dearer
+    proposed, _ = search(name, 60, budget=Budget(max_parameters=limit))
+    over = [cost.exact(variant).parameters > limit for variant in proposed]
+    blind = [cost.exact(variant).parameters > limit for variant in QUICK.variants()]
+    assert sum(over[LADDER + 1:]) / len(over[LADDER + 1:]) < 0.6 * sum(blind) / len(blind)
+
+
+def test_what_climbs_through_the_sizes_stays_within_the_budget():
+    proposed, _ = search("qmc", 20, budget=Budget(max_parameters=60_000, max_macs_per_s=60_000_000))
+    for number, variant in list(enumerate(proposed))[1:]:
+        exact = cost.exact(variant)
+        within = exact.macs_per_s <= 60_000_000 if number % 2 else exact.parameters <= 60_000
+        assert within, number
+
+
+def test_a_grid_proposes_every_variant_once():
+    proposed, _ = search("grid", len(SMALL) + 1, SMALL)
+    assert len(set(proposed[1:])) == len(proposed[1:]) == len(SMALL)
+    assert set(proposed) == set(SMALL.variants())
+
+
+def test_a_trial_outside_of_the_space_does_not_stop_what_learns():
+    _, study = search("tpe", 20)
+    study.add_trial(optuna.create_trial(params={}, distributions={}, values=[9.0, 1e9, 1e9]))
+    trial = study.ask()
+    assert suggest(trial, QUICK)
+    assert set(trial.params) == set(QUICK.ranges())
+
+
+def test_mirrored_digits_are_the_sequence_of_van_der_corput():
+    assert [halved(number) for number in range(8)] == [0, 1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8, 7 / 8]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 18, 2560])
+def test_a_stride_visits_all_once(size):
+    assert {number * stride(size) % size for number in range(size)} == set(range(size))
+
+
+def test_a_budget_is_learned_from_by_its_ratio():
+    budget = replace(Budget(), max_parameters=100)
+    assert budget.ratios(cost.exact(QUICK.reference))["parameters"] > 0
