@@ -14,7 +14,7 @@ from pathlib import Path
 
 from study.database import open_database
 
-OPTIONS = ("--epochs", "3", "--epoch-segments", "12", "--segment-s", "1", "--study", "s")
+OPTIONS = ("--epochs", "3", "--epoch-segments", "12", "--segment-s", "1", "--study", "s", "--workers", "1")
 
 
 def start(folder: Path, trials: int) -> subprocess.Popen[bytes]:
@@ -25,7 +25,7 @@ def start(folder: Path, trials: int) -> subprocess.Popen[bytes]:
 def measured(folder: Path) -> list[list[dict[str, object]]]:
     """Everything the database says of the study but wall times and names of rows."""
     with open_database(f"{folder}/study.db") as database:
-        blind = {"seconds": 0, "realtime_factor": 0, "run": 0}
+        blind = {"seconds": 0, "realtime_factor": 0, "run": 0}      # results has no column for its spread
         return [[{**row, **blind} for row in rows("s")] for rows in (database.results, database.epochs, database.mixtures)]
 
 

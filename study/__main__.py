@@ -1,202 +1,185 @@
-"""`python -m study`: run a study of size-reduced networks, watch it, show it, report on it.
+"""`python -m study`: run a study of size-reduced networks, watch it, show it, report on it, mend it.
 
 Imports of weight stand inside the command that needs them, so that `--help` answers at once.
 """
 
-import _thread
 import argparse
-import re
-import signal
 import sys
-import threading
-from collections.abc import Callable
-from dataclasses import fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import time
+from functools import partial
+from typing import TYPE_CHECKING
 
-from tasnet_core.__main__ import Parser, tell_unusable
-from tasnet_core.errors import UserError
+from study.options import parser
+from tasnet_core.__main__ import tell_unusable
+from tasnet_core.errors import UserError, counted
 
 if TYPE_CHECKING:
+    from study.database import Database
+    from study.doctor import Finding
     from study.records import Settings
+    from tasnet_core.corpora import Corpus
+    from tasnet_core.records import Variant
 
-
-def parser() -> argparse.ArgumentParser:
-    top = Parser(prog="python -m study", description="How far can a Conv-TasNet be shrunk, and what does each step cost in dB?")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    run = commands.add_parser("run", help="train variants until the study has N; running it again continues")
-    run.add_argument("--trials", type=whole, required=True, metavar="N",
-                     help="the study's total of trained trials; variants over the budget are kept but not counted")
-    run.add_argument("--corpus", metavar="SPEC", help="voices | folder:PATH | wsj0mix:PATH | librimix:PATH (voices)")
-    run.add_argument("--space", metavar="NAME", help="quick | full | thesis | table2 (quick, with a GPU full)")
-    run.add_argument("--metrics", type=metric_names, metavar="LIST",
-                     help="of sdr,stoi,pesq, beside SI-SNR; si_snr for none of them (the space's)")
-    run.add_argument("--sampler", choices=("tpe",), help="how variants are proposed (tpe)")
-    run.add_argument("--epochs", type=whole, metavar="E", help="epochs of every training (the space's)")
-    run.add_argument("--epoch-segments", type=whole, metavar="K", help="segments drawn for one epoch (the space's)")
-    run.add_argument("--segment-s", type=positive, metavar="S", help="seconds of a segment (the space's)")
-    run.add_argument("--batch-size", type=whole_or_auto, metavar="B", help="segments in one step; auto: the space's, "
-                     "computed in as few parts as memory allows (the space's)")
-    run.add_argument("--seed", type=natural, metavar="S", help="of weights, mixtures and search (0)")
-    run.add_argument("--max-parameters", type=whole, metavar="P", help="reject larger variants before training")
-    run.add_argument("--max-macs", type=whole, metavar="M", help="reject variants with more MACs per second of sound")
-    run.add_argument("--timeout", type=duration, metavar="T", help="stop after 600 (seconds), 90m or 11h; continue later")
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    report = commands.add_parser("report", help="write the answer: index.html, figures, tables")
-    report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
-    status = commands.add_parser("status", help="how far the study is, and its front")
-    show = commands.add_parser("show", help="everything about one trial")
-    show.add_argument("trial", type=natural, metavar="TRIAL")
-    for command in (run, report, status, show):
-        command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
-        command.add_argument("--storage", default="sqlite:///results/study.db", metavar="URL",
-                             help="database, as an SQLAlchemy URL or a path (results/study.db)")
-    return top
-
-
-def whole(text: str) -> int:
-    """A whole number from 1, also as 300k or 1.5M."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text.replace(",", "").replace("_", ""))
-    number = float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]] if match else 0.0
-    if number < 1 or number != int(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(number)
-
-
-def whole_or_auto(text: str) -> int | str:
-    return text if text == "auto" else whole(text)
-
-
-def natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
-def metric_names(text: str) -> tuple[str, ...]:
-    """Metrics of a list such as 'sdr,stoi', SI-SNR always among them."""
-    from tasnet_core.records import METRICS
-    asked = ("si_snr", *(name for name in text.lower().replace("-", "_").replace(" ", "").split(",") if name))
-    if unknown := [name for name in asked if name not in METRICS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose from {','.join(METRICS)}")
-    return tuple(name for name in METRICS if name in asked)
-
-
-def duration(text: str) -> float:
-    """Seconds of 600, 600s, 90m or 11h."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if not match or float(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 600, 90m or 11h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def settings_of(given: argparse.Namespace, known: "Settings | None", gpu: bool) -> "Settings":
-    """What the options ask for; an option left out is the known study's, or else the space's default."""
-    from study.records import Settings
-    from study.space import space_named
-    from tasnet_core.listeners import installed
-    from tasnet_core.records import Recipe
-
-    def asked(names: dict[str, str]) -> dict[str, Any]:
-        return {field: getattr(given, option) for field, option in names.items()
-                if getattr(given, option, None) not in (None, "auto")}      # auto: the recipe's batch, in parts
-
-    top = asked({"corpus": "corpus", "space": "space", "sampler": "sampler", "metrics": "metrics"})
-    space = space_named(given.space or (known.space if known else default_space(gpu)))
-    base = known or Settings(space=space.name, recipe=space.recipe, metrics=tuple(filter(installed, space.metrics)))
-    recipe = asked({field.name: field.name for field in fields(Recipe)})
-    budget = asked({"max_parameters": "max_parameters", "max_macs_per_s": "max_macs"})
-    return replace(base, **top, recipe=replace(base.recipe, **recipe), budget=replace(base.budget, **budget))
-
-
-def default_space(gpu: bool) -> str:
-    """What a machine can be asked for without being told: minutes on a CPU, the paper's size on a GPU."""
-    return "full" if gpu else "quick"
-
-
-def check_installed(settings: "Settings", chosen: bool) -> None:
-    """See that every metric of the study can be computed, and say which one a new study goes without.
-
-    Raises:
-        UserError: a metric that is to be measured needs a package that is not there.
-    """
-    from study.space import space_named
-    from tasnet_core.listeners import LIBRARIES, installed
-    for metric, package in LIBRARIES.items():
-        if not installed(metric) and metric in settings.metrics:
-            others = ",".join(name for name in settings.metrics if installed(name))
-            raise UserError(f"metric {metric}: needs the package {package}, which is not installed; "
-                            f"pip install {package}, or start a study without it: --metrics {others}")
-        if not installed(metric) and not chosen and metric in space_named(settings.space).metrics:
-            print(f"{metric.upper()} is not measured: the package {package} is not installed (pip install {package})")
+INTERRUPTED = 130
 
 
 def run(given: argparse.Namespace) -> int:
     import torch
 
-    from study import display, runner
     from study.database import check_same, open_database, stored_settings
-    from study.records import Budget
-    from study.space import space_named
-    from tasnet_core.corpora import open_corpus
-    from tasnet_core.training import device_of
+    from study.settings import check_installed, default_space, settings_of
+    from study.spacefile import space_named
 
-    device, gpu = device_of(given.device), torch.cuda.is_available()
-    name = given.study or f"{given.space or default_space(gpu)}-{(given.corpus or 'voices').partition(':')[0]}"
+    gpu = torch.cuda.is_available()
+    space = space_named(given.space or default_space(gpu)).name
+    name = given.study or f"{space}-{(given.corpus or 'voices').partition(':')[0]}"
     known = stored_settings(given.storage, name)
     settings = settings_of(given, known, gpu)
     if known:
         check_same(name, settings, known)
     check_installed(settings, chosen=bool(known or given.metrics))
-    reference = space_named(settings.space).reference
-    corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=print)
-    tell_unusable(corpus.unusable, settings.corpus)
+    # Everything is looked at before anything is written.
+    corpus = _corpus(settings)
     with open_database(given.storage, read_only=False) as database:
         database.register(name, settings, corpus.notes, corpus.fingerprint)
-        work = runner.Runner(name, settings, database, corpus, str(device), fit_memory=given.batch_size == "auto")
-        with display.watcher(given.trials, work.trained(), settings.recipe.epochs, database.front(name)) as work.watcher:
-            finished = within(given.timeout, lambda: work.run(given.trials))
-        print(f"study {name!r}: {work.trained()} of {given.trials} trials trained, all saved in {database.shown}"
-              + ("; time is up: run the same command again to continue" if not finished else
-                 f"; space {settings.space!r} has no other variant{' within the budget' if settings.budget != Budget() else ''}"
-                 if work.trained() < given.trials else ""))
+        finished = _work(given, name, settings, database, given.trials)
+        if finished and given.seeds > 1 and database.trained(name, settings.recipe.seed):
+            database.queue_replicates(name, _front_and_reference(database, name), given.seeds)
+            _work(given, name, settings, database, 0)
     return 0
 
 
-def within(seconds: float | None, work: Callable[[], None]) -> bool:
-    """Work, but no longer than `seconds`; whether it came to its end. SIGTERM stops it like Ctrl-C."""
-    over = threading.Event()
+def _corpus(settings: "Settings") -> "Corpus":
+    from study.spacefile import space_of
+    from tasnet_core.corpora import open_corpus
+    reference = space_of(settings).reference
+    corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=print)
+    tell_unusable(corpus.unusable, settings.corpus)
+    return corpus
 
-    def end() -> None:
-        over.set()
-        _thread.interrupt_main()
 
-    timer = threading.Timer(seconds, end) if seconds else None
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if timer:
-        timer.daemon = True
-        timer.start()
-    try:
-        work()
-        return True
-    except KeyboardInterrupt:
-        if not over.is_set():
-            raise
-        return False
-    finally:
-        if timer:
-            timer.cancel()
-        signal.signal(signal.SIGTERM, before)
+def _work(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", trials: int) -> bool:
+    """Let workers train until the study has so many trials, and say how far it came; whether the time was enough."""
+    from study import display, workers
+    from study.replicates import per_trial
+    from study.settings import default_workers
+    from study.spacefile import space_of
+    from study.tables import front
+    from tasnet_core.corpora import CORPORA
+    from tasnet_core.training import device_of
+
+    device, seed = device_of(given.device), settings.recipe.seed
+    count = given.workers or default_workers(device.type == "cuda", settings.threads)
+    reference, kind = space_of(settings).reference, settings.corpus.partition(":")[0].partition("?")[0]
+    job = workers.Job(
+        given.storage, name, trials, device.type, settings.threads, int(getattr(given, "batch_size", None) != "auto"),
+        partial(CORPORA[kind], settings.corpus, reference.C, reference.sample_rate_hz, workers.nothing))
+    wanted = trials or database.trained(name, seed)
+    shown = display.watcher(wanted, database.trained(name, seed), settings.recipe.epochs,
+                            front(per_trial(database.results(name))), seed)
+    with shown:
+        ended = workers.Workers(job, count, database, shown).run(given.timeout)
+    database.rest = lambda reason: time.sleep(0.5)      # a server that is gone now comes back
+    trained, states = database.trained(name, seed), database.counts(name, seed)
+    beside = "".join(f", {states[state]} {state}" for state in ("stopped", "failed", "rejected") if states.get(state))
+    print(f"study {name!r}: {trained} of {max(wanted, trained)} trials trained{beside}; all saved in {database.shown}"
+          + ("; time is up: run the same command again to continue" if ended.why == "time" else
+             "; the others are with workers elsewhere" if ended.finished and trained < wanted and states.get("running") else
+             f"; space {settings.space!r} has no other variant{' within the budget' if states.get('rejected') else ''}"
+             if ended.finished and trained < wanted else ""))
+    if ended.why == "signal":
+        raise KeyboardInterrupt
+    return ended.finished
+
+
+def _known(given: argparse.Namespace, database: "Database") -> tuple[str, "Settings"]:
+    name = database.choose(given.study)
+    settings = database.settings(name)
+    assert settings is not None
+    return name, settings
+
+
+def _trials(database: "Database", name: str, settings: "Settings", wanted: list[int], states: tuple[str, ...]) -> list[int]:
+    """See that these trials are in the study, in one of the states.
+
+    Raises:
+        UserError: for the first that is not.
+    """
+    for trial in wanted:
+        found = database.run_of(name, trial, settings.recipe.seed)
+        if found is None:
+            raise UserError(f"trial {trial}: not in study {name!r}; see: python -m study status --study {name}")
+        if found["state"] not in states:
+            raise UserError(f"trial {trial}: is {found['state']}, but only one that is {' or '.join(states)} can be taken; "
+                            f"see: python -m study show {trial} --study {name}")
+    return wanted
+
+
+def _front_and_reference(database: "Database", name: str) -> list[int]:
+    from study.replicates import per_trial
+    from study.tables import finished, front
+    means = per_trial(database.results(name))
+    return sorted({row["trial"] for row in (*front(means), *(row for row in finished(means) if row["trial"] == 0))})
+
+
+def enqueue(given: argparse.Namespace) -> int:
+    from study import runner
+    from study.database import open_database
+    from study.spacefile import space_of
+    from tasnet_core.__main__ import variant_of
+    open_database(given.storage).close()        # nothing is made by asking
+    with open_database(given.storage, read_only=False) as database:
+        name, settings = _known(given, database)
+        space = space_of(settings)
+        variants = [variant_of(text.split(), space.reference) for text in given.variants]
+        for variant in variants:
+            _check_same_corpus(variant, space.reference)
+        study = runner.open_study(name, settings, database)
+        for variant in variants:
+            if known := database.same(name, variant, settings.recipe):
+                print(f"{variant}: is trial {known['trial']} already ({known['state']}); nothing to train")
+                continue
+            runner.enqueue(study, space, settings, variant)
+            print(f"{variant}: waiting in study {name!r}; python -m study run trains it next")
+    return 0
+
+
+def _check_same_corpus(variant: "Variant", reference: "Variant") -> None:
+    for field in ("C", "sample_rate_hz"):
+        if getattr(variant, field) != getattr(reference, field):
+            raise UserError(f"{variant}: {field}={getattr(variant, field)}, but {getattr(reference, field)} in this study, "
+                            "which has one corpus; make a study of its own for it")
+
+
+def confirm(given: argparse.Namespace) -> int:
+    from study.database import open_database
+    open_database(given.storage).close()
+    with open_database(given.storage, read_only=False) as database:
+        name, settings = _known(given, database)
+        trials = _trials(database, name, settings, given.trials, ("complete", "stopped"))
+        trials = trials or _front_and_reference(database, name)
+        if not trials:
+            raise UserError(f"study {name!r}: no trial is complete, so there is nothing to confirm; run more of it first")
+        corpus = _corpus(settings)
+        database.register(name, settings, corpus.notes, corpus.fingerprint)
+        database.queue_replicates(name, trials, given.seeds)
+        print(f"trials {', '.join(map(str, trials))}: {counted(given.seeds, 'seed')} each")
+        _work(given, name, settings, database, 0)
+    return 0
+
+
+def going_on(given: argparse.Namespace) -> int:
+    from study.database import open_database
+    open_database(given.storage).close()
+    with open_database(given.storage, read_only=False) as database:
+        name, settings = _known(given, database)
+        trials = _trials(database, name, settings, given.trials, ("stopped", "failed", "running"))
+        corpus = _corpus(settings)
+        database.register(name, settings, corpus.notes, corpus.fingerprint)
+        for trial in trials:
+            database.reopen(name, trial)
+        _work(given, name, settings, database, 0)
+    return 0
 
 
 def report(given: argparse.Namespace) -> int:
@@ -208,10 +191,13 @@ def report(given: argparse.Namespace) -> int:
 def status(given: argparse.Namespace) -> int:
     from study import display
     from study.database import open_database
+    from study.replicates import per_trial
+    from study.tables import front
     with open_database(given.storage) as database:
         name = database.choose(given.study)
-        display.show_status(name, database.settings(name), database.results(name), database.front(name),
-                            database.epochs(name))
+        results = database.results(name)
+        display.show_status(name, database.settings(name), results, front(per_trial(results)), database.epochs(name),
+                            database.runs(name))
     return 0
 
 
@@ -223,14 +209,61 @@ def show(given: argparse.Namespace) -> int:
         runs = [row for row in database.runs(name) if row["trial"] == given.trial]
         if not runs:
             raise UserError(f"trial {given.trial}: not in study {name!r}; see: python -m study status --study {name}")
-        for run in runs:
-            display.show_run(run, *(
-                [row for row in rows if (row["trial"], row["seed"]) == (run["trial"], run["seed"])]
-                for rows in (database.results(name), database.epochs(name), database.mixtures(name))))
+        display.show_trial(runs, database.results(name), database.epochs(name), database.mixtures(name))
     return 0
 
 
-COMMANDS = {"run": run, "report": report, "status": status, "show": show}
+def space(given: argparse.Namespace) -> int:
+    from study.spacefile import describe_space, space_named
+    print(describe_space(space_named(given.name)), end="")
+    return 0
+
+
+def doctor(given: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from study import salvage
+    from study.connection import url_of
+    from study.database import open_database
+    url = url_of(given.storage)
+    if url.get_backend_name() != "sqlite":      # a server that cannot be reached is no damage
+        open_database(given.storage).close()
+    if faults := salvage.integrity(url):
+        print("\n".join(faults))
+        if url.get_backend_name() == "sqlite":
+            print(salvage.mend(Path(url.database or "")))
+    open_database(given.storage).close()
+    with open_database(given.storage, read_only=False) as database:
+        for name in [database.choose(given.study)] if given.study else database.studies():
+            found = _examined(name, database)
+            print(f"study {name!r}: " + ("all is well" if not found else counted(len(found), "finding")))
+            for finding in found:
+                print(f"  {finding.what}: {finding.mended}")
+    return 0
+
+
+def _examined(name: str, database: "Database") -> list["Finding"]:
+    from study.doctor import examine
+    from study.runner import Runner
+    settings = database.settings(name)
+    assert settings is not None
+    runner = Runner(name, settings, database)
+    database.rest = None        # a doctor says what is wrong instead of waiting
+    return examine(database, name, runner.optunas_trials(), runner.tell_result, runner.mark_lost)
+
+
+def backup(given: argparse.Namespace) -> int:
+    from study import salvage
+    from study.connection import url_of
+    from study.database import open_database
+    open_database(given.storage).close()
+    salvage.backup(url_of(given.storage), given.file)
+    print(f"{given.file}: the database as it is now; go on with it by --storage {given.file}")
+    return 0
+
+
+COMMANDS = {"run": run, "enqueue": enqueue, "confirm": confirm, "continue": going_on, "report": report, "status": status,
+            "show": show, "space": space, "doctor": doctor, "backup": backup}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -242,7 +275,14 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("stopped; everything is saved: run the same command again to continue", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    except Exception as error:
+        from study.connection import damage
+        if not (found := damage(error)):
+            raise
+        print(f"python -m study {given.command}: {given.storage}: the database is damaged ({found}); end all runs of it, then: "
+              f"python -m study doctor --storage {given.storage}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -2,49 +2,63 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from study.records import Budget, Result
 from tasnet_core import cost, metrics
 from tasnet_core.checkpoint import load
 from tasnet_core.corpora import Corpus
-from tasnet_core.errors import CheckpointError, CorpusError
+from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull
+from tasnet_core.measuring import measure_apart
 from tasnet_core.memory import out_of_memory
-from tasnet_core.records import Epoch, Recipe, Variant
+from tasnet_core.records import Cost, Epoch, Recipe, Variant
 from tasnet_core.training import Diverged, device_of, train
 
 
-def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, checkpoint: Path,
-             device: str = "cpu", tell: Callable[[Epoch], None] = lambda epoch: None,
-             measures: Sequence[str] = metrics.FAST,
-             tell_scored: Callable[[int, int], None] = lambda done, total: None,
-             fit_memory: bool = False) -> Result:
+@dataclass(frozen=True)
+class Hooks:
+    """What an evaluation tells while it is at work, and what it asks."""
+
+    tell: Callable[[Epoch], str] = lambda epoch: ""         # each epoch, as it ends; why to give up, or ""
+    scored: Callable[[int, int], None] = lambda done, total: None       # how many test mixtures are scored, of how many
+    pulse: Callable[[], bool] = lambda: False               # after each step of the training: whether to pause
+    wait: Callable[[DiskFull], None] | None = None          # returns when a full disk is to be written to again
+
+
+def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, checkpoint: Path, device: str = "cpu",
+             measures: Sequence[str] = metrics.FAST, hooks: Hooks = Hooks(), measured: Cost | None = None,
+             parts: int = 1) -> Result:
     """Cheap before expensive: cost, budget, training (or the rest of it), scores on the whole test set.
 
-    `tell` hears every epoch from the first, as it ends; `tell_scored` how many test mixtures are scored, of how
-    many, by the metrics `measures`. Whatever goes wrong with the training comes back as a failed Result.
+    The tests are those of the metrics `measures`. `measured` is the cost, where it is known already. A batch is computed
+    in at least `parts` parts; 0 looks for as few as memory allows. Whatever goes wrong with the training comes back
+    as a failed Result.
 
     Raises:
         CheckpointError: the checkpoint cannot be written or read; the run can go on once that is mended.
+        Abandoned: a hook asked for it; the run can go on.
     """
     if excess := budget.excess(cost.exact(variant)):
         return Result("rejected", reason=excess, cost=cost.exact(variant))
-    measured = cost.measure(variant)
+    measured = measured or measure_apart(variant)
     curve: list[Epoch] = []
+
+    def ended(state: str, seconds: float = 0.0, **found: object) -> Result:
+        return Result(state, cost=measured, curve=tuple(curve),
+                      seconds=sum(epoch.seconds for epoch in curve) + seconds, **found)  # type: ignore[arg-type]
     try:
-        for epoch in train(variant, recipe, corpus, checkpoint, device, fit_memory):
+        for epoch in train(variant, recipe, corpus, checkpoint, device, parts, hooks.pulse, hooks.wait):
             curve.append(epoch)
-            tell(epoch)
+            if reason := hooks.tell(epoch):
+                return ended("stopped", reason=reason)
         start = time.perf_counter()
-        scores = metrics.score_test(load(checkpoint).to(device_of(device)), corpus, measures, tell=tell_scored)
-    except CheckpointError:
-        raise
+        scores = metrics.score_test(load(checkpoint).to(device_of(device)), corpus, measures, tell=hooks.scored)
     except Exception as error:      # one variant's bad end is a row, not the end of the study
-        return Result("failed", reason=one_line(error), kind=kind_of(error), cost=measured, curve=tuple(curve),
-                      seconds=sum(epoch.seconds for epoch in curve))
-    return Result("complete", cost=measured, scores=metrics.summary(scores, measures), curve=tuple(curve),
-                  mixtures=tuple(scores),
-                  seconds=sum(epoch.seconds for epoch in curve) + time.perf_counter() - start)
+        if isinstance(error, CheckpointError | Abandoned):
+            raise
+        return ended("failed", reason=one_line(error), kind=kind_of(error))
+    return ended("complete", time.perf_counter() - start, scores=metrics.summary(scores, measures), mixtures=tuple(scores))
 
 
 def kind_of(error: Exception) -> str:

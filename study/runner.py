@@ -1,220 +1,375 @@
 """The search: Optuna asks, we measure, the database keeps, Optuna is told. In that order.
 
-A result is in our tables before Optuna hears of it, and every start tells what a killed process left untold,
-then goes on with the trials it left running. So no order of death loses a result.
+A worker takes a run, trains it, and comes back for the next; any number of them, on any number of machines, may be at work
+on one study. Work is handed out by one at a time (`Database.turn`), so the total is kept and nothing is trained twice.
+A result is in our tables before Optuna hears of it, and whoever hands out work next tells what a killed process left
+untold and takes up what it left unfinished. So no order of death loses a result.
 """
 
+import itertools
+import math
 import re
+import threading
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from study.database import Database, is_held
+from study.database import Database, LeaseLost
 from study.environment import environment
-from study.evaluate import evaluate
-from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
-from study.space import Space, space_named, suggest
+from study.evaluate import Hooks, evaluate, one_line
+from study.leases import RENEW_S
+from study.pareto import Curve, hopeless
+from study.records import OBJECTIVES, Budget, Result, Settings
+from study.samplers import Proposals, stride
+from study.schema import MEASURED
+from study.space import Space, suggest, suggested_recipe
+from study.spacefile import space_of
+from study.watcher import Silent, Watcher
 from tasnet_core import cost
 from tasnet_core.corpora import Corpus
-from tasnet_core.records import Cost, Epoch, Scores, Variant
+from tasnet_core.errors import Abandoned, Damaged, DiskFull, UserError
+from tasnet_core.measuring import measure_apart
+from tasnet_core.records import Cost, Epoch, Recipe, Scores, Variant
+from tasnet_core.training import Paused
 
 PATIENCE = 20       # repeats in a row before the sampler is helped to a variant it has not met
+DEATHS = 8          # of a run's processes within one epoch before it is given up
+BARREN = 3          # trials in a row that fail before their first epoch: the fault is not theirs
+SAY_S = 60.0        # how often somebody who has to wait says why
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def tpe(seed: int) -> BaseSampler:
-    """TPE for several objectives; the letters depend on each other, so they are drawn together."""
-    return TPESampler(seed=seed, multivariate=True)
-
-
-SAMPLERS = {"tpe": tpe}
-
-
-class PerTrial(BaseSampler):
-    """A sampler whose chance is a function of (seed, trial number): restarts draw what one long run draws."""
-
-    def __init__(self, name: str, seed: int):
-        self.make, self.seed = SAMPLERS[name], seed
-        self.inner = self.make(seed)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self.inner = self.make(int(np.random.SeedSequence((self.seed, trial.number)).generate_state(1)[0]))
-        self.inner.before_trial(study, trial)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.inner.infer_relative_search_space(study, trial)
-
-    def sample_relative(self, study: optuna.Study, trial: FrozenTrial,
-                        search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        return self.inner.sample_relative(study, trial, search_space)
-
-    def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str,
-                           param_distribution: BaseDistribution) -> Any:
-        return self.inner.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        self.inner.after_trial(study, trial, state, values)
-
-
-Rows = Sequence[Mapping[str, Any]]
-
-
-class Watcher(Protocol):
-    """Who is shown what happens."""
-
-    def trial_begins(self, trial: int, variant: Variant, cost: Cost) -> None: ...
-    def epoch_ends(self, trial: int, epoch: Epoch) -> None: ...
-    def mixture_scored(self, trial: int, done: int, total: int) -> None: ...
-    def trial_ends(self, trial: int, variant: Variant, result: Result, front: Rows) -> None: ...
-
-
-class Silent:
-    """Shows nothing."""
-
-    def trial_begins(self, trial: int, variant: Variant, cost: Cost) -> None: ...
-    def epoch_ends(self, trial: int, epoch: Epoch) -> None: ...
-    def mixture_scored(self, trial: int, done: int, total: int) -> None: ...
-    def trial_ends(self, trial: int, variant: Variant, result: Result, front: Rows) -> None: ...
-
-
-def open_study(name: str, settings: Settings, url: str) -> optuna.Study:
+def open_study(name: str, settings: Settings, database: Database) -> optuna.Study:
     """Optuna's study beside our tables, with the reference waiting as trial 0, or a whole list."""
-    sqlite = url.startswith("sqlite")
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None)
-    study = optuna.create_study(
-        study_name=name, storage=storage, load_if_exists=True, directions=[way for _, way in OBJECTIVES],
-        sampler=PerTrial(settings.sampler, settings.recipe.seed))
-    known, space = len(study.get_trials(deepcopy=False)), space_named(settings.space)
-    if not known:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([metric for metric, _ in OBJECTIVES])     # for optuna-dashboard's axes
-    for variant in space.first[known:]:     # what a process that died here did not queue any more
-        study.enqueue_trial(space.parameters_of(variant))
+    connect = {"connect_args": {"timeout": 5}} if database.is_sqlite else {"pool_pre_ping": True}
+    space, metrics = space_of(settings), settings.objectives
+    with database.turn(""):     # of all studies: the first one makes Optuna's tables
+        storage = optuna.storages.RDBStorage(database.optuna_url, engine_kwargs=connect)
+        study = optuna.create_study(
+            study_name=name, storage=storage, load_if_exists=True, directions=[OBJECTIVES[metric] for metric in metrics],
+            sampler=Proposals(settings.sampler, space, settings.budget, settings.recipe.seed))
+        known = len(study.get_trials(deepcopy=False))
+        if not known:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(metrics))     # for optuna-dashboard's axes
+        for variant in space.first[known:]:     # what a process that died here did not queue any more
+            study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {})
     return study
+
+
+def enqueue(study: optuna.Study, space: Space, settings: Settings, variant: Variant) -> None:
+    """Let a variant be the next trial, whether the space has it or not."""
+    study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {},
+                        user_attrs={"variant": {field.name: getattr(variant, field.name) for field in fields(variant)}})
 
 
 class Runner:
     """One process at work on one study."""
 
-    def __init__(self, name: str, settings: Settings, database: Database, corpus: Corpus, device: str = "cpu",
-                 fit_memory: bool = False):
+    def __init__(self, name: str, settings: Settings, database: Database, corpus: Corpus | None = None, device: str = "cpu",
+                 parts: int = 1, watcher: Watcher | None = None, stop: threading.Event | None = None):
         self.name, self.settings, self.database, self.corpus, self.device = name, settings, database, corpus, device
-        self.fit_memory = fit_memory
-        self.study = open_study(name, settings, database.optuna_url)
+        self.parts, self.watcher, self.seed = parts, watcher or Silent(), settings.recipe.seed
+        self.space = space_of(settings)
+        self.stop = stop or threading.Event()       # set: pause at the next step, with everything saved
+        self.said_s, self.renewed_s, self.barren = -math.inf, 0.0, 0
+        database.rest = self.rest
+        self.study = database.patiently(lambda: open_study(name, settings, database))
         self.checkpoints = database.folder / "checkpoints" / re.sub(r"[^\w.-]", "_", name)
-        self.watcher: Watcher = Silent()
 
     def run(self, trials: int) -> None:
-        """Work until the study has `trials` trained trials in all, or the space has no variant left to train.
+        """Work until the study has `trials` trials that are trained or with somebody, or nothing is left to train.
 
         Any interruption only pauses it.
 
         Raises:
-            UserError: when a checkpoint cannot be written.
+            Paused: when `stop` was set.
+            UserError: when a checkpoint cannot be written, or nothing can be trained.
         """
-        self.tell_untold()
-        while self.trained() < trials and (trial := self.next_trial()):
-            self.work_on(trial)
+        while run := self.database.patiently(lambda: self.next_run(trials)):
+            try:
+                self.work_on(run)
+            except LeaseLost:
+                self.watcher.says(f"trial {run['trial']}: another worker has taken it over")
 
     def trained(self) -> int:
-        return sum(run["state"] in TRAINED for run in self.database.runs(self.name))
+        return self.database.trained(self.name, self.seed)
+
+    # ── handing out work ─────────────────────────────────────────────────────────────────────────
+
+    def next_run(self, trials: int) -> Mapping[str, Any] | None:
+        """A run of ours: one that was left unfinished, or a new trial's; None when there is nothing to begin."""
+        self.pause_if_asked()
+        with self.database.turn(self.name):
+            self.tell_untold()
+            if left := self.database.take_up(self.name):
+                return left
+            while True:
+                self.pause_if_asked()
+                counts = self.database.counts(self.name, self.seed)
+                if self.database.trained(self.name, self.seed) + counts.get("running", 0) >= trials:
+                    return None
+                trial = self.unfinished_ask() or (self.study.ask() if self.something_left() else None)
+                if trial is None:
+                    return None
+                if run := self.begin(trial):
+                    return run
+
+    def begin(self, trial: Trial) -> Mapping[str, Any] | None:
+        """A trial's run; None where it needs none, being over the budget, or a repeat."""
+        variant, recipe = self.proposed(trial)
+        same = self.database.same(self.name, variant, recipe)
+        if same is not None and same["trial"] != trial.number:
+            trial.set_user_attr("repeats_trial", same["trial"])
+            if same["state"] != "running":      # else it is told when that run has finished
+                self.tell(trial, self.measured(same))
+            return None
+        exact, path = cost.exact(variant), self.checkpoints / f"trial-{trial.number:04}.pt"
+        run = self.database.begin_run(self.name, trial.number, variant, recipe, exact, str(path), environment(self.device),
+                                      stoppable=variant not in self.space.first)
+        # The reference is the yardstick, not a candidate: no budget rejects it.
+        if trial.number and (excess := self.settings.budget.excess(exact)):
+            rejected = Result("rejected", reason=excess, cost=exact)
+            self.database.finish(run, rejected)
+            self.tell(trial, rejected)
+            self.watcher.trial_ends(trial.number, recipe.seed, variant, rejected)
+            return None
+        return self.database.run_of(self.name, trial.number, recipe.seed)
+
+    def proposed(self, trial: Trial) -> tuple[Variant, Recipe]:
+        """What a trial stands for: a variant put in by hand, or the sampler's."""
+        recipe, by_hand = self.settings.recipe, trial.user_attrs.get("variant")
+        if by_hand is not None and self.space.parameters_of(Variant(**by_hand), recipe) is None:
+            return Variant(**by_hand), recipe       # the sampler need not know of what it cannot propose
+        return suggest(trial, self.space), suggested_recipe(trial, self.space, recipe)
 
     def tell_untold(self) -> None:
         """Tell Optuna the results that are in our tables but not yet in its own."""
-        open_trials = {trial.number: trial for trial in self.study.get_trials(False, (TrialState.RUNNING,))}
-        for run in self.database.runs(self.name):
-            if run["state"] != "running" and run["trial"] in open_trials:
-                self.tell(self.reopen(open_trials[run["trial"]]), self.measured(run))
-
-    def next_trial(self) -> Trial | None:
-        """A trial that a dead process left, or else a new one; None when the space is used up."""
-        owners = {run["trial"]: run for run in self.database.runs(self.name)}
         for trial in self.study.get_trials(False, (TrialState.RUNNING,)):
-            if trial.number not in owners or not is_held(owners[trial.number]):
-                return self.reopen(trial)
-        return self.study.ask() if self.something_left() else None
+            run = self.database.run_of(self.name, trial.user_attrs.get("repeats_trial", trial.number), self.seed)
+            if run is not None and run["state"] != "running":
+                self.tell(self.opened(trial), self.measured(run))
 
-    def reopen(self, trial: FrozenTrial) -> Trial:
+    def unfinished_ask(self) -> Trial | None:
+        """A trial whose process died between Optuna's proposal and our row of it."""
+        for trial in self.study.get_trials(False, (TrialState.RUNNING,)):
+            if "repeats_trial" not in trial.user_attrs and not self.database.run_of(self.name, trial.number, self.seed):
+                return self.opened(trial)
+        return None
+
+    def opened(self, trial: FrozenTrial) -> Trial:
         return Trial(self.study, trial._trial_id)
-
-    def work_on(self, trial: Trial) -> None:
-        space = space_named(self.settings.space)
-        variant = suggest(trial, space)
-        known = self.known_run(variant, trial.number)
-        if known is not None:
-            trial.set_user_attr("repeats_trial", known["trial"])
-            self.tell(trial, self.measured(known))
-            return
-        result = self.measure(trial.number, variant)
-        self.tell(trial, result)
-        self.watcher.trial_ends(trial.number, variant, result, self.database.front(self.name))
-
-    def measure(self, number: int, variant: Variant) -> Result:
-        recipe, path = self.settings.recipe, self.checkpoints / f"trial-{number:04}.pt"
-        exact = cost.exact(variant)
-        run = self.database.begin_run(self.name, number, variant, recipe, exact, str(path), environment(self.device))
-        self.watcher.trial_begins(number, variant, exact)
-
-        def tell(epoch: Epoch) -> None:
-            self.database.add_epoch(run, epoch)
-            self.watcher.epoch_ends(number, epoch)
-
-        # The reference is the yardstick, not a candidate: no budget rejects it.
-        budget = self.settings.budget if number else Budget()
-        result = evaluate(variant, recipe, budget, self.corpus, path, self.device, tell, self.settings.metrics,
-                          lambda done, total: self.watcher.mixture_scored(number, done, total),
-                          self.fit_memory)
-        self.database.finish(run, result)
-        return result
-
-    def known_run(self, variant: Variant, number: int) -> Mapping[str, Any] | None:
-        """The finished run of another trial that already measured this variant with this seed."""
-        return next((run for run in self.database.runs(self.name)
-                     if run["variant"] == variant.key and run["seed"] == self.settings.recipe.seed
-                     and run["trial"] != number and run["state"] != "running"), None)
-
-    def measured(self, run: Mapping[str, Any]) -> Result:
-        """What a row of `runs` has to tell Optuna."""
-        row = next(row for row in self.database.results(self.name) if row["trial"] == run["trial"])
-        return Result(run["state"], cost=Cost(row["parameters"], row["macs_per_s"], row["receptive_field_s"]),
-                      scores=Scores(**{field.name: run[field.name] for field in fields(Scores)}))
-
-    def tell(self, trial: Trial, result: Result) -> None:
-        if result.cost is not None:
-            for limit, excess in self.settings.budget.ratios(result.cost).items():
-                trial.set_constraint(limit, excess)     # feasible at 0 or less; the sampler learns from it
-        if result.state == "complete" and result.scores.si_snri_db is not None and result.cost is not None:
-            values = {**vars(result.cost), **vars(result.scores)}
-            self.study.tell(trial, [values[name] for name, _ in OBJECTIVES], skip_if_finished=True)
-        else:
-            state = TrialState.FAIL if result.state in ("failed", "complete") else TrialState.PRUNED
-            self.study.tell(trial, state=state, skip_if_finished=True)
 
     def something_left(self) -> bool:
         """Whether any variant is left to measure. After many repeats in a row, queues one that nobody has measured."""
-        trials, space = self.study.get_trials(False), space_named(self.settings.space)
-        if any(trial.state == TrialState.WAITING for trial in trials):
+        trials, space = self.study.get_trials(False), self.space
+        if any(trial.state == TrialState.WAITING for trial in trials[-len(space.first) - PATIENCE:]):
             return True
         repeating = len(trials) >= PATIENCE and all("repeats_trial" in trial.user_attrs for trial in trials[-PATIENCE:])
-        met = {run["variant"] for run in self.database.runs(self.name)}
-        if not repeating and len(met) < len(space):
+        if not repeating and len(trials) < len(space):      # it cannot be used up yet
             return True
-        left = self.unmeasured(space, met) if len(met) < len(space) else []
-        if left:
-            number = np.random.default_rng((self.settings.recipe.seed, len(trials))).integers(len(left))
-            self.study.enqueue_trial(space.parameters_of(left[number]))
-        return bool(left)
+        met = self.database.met(self.name, self.seed)
+        start = int(np.random.default_rng((self.seed, len(trials))).integers(len(space)))
+        points = (space.point((start + number * stride(len(space))) % len(space)) for number in range(len(space)))
+        left = next((point for point in points if self.is_new(point, met)), None)
+        if left and repeating:
+            self.study.enqueue_trial(left)
+        return left is not None
 
-    def unmeasured(self, space: Space, met: set[str]) -> list[Variant]:
-        """The variants within the budget that have no run."""
-        return [variant for variant in space.variants() if variant.key not in met
-                and not self.settings.budget.excess(cost.exact(variant))]
+    def is_new(self, point: Mapping[str, int], met: set[tuple[Any, ...]]) -> bool:
+        """Whether a point is within the budget and has no run."""
+        variant, recipe = self.space.variant_of(point), self.space.recipe_of(point, self.settings.recipe)
+        return ((variant.key, recipe.learning_rate, recipe.segment_s, recipe.batch_size) not in met
+                and not self.settings.budget.excess(cost.exact(variant)))
+
+    # ── one run ──────────────────────────────────────────────────────────────────────────────────
+
+    def work_on(self, run: Mapping[str, Any]) -> None:
+        """Train a run, or the rest of it, to its result."""
+        variant = self.database.variant(run["variant"])
+        self.watcher.trial_begins(run["trial"], run["seed"], variant, cost.exact(variant), run["epochs"])
+        try:
+            while True:
+                try:
+                    result = self.measure(run, variant)
+                    break
+                except Damaged as error:        # what it held can be had again, by training
+                    self.set_aside(run, error)
+                except (Abandoned, UserError):
+                    raise
+                except Exception as error:      # of ours: a row all the same, or it would be met again and again
+                    result = Result("failed", one_line(error), "error", cost.exact(variant))
+                    break
+            self.database.finish(run["id"], result)
+        except (Abandoned, UserError):
+            self.database.rest = None       # no patience now: whoever stops us wants an end, and a lease ends by itself
+            self.database.release(run["id"])
+            raise
+        finally:
+            self.database.rest = self.rest
+        self.watcher.trial_ends(run["trial"], run["seed"], variant, result)
+        if run["seed"] == self.seed:
+            self.database.patiently(self.tell_untold)
+            self.tell_continued(run, result)
+        self.see_it_bears(run, result)
+
+    def measure(self, run: Mapping[str, Any], variant: Variant) -> Result:
+        recipe = Recipe(**{field.name: run[field.name] for field in fields(Recipe)})
+        exact = cost.exact(variant)
+        if given_up := self.given_up(run, recipe):
+            return Result("failed", given_up[1], given_up[0], exact)
+        known = {name: run[name] for name in MEASURED}
+        measured = Cost(**{**vars(exact), **known}) if None not in known.values() else measure_apart(variant)
+        self.database.set_cost(run["id"], measured)
+        curve: list[float] = []
+
+        def tell(epoch: Epoch) -> str:
+            self.database.add_epoch(run["id"], epoch)
+            self.renewed_s = time.monotonic()
+            self.watcher.epoch_ends(run["trial"], run["seed"], epoch)
+            curve.append(epoch.valid_si_snri_db)
+            return self.verdict(run, measured, tuple(curve))
+
+        def scored(done: int, total: int) -> None:
+            self.watcher.mixture_scored(run["trial"], run["seed"], done, total)
+            self.pulse(run)
+            self.pause_if_asked()
+
+        assert self.corpus is not None      # only who trains nothing goes without
+        out_of_memory = run["kind"] == "out-of-memory"      # says whoever saw the kernel kill its process
+        self.renewed_s = time.monotonic()
+        return evaluate(variant, recipe, Budget(), self.corpus, self.checkpoint_of(run), self.device, self.settings.metrics,
+                        Hooks(tell, scored, lambda: self.pulse(run), self.wait_for_space(run)), measured,
+                        2 ** run["deaths"] if out_of_memory else self.parts)
+
+    def set_aside(self, run: Mapping[str, Any], error: Damaged) -> None:
+        """Keep a damaged checkpoint out of the way."""
+        kept = next(path for number in itertools.count(1)
+                    if not (path := error.path.with_name(f"{error.path.name}.damaged-{number}")).exists())
+        error.path.rename(kept)
+        self.watcher.says(f"trial {run['trial']}: its checkpoint was damaged and is {kept} now; "
+                          "what it held is trained again")
+
+    def checkpoint_of(self, run: Mapping[str, Any]) -> Any:
+        """Where a run's training lies: in the folder the database lies in, wherever that has been moved to."""
+        replicate = "" if run["seed"] == self.seed else f"-seed-{run['seed']}"
+        return self.checkpoints / f"trial-{run['trial']:04}{replicate}.pt"
+
+    def given_up(self, run: Mapping[str, Any], recipe: Recipe) -> tuple[str, str] | None:
+        """Kind and reason of the failure, where a run has killed its process too often."""
+        deaths, epoch = run["deaths"] or 0, len(self.database.curve(run["id"])) + 1
+        if run["kind"] == "out-of-memory" and 2 ** (deaths - 1) >= recipe.batch_size:
+            return "out-of-memory", (f"epoch {epoch}: the kernel killed its process for lack of memory {deaths} times, "
+                                     "the last time with one segment at once")
+        return ("killed", f"epoch {epoch}: its process died {deaths} times") if deaths >= DEATHS else None
+
+    def verdict(self, run: Mapping[str, Any], measured: Cost, curve: tuple[float, ...]) -> str:
+        """Why the stop rule ends a run here; empty when it does not."""
+        rule = self.settings.stop
+        if rule is None or not run["stoppable"] or run["seed"] != self.seed or len(curve) >= run["epochs"]:
+            return ""
+        warm_up, patience = rule.in_epochs(run["epochs"])
+        if len(curve) - patience < warm_up:
+            return ""
+        axes = [name for name in self.settings.objectives if OBJECTIVES[name] == "minimize"
+                and getattr(measured, name) is not None]
+        mine = Curve(tuple(getattr(measured, name) for name in axes), curve)
+        for trial, rival in self.database.rivals(self.name, self.seed, mine, axes, rule.margin_db, patience):
+            if hopeless(mine, [rival], rule.margin_db, warm_up, patience):
+                return (f"after epoch {len(curve)}: trial {trial}, which costs no more, was ahead by more than "
+                        f"{rule.margin_db:g} dB" + (f" for {patience} epochs running" if patience > 1 else ""))
+        return ""
+
+    def see_it_bears(self, run: Mapping[str, Any], result: Result) -> None:
+        """Stop where trial after trial fails before its first epoch: that is no property of variants."""
+        barren = result.state == "failed" and result.kind in ("data", "error") and not result.curve
+        self.barren = self.barren + 1 if barren else 0
+        if self.barren >= BARREN:
+            trial = run["trial"]
+            raise UserError(f"{self.barren} trials in a row failed before their first epoch, the last, trial {trial}, with "
+                            f"{result.reason!r}; mend that, then: python -m study continue {trial} --study {self.name}")
+
+    # ── for the doctor ───────────────────────────────────────────────────────────────────────────
+
+    def optunas_trials(self) -> list[tuple[int, str]]:
+        """Number and state of Optuna's trials that should have a run: no repeats, and none known to have lost its run."""
+        lost = self.study.user_attrs.get("lost_trials", [])
+        return [(trial.number, trial.state.name) for trial in self.study.get_trials(False)
+                if "repeats_trial" not in trial.user_attrs and trial.number not in lost]
+
+    def tell_result(self, number: int) -> None:
+        """Tell Optuna the result of a trial that it still takes to be running."""
+        run = self.database.run_of(self.name, number, self.seed)
+        trial = next(trial for trial in self.study.get_trials(False) if trial.number == number)
+        assert run is not None
+        self.tell(self.opened(trial), self.measured(run))
+
+    def mark_lost(self, number: int) -> None:
+        """Remember that a trial's run is lost: Optuna keeps what it was told."""
+        self.study.set_user_attr("lost_trials", [*self.study.user_attrs.get("lost_trials", []), number])
+
+    # ── waiting, pausing ─────────────────────────────────────────────────────────────────────────
+
+    def pulse(self, run: Mapping[str, Any]) -> bool:
+        """Renew the lease now and then; whether to pause."""
+        if time.monotonic() - self.renewed_s > RENEW_S:     # monotonic: no clock that is set back stops it
+            self.renewed_s = time.monotonic()
+            self.database.renew(run["id"])
+        return self.stop.is_set()
+
+    def pause_if_asked(self) -> None:
+        if self.stop.is_set():
+            raise Paused
+
+    def wait_for_space(self, run: Mapping[str, Any]) -> Any:
+        def wait(error: DiskFull) -> None:
+            self.rest(str(error), 5.0)
+            self.pulse(run)
+        return wait
+
+    def rest(self, reason: str, seconds: float = 0.05) -> None:
+        """Wait a little for what passes by itself, saying why now and then."""
+        if reason and time.monotonic() - self.said_s > SAY_S:
+            self.said_s = time.monotonic()
+            self.watcher.says(f"waiting: {reason}")
+        self.stop.wait(max(seconds, 0.5) if reason else seconds)
+        self.pause_if_asked()
+
+    # ── telling Optuna ───────────────────────────────────────────────────────────────────────────
+
+    def measured(self, run: Mapping[str, Any]) -> Result:
+        """What a row of `runs`, with its exact cost, has to tell Optuna."""
+        return Result(run["state"], cost=Cost(**{field.name: run[field.name] for field in fields(Cost)}),
+                      scores=Scores(**{field.name: run[field.name] for field in fields(Scores)}))
+
+    def tell_continued(self, run: Mapping[str, Any], result: Result) -> None:
+        """Tell Optuna the score of a trial that it took to be over: as another trial, for a finished one stays as it is."""
+        trial = self.study.get_trials(False)[run["trial"]]
+        found = {**vars(result.cost), **vars(result.scores)}
+        values = [found[name] for name in self.settings.objectives]
+        if result.state == "complete" and trial.state in (TrialState.PRUNED, TrialState.FAIL) and None not in values:
+            self.study.add_trial(optuna.create_trial(values=values, params=trial.params, distributions=trial.distributions,
+                                                     user_attrs={"repeats_trial": run["trial"]}))
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        assert result.cost is not None
+        found = {**vars(result.cost), **vars(result.scores)}
+        values = [found[name] for name in self.settings.objectives]
+        try:
+            for limit, excess in self.settings.budget.ratios(result.cost).items():
+                trial.set_constraint(limit, excess)     # feasible at 0 or less; the sampler learns from it
+            if result.state == "complete" and None not in values:
+                self.study.tell(trial, values, skip_if_finished=True)
+            else:
+                state = TrialState.FAIL if result.state in ("failed", "complete") else TrialState.PRUNED
+                self.study.tell(trial, state=state, skip_if_finished=True)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass        # another worker told it at the same moment

@@ -1,5 +1,37 @@
 """What every test runs with: one thread, since tiny tensors gain nothing from two and lose much to their waiting."""
 
 import os
+import uuid
+
+import pytest
+import sqlalchemy as sa
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")      # for the processes that tests start as well
+
+
+@pytest.fixture
+def database_url():
+    """A new PostgreSQL database, beside the one that TASNET_TEST_POSTGRESQL names; dropped afterwards."""
+    if "TASNET_TEST_POSTGRESQL" not in os.environ:
+        pytest.skip("TASNET_TEST_POSTGRESQL names no database to make others beside")
+    url, name = sa.make_url(os.environ["TASNET_TEST_POSTGRESQL"]), f"test_{uuid.uuid4().hex}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Variants that were given to a made-up evaluation instead of a training."""
+    import searches
+
+    from study import runner
+    from tasnet_core import cost
+    given = []
+    monkeypatch.setattr(runner, "evaluate", searches.made_up(given))
+    monkeypatch.setattr(runner, "measure_apart", cost.exact)
+    return given

@@ -8,20 +8,20 @@ import torch
 from tiny import RECIPE, TINY, Tiny
 
 from study import evaluate as module
-from study.evaluate import evaluate, kind_of, one_line
+from study.evaluate import Hooks, evaluate, kind_of, one_line
 from study.records import FAILURES, Budget
 from tasnet_core import cost, metrics
 from tasnet_core.checkpoint import load
-from tasnet_core.errors import CheckpointError, CorpusError
-from tasnet_core.training import Diverged
+from tasnet_core.errors import Abandoned, CheckpointError, CorpusError
+from tasnet_core.training import Diverged, Paused
 
 QUICK = replace(RECIPE, epochs=2)
 
 
 def test_a_trained_variant_comes_back_with_cost_curve_and_a_score_for_every_test_mixture(tmp_path):
     heard, counted = [], []
-    result = evaluate(TINY, QUICK, Budget(), Tiny(4), tmp_path / "a.pt", "cpu", heard.append, ("si_snr", "sdr"),
-                      lambda done, total: counted.append((done, total)))
+    result = evaluate(TINY, QUICK, Budget(), Tiny(4), tmp_path / "a.pt", "cpu", ("si_snr", "sdr"),
+                      Hooks(tell=heard.append, scored=lambda done, total: counted.append((done, total))))
     assert (result.state, result.reason, result.kind) == ("complete", "", "")
     assert result.cost.parameters == cost.exact(TINY).parameters
     assert result.cost.peak_memory_bytes
@@ -83,3 +83,27 @@ def test_a_metric_that_breaks_the_scoring_fails_the_run_and_not_the_study(tmp_pa
     monkeypatch.setattr(metrics, "score_test", lambda *_, **__: 1 / 0)
     result = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt")
     assert (result.state, result.kind, len(result.curve)) == ("failed", "error", 2)
+
+
+def test_a_reason_to_give_up_ends_the_training_there_and_it_can_go_on(tmp_path):
+    stopped = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt",
+                       hooks=Hooks(tell=lambda epoch: "enough" if epoch.number == 1 else ""))
+    assert (stopped.state, stopped.reason, len(stopped.curve)) == ("stopped", "enough", 1)
+    assert stopped.scores.si_snri_db is None
+    on, whole = (evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / name) for name in ("a.pt", "b.pt"))
+    assert on.scores == whole.scores
+    assert on.state == "complete"
+
+
+@pytest.mark.parametrize("error", [Paused(), Abandoned()])
+def test_what_is_given_up_from_outside_is_no_failure(tmp_path, error):
+    def tell(epoch):
+        raise error
+    with pytest.raises(type(error)):
+        evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt", hooks=Hooks(tell=tell))
+
+
+def test_a_batch_in_parts_gives_the_same_training_but_for_rounding(tmp_path):
+    whole, parts = (evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / f"{parts}.pt", parts=parts) for parts in (1, 2))
+    for one, other in zip(whole.curve, parts.curve, strict=True):
+        assert one.train_loss_db == pytest.approx(other.train_loss_db, rel=1e-4)

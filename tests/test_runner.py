@@ -1,79 +1,22 @@
-"""The search with a made-up evaluation, so that hundreds of trials cost seconds; and with a real one, killed."""
+"""The search with a made-up evaluation: what is proposed, trained, stopped and told."""
 
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 import pytest
+import searches
 import tiny_study
-from tiny import RECIPE, TINY, Tiny
+from searches import SETTINGS, Death, dies, opened, table, told
+from tiny import RECIPE, TINY
 
 from study import runner
 from study.database import open_database
-from study.records import Budget, Result, Settings
-from study.runner import Runner
+from study.pareto import Curve, hopeless
+from study.records import Budget, Result, StopRule
 from study.space import Listed
 from tasnet_core import cost
-from tasnet_core.records import Epoch, MixtureScore, Scores
-
-SETTINGS = Settings(corpus="tiny", space="tiny", recipe=RECIPE)
-
-
-class Death(BaseException):
-    """What kill -9 is to a process: nothing more is done."""
-
-
-@pytest.fixture(autouse=True)
-def tiny():
-    tiny_study.install()
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """Variants that were given to a made-up evaluation whose score is a function of the variant."""
-    given = []
-
-    def fake(variant, recipe, budget, corpus, checkpoint, device, tell, measures, tell_scored, fit_memory):
-        exact = cost.exact(variant)
-        if excess := budget.excess(exact):
-            return Result("rejected", reason=excess, cost=exact)
-        given.append(variant)
-        score = exact.parameters ** 0.5 / 10 + int(variant.key, 16) % 97 / 300
-        curve = tuple(Epoch(n, -score, score * n / 5, 1e-3, 0.3 * n, 0.1) for n in range(1, 6))
-        for epoch in curve:
-            tell(epoch)
-        return Result("complete", cost=exact, curve=curve, seconds=1.0,
-                      scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=1),
-                      mixtures=(MixtureScore("test/000", "a+b", "FM", 1.0, 0.0, score, score),))
-    monkeypatch.setattr(runner, "evaluate", fake)
-    return given
-
-
-@contextmanager
-def opened(folder, settings=SETTINGS):
-    with open_database(str(folder / "study.db"), read_only=False) as database:
-        database.register("s", settings)
-        yield Runner("s", settings, database, Tiny())
-
-
-def table(folder):
-    """What a study measured, without what no two runs share."""
-    with open_database(str(folder / "study.db")) as database:
-        blind = {"seconds": 0, "realtime_factor": 0, "run": 0}
-        return [[{**row, **blind} for row in rows("s")]
-                for rows in (database.results, database.epochs, database.mixtures)]
-
-
-def told(folder):
-    study = optuna.load_study(study_name="s", storage=f"sqlite:///{folder / 'study.db'}")
-    return [(trial.number, trial.state.name, trial.params, trial.values) for trial in study.get_trials()]
+from tasnet_core.records import Scores
 
 
 def test_trial_0_is_the_reference_and_trials_is_the_total(tmp_path, trained):
@@ -102,7 +45,7 @@ def test_no_variant_is_trained_twice_with_the_same_seed(tmp_path, trained):
     with opened(tmp_path) as work:
         work.run(25)            # of 32 in the space: TPE alone meets many again
     assert len(set(trained)) == len(trained) == 25
-    assert len(told(tmp_path)) > 25        # the repeats were told to Optuna with the scores they had
+    assert len(told(tmp_path)) == 25       # and none was proposed twice
     assert all(state == "COMPLETE" for _, state, _, _ in told(tmp_path))
 
 
@@ -166,109 +109,118 @@ def test_over_budget_is_rejected_before_training_and_does_not_count(tmp_path, tr
     assert {state for number, state, _, _ in told(tmp_path)} == {"COMPLETE", "PRUNED"}
 
 
-def test_a_failed_trial_is_a_row_with_its_reason_and_the_study_goes_on(tmp_path, trained, monkeypatch):
-    fine = runner.evaluate
+RULE = StopRule(margin_db=0.4, warm_up=0.2, patience=0.4)      # of 5 epochs: 1 and 2
 
-    def failing(variant, *arguments):
-        if variant == tiny_study.SPACE.reference:
-            return Result("failed", "epoch 2: training loss nan", "diverged", cost.exact(variant))
-        return fine(variant, *arguments)
-    monkeypatch.setattr(runner, "evaluate", failing)
+
+def judged(work):
+    """For each run in the order of trials: its curve, and whether the rule says it is hopeless at each epoch."""
+    rows, finished = work.database.results("s"), []
+    curves = {row["trial"]: work.database.curve(run["id"]) for row, run in zip(rows, work.database.runs("s"), strict=True)}
+    for row in rows:
+        costs, curve = (row["parameters"], row["macs_per_s"]), curves[row["trial"]]
+        yield row, [hopeless(Curve(costs, curve[:n]), finished, RULE.margin_db, 1, 2)
+                    for n in range(1, len(curve) + 1)]
+        if row["state"] == "complete":
+            finished.append(Curve(costs, curve))
+
+
+def test_a_run_is_stopped_where_the_rule_says_so_and_nowhere_else(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr(searches, "LUCK", 1 / 20)
+    with opened(tmp_path, replace(SETTINGS, stop=RULE)) as work:
+        work.run(20)
+        states = Counter(row["state"] for row in work.database.results("s"))
+        for row, verdicts in judged(work):
+            if row["state"] == "stopped":
+                assert verdicts[-1]
+                assert not any(verdicts[:-1])
+                assert f"after epoch {len(verdicts)}: trial " in row["reason"]
+            else:
+                assert not any(verdicts[:-1]) or row["trial"] == 0      # the last epoch stops nobody
+        assert states["stopped"] >= 3
+        assert states["complete"] >= 3
+    assert {state for _, state, _, _ in told(tmp_path)} == {"COMPLETE", "PRUNED"}
+
+
+def test_a_stopped_trial_is_trained_to_its_end_when_it_is_told_to_go_on(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr(searches, "LUCK", 1 / 20)
+    with opened(tmp_path, replace(SETTINGS, stop=RULE)) as work:
+        work.run(20)
+        stopped = [row["trial"] for row in work.database.results("s") if row["state"] == "stopped"]
+        work.database.reopen("s", stopped[0])
+        work.run(0)
+        row = work.database.run_of("s", stopped[0], 0)
+        assert (row["state"], row["reason"], len(work.database.curve(row["id"]))) == ("complete", "", 5)
+        assert work.database.run_of("s", stopped[1], 0)["state"] == "stopped"
+        assert work.trained() == 20
+        last = work.study.get_trials()[-1]      # Optuna hears of it as of a trial of its own
+        assert (last.state.name, last.values[0]) == ("COMPLETE", row["si_snri_db"])
+        assert last.user_attrs == {"repeats_trial": stopped[0]}
+        assert last.params == work.study.trials[stopped[0]].params
+
+
+def test_variants_put_in_by_hand_are_next_whether_the_space_has_them_or_not(tmp_path, trained):
+    within, beyond = replace(TINY, N=4, H=2), replace(TINY, norm="frame", N=5, B=16)
     with opened(tmp_path) as work:
+        for variant in (within, beyond):
+            runner.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
+        work.run(19)
+    assert trained[:3] == [TINY, within, beyond]
+    trials = told(tmp_path)
+    assert [state for _, state, _, _ in trials[:19]] == ["COMPLETE"] * 19
+    assert trials[1][2] == tiny_study.SPACE.parameters_of(within)
+    assert trials[2][2] == {}       # the sampler cannot propose it; it goes on learning from the others
+    assert all(params for _, _, params, _ in trials[3:])
+
+
+def test_tuned_fields_are_searched_on_the_same_sound_and_one_variant_may_be_trained_by_several_recipes(tmp_path, trained):
+    settings = replace(SETTINGS, tune=("learning_rate", "batch_size"), sampler="random")
+    with opened(tmp_path, settings) as work:
+        work.run(60)
+        runs = work.database.runs("s")
+    assert len({(run["variant"], run["learning_rate"], run["batch_size"]) for run in runs}) == 60
+    assert len({run["variant"] for run in runs}) < 33       # the space has 32
+    assert {run["epochs"] * run["epoch_segments"] * run["segment_s"] for run in runs} == {RECIPE.audio_s}
+    assert (runs[0]["learning_rate"], runs[0]["batch_size"]) == (RECIPE.learning_rate, RECIPE.batch_size)
+
+
+def test_optuna_weighs_the_objectives_that_were_asked_for(tmp_path, trained):
+    with opened(tmp_path, replace(SETTINGS, objectives=("si_snri_db", "receptive_field_s"))) as work:
         work.run(3)
-    assert [row["state"] for row in table(tmp_path)[0]] == ["failed", "complete", "complete"]
-    assert [state for _, state, _, _ in told(tmp_path)] == ["FAIL", "COMPLETE", "COMPLETE"]
+        rows = work.database.results("s")
+        assert [direction.name for direction in work.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [values for _, _, _, values in told(tmp_path)] == [[row["si_snri_db"], row["receptive_field_s"]] for row in rows]
 
 
-def dies(monkeypatch, owner, name, after, at):
-    """Let the process die at the `at`-th call of a method: before its work, or after it."""
-    real, calls = getattr(owner, name), []
-
-    def deadly(*arguments, **named):
-        calls.append(1)
-        if len(calls) != at:
-            return real(*arguments, **named)
-        if after:
-            real(*arguments, **named)
-        raise Death
-    monkeypatch.setattr(owner, name, deadly)
-
-
-PLACES = [("ask", False), ("ask", True), ("suggest", True), ("begin_run", False), ("begin_run", True),
-          ("add_epoch", True), ("finish", False), ("finish", True), ("tell", True)]
-
-
-@pytest.mark.parametrize(("name", "after"), PLACES, ids=lambda value: str(value))
-@pytest.mark.parametrize("at", [1, 3, 12])
-def test_death_at_any_point_loses_nothing_and_changes_nothing(tmp_path, trained, monkeypatch, name, after, at):
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "cut").mkdir()
-    with opened(tmp_path / "whole") as work:
-        work.run(14)            # past TPE's random start
-    with monkeypatch.context() as patch, opened(tmp_path / "cut") as work:
-        owner = {"ask": work.study, "tell": work.study, "suggest": runner}.get(name, work.database)
-        dies(patch, owner, name, after, at)
-        with pytest.raises(Death):
-            work.run(14)
-    with opened(tmp_path / "cut") as work:
-        work.run(14)
-    assert table(tmp_path / "cut") == table(tmp_path / "whole")
-    assert told(tmp_path / "cut") == told(tmp_path / "whole")
-
-
-def test_a_trial_that_another_live_process_holds_is_left_alone(tmp_path, trained):
+def test_a_variant_in_training_elsewhere_is_not_trained_here_and_told_when_it_has_finished(tmp_path, trained):
+    variant = replace(TINY, H=4)
     with opened(tmp_path) as work:
-        trial = work.study.ask()
-        variant = runner.suggest(trial, tiny_study.SPACE)
-        run = work.database.begin_run("s", trial.number, variant, RECIPE, cost.exact(variant), "", {})
+        work.run(1)
+        other = work.database.begin_run("s", 77, variant, RECIPE, cost.exact(variant), "", {})
+        owner = work.database.run_of("s", 77, 0)["owner"]
         with work.database.engine.begin() as connection:
-            connection.exec_driver_sql("update runs set owner = 'elsewhere:1' where id = ?", (run,))
-        work.run(2)
-        assert [row["state"] for row in work.database.results("s")] == ["running", "complete", "complete"]
+            connection.exec_driver_sql("update runs set owner = 'elsewhere:0:1:1' where id = ?", (other,))
+        runner.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
+        work.run(3)         # 0, 77, and one more
+        assert trained.count(variant) == 0
+        assert told(tmp_path)[1][1] == "RUNNING"
+        with work.database.engine.begin() as connection:
+            connection.exec_driver_sql("update runs set owner = ? where id = ?", (owner, other))
+        work.database.finish(other, Result("complete", cost=cost.exact(variant), scores=Scores(si_snri_db=3.25)))
+        work.run(4)
+    assert told(tmp_path)[1][1] == "COMPLETE"
+    assert told(tmp_path)[1][3][0] == 3.25
+    assert trained.count(variant) == 0
 
 
-def start(folder, *arguments):
-    return subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("tiny_study.py")), "run", *tiny_study.ARGUMENTS, "--study", "s",
-         "--storage", str(folder / "study.db"), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def test_a_real_study_killed_three_times_equals_one_that_never_was(tmp_path):
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "cut").mkdir()
-    options = ("--trials", "4", "--epochs", "6", "--epoch-segments", "60")
-    whole = start(tmp_path / "whole", *options)
-    assert whole.wait(120) == 0, whole.stdout.read()
-    whole.stdout.close()
-    chance, kills = random.Random(0), 0
-    while kills < 3:
-        process = start(tmp_path / "cut", *options)
-        process.stdout.readline()           # a trial has begun
-        time.sleep(chance.uniform(0, 0.5))
-        process.kill()
-        kills += process.wait() == -signal.SIGKILL
-        process.stdout.close()
-        if process.returncode == 0:
-            break
-    last = start(tmp_path / "cut", *options)
-    assert last.wait(120) == 0, last.stdout.read()
-    last.stdout.close()
-    assert kills >= 2
-    assert table(tmp_path / "cut") == table(tmp_path / "whole")
-    assert told(tmp_path / "cut") == told(tmp_path / "whole")
-    assert not list(tmp_path.rglob("*.tmp")) or os.name == "nt"
-
-
-@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (None, 0)])
-def test_ctrl_c_sigterm_and_timeout_save_everything_and_say_how_to_go_on(tmp_path, how, status):
-    process = start(tmp_path, "--trials", "9999", "--epochs", "400", *(() if how else ("--timeout", "8")))
-    assert any("epoch 2/" in line for line in iter(process.stdout.readline, ""))
-    if how:
-        process.send_signal(how)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == status, said
-    assert "run the same command again to continue" in said
-    assert "Traceback" not in said
-    with open_database(str(tmp_path / "study.db")) as database:
-        assert len(database.epochs("s")) >= 2
+def test_replicates_are_trained_to_their_end_and_neither_counted_nor_told(tmp_path, trained):
+    with opened(tmp_path, replace(SETTINGS, stop=RULE)) as work:
+        work.run(6)
+        before = told(tmp_path)
+        work.database.queue_replicates("s", [0, 3], 3)
+        work.run(6)
+        rows = work.database.runs("s")
+        assert sorted((row["trial"], row["seed"]) for row in rows if row["seed"]) == [(0, 1), (0, 2), (3, 1), (3, 2)]
+        assert {row["state"] for row in rows if row["seed"]} == {"complete"}
+        assert len({str(work.checkpoint_of(row)) for row in rows}) == len(rows)
+        assert work.trained() == 6
+    assert told(tmp_path) == before

@@ -1,0 +1,139 @@
+"""The options of `python -m study`. Nothing of weight is imported here, so that `--help` answers at once."""
+
+import argparse
+import re
+from pathlib import Path
+
+from study.records import SAMPLERS
+from tasnet_core.__main__ import Parser
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(prog="python -m study", description="How far can a Conv-TasNet be shrunk, and what does each step cost in dB?")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    run = commands.add_parser("run", help="train variants until the study has N; running it again continues")
+    run.add_argument("--trials", type=whole, required=True, metavar="N",
+                     help="the study's total of trained trials; variants over the budget are kept but not counted")
+    _add_settings(run)
+    run.add_argument("--seeds", type=whole, default=1, metavar="K",
+                     help="then confirm the front and the reference with K seeds (1)")
+    enqueue = commands.add_parser("enqueue", help="let variants of your own be the next trials")
+    enqueue.add_argument("variants", nargs="+", metavar="VARIANT",
+                         help="letters that differ from the reference's, quoted, such as 'X4 R1 H64' or 'norm=frame causal=true'")
+    confirm = commands.add_parser("confirm", help="train the front and the reference with further seeds")
+    confirm.add_argument("trials", nargs="*", type=natural, metavar="TRIAL", help="these trials instead")
+    confirm.add_argument("--seeds", type=whole, default=3, metavar="K", help="seeds of each in all (3)")
+    going_on = commands.add_parser("continue", help="train stopped or failed trials to their end, from where they were")
+    going_on.add_argument("trials", nargs="+", type=natural, metavar="TRIAL")
+    for command in (run, confirm, going_on):
+        _add_work(command)
+    report = commands.add_parser("report", help="write the answer: index.html, figures, tables")
+    report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
+    status = commands.add_parser("status", help="how far the study is, and its front")
+    show = commands.add_parser("show", help="everything about one trial")
+    show.add_argument("trial", type=natural, metavar="TRIAL")
+    space = commands.add_parser("space", help="print a space as a file to start your own from")
+    space.add_argument("name", metavar="NAME", help="a preset, or a file")
+    doctor = commands.add_parser("doctor", help="find what is inconsistent in the database and mend it")
+    backup = commands.add_parser("backup", help="copy the database as it is now, also while workers write")
+    backup.add_argument("file", type=Path, metavar="FILE", help="a new SQLite file")
+    for command in (run, enqueue, confirm, going_on, report, status, show, doctor):
+        command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
+    for command in (run, enqueue, confirm, going_on, report, status, show, doctor, backup):
+        command.add_argument("--storage", default="sqlite:///results/study.db", metavar="URL",
+                             help="database, as an SQLAlchemy URL or a path (results/study.db)")
+    return top
+
+
+def _add_settings(run: argparse.ArgumentParser) -> None:
+    """What is stored with a study."""
+    run.add_argument("--corpus", metavar="SPEC", help="voices | folder:PATH | wsj0mix:PATH | librimix:PATH (voices)")
+    run.add_argument("--space", metavar="NAME",
+                     help="quick | full | thesis | table2 | causal, or a TOML file (quick, with a GPU full)")
+    run.add_argument("--objectives", type=words, metavar="LIST", help="of si_snri or sdri, and parameters, macs, "
+                     "receptive_field, realtime_factor, peak_memory (si_snri,parameters,macs)")
+    run.add_argument("--metrics", type=metric_names, metavar="LIST",
+                     help="of sdr,stoi,pesq, beside SI-SNR; si_snr for none of them (the space's)")
+    run.add_argument("--sampler", choices=SAMPLERS, help="how variants are proposed (tpe)")
+    run.add_argument("--tune", type=words, metavar="LIST",
+                     help="search learning_rate, segment_s, batch_size too, for each variant anew")
+    run.add_argument("--epochs", type=whole, metavar="E", help="epochs of every training (the space's)")
+    run.add_argument("--epoch-segments", type=whole, metavar="K", help="segments drawn for one epoch (the space's)")
+    run.add_argument("--segment-s", type=positive, metavar="S", help="seconds of a segment (the space's)")
+    run.add_argument("--batch-size", type=whole_or_auto, metavar="B", help="segments in one step; auto: the space's, "
+                     "computed in as few parts as memory allows (the space's)")
+    run.add_argument("--seed", type=natural, metavar="S", help="of weights, mixtures and search (0)")
+    run.add_argument("--max-parameters", type=whole, metavar="P", help="reject larger variants before training")
+    run.add_argument("--max-macs", type=whole, metavar="M", help="reject variants with more MACs per second of sound")
+    run.add_argument("--stop-margin", type=margin, metavar="DB", help="stop a training that stays so far behind one that "
+                     "costs no more; off: train all to the end (the space's)")
+    run.add_argument("--threads", type=whole, metavar="T", help="CPU threads of each training (1)")
+
+
+def _add_work(command: argparse.ArgumentParser) -> None:
+    """How work is done, which decides no number."""
+    command.add_argument("--workers", type=whole, metavar="W", help="trainings at the same time (a CPU's cores over the "
+                         "threads, at most 8; with a GPU 1)")
+    command.add_argument("--timeout", type=duration, metavar="T", help="stop after 600 (seconds), 90m or 11h; continue later")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def whole(text: str) -> int:
+    """A whole number from 1, also as 300k or 1.5M."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text.replace(",", "").replace("_", ""))
+    number = float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]] if match else 0.0
+    if number < 1 or number != int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(number)
+
+
+def whole_or_auto(text: str) -> int | str:
+    return text if text == "auto" else whole(text)
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def margin(text: str) -> float | str:
+    """A number of dB, or off."""
+    if text == "off":
+        return text
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of dB above 0 nor off") from None
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a list such as 'si_snri,macs'."""
+    return tuple(word for word in text.lower().replace("-", "_").replace(" ", "").split(",") if word)
+
+
+def metric_names(text: str) -> tuple[str, ...]:
+    """Metrics of a list such as 'sdr,stoi', SI-SNR always among them."""
+    from tasnet_core.records import METRICS
+    asked = ("si_snr", *words(text))
+    if unknown := [name for name in asked if name not in METRICS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose from {','.join(METRICS)}")
+    return tuple(name for name in METRICS if name in asked)
+
+
+def duration(text: str) -> float:
+    """Seconds of 600, 600s, 90m or 11h."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not match or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 600, 90m or 11h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

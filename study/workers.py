@@ -1,0 +1,273 @@
+"""Several workers of one study on this machine, and the parent that starts them, shows what they do and sees them through.
+
+Each worker is a process of its own, the first one too: the kernel's out-of-memory killer, or a crash in a library, takes one
+run's process and not the study. The parent trains nothing. It starts a worker again that died, and asks all of them to
+pause when a signal, a deadline or an error asks for it. A worker whose parent is gone ends at once.
+"""
+
+import contextlib
+import multiprocessing as mp
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from study.connection import passing
+from study.database import Database, open_database
+from study.records import Result
+from study.replicates import per_trial
+from study.tables import front
+from study.watcher import Rows, Watcher
+from tasnet_core.corpora import Corpus
+from tasnet_core.errors import UserError
+from tasnet_core.records import Cost, Epoch, Variant
+from tasnet_core.training import Paused
+
+GRACE_S = 10.0          # between asking a worker to pause and killing it: only what is not saved yet is done again
+STILLBORN = 5           # workers in a row, beside all at once, that die before they say anything: then it is not the runs
+REFUSED, PAUSED = 2, 75     # how a worker ends: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker has to know. It goes to other processes, so the corpus goes as how to open it."""
+
+    storage: str
+    study: str
+    trials: int
+    device: str
+    threads: int
+    parts: int
+    open_corpus: Callable[[], Corpus]
+
+
+class Outcome(NamedTuple):
+    """How the workers ended: by themselves, or why they were asked to."""
+
+    finished: bool
+    why: str = ""       # "time", "signal"
+
+
+class Sender:
+    """A watcher that tells another process."""
+
+    def __init__(self, pipe: Connection):
+        self.pipe = pipe
+
+    def tell(self, name: str, *facts: Any) -> None:
+        with contextlib.suppress(OSError):      # nobody listens any more
+            self.pipe.send((name, facts))
+
+    def says(self, text: str) -> None:
+        self.tell("says", text)
+
+    def trial_begins(self, trial: int, seed: int, variant: Variant, cost: Cost, epochs: int) -> None:
+        self.tell("trial_begins", trial, seed, variant, cost, epochs)
+
+    def epoch_ends(self, trial: int, seed: int, epoch: Epoch) -> None:
+        self.tell("epoch_ends", trial, seed, epoch)
+
+    def mixture_scored(self, trial: int, seed: int, done: int, total: int) -> None:
+        self.tell("mixture_scored", trial, seed, done, total)
+
+    def trial_ends(self, trial: int, seed: int, variant: Variant, result: Result) -> None:
+        self.tell("trial_ends", trial, seed, variant, replace(result, mixtures=()))
+
+    def front_is(self, front: Rows) -> None:
+        """The parent looks for itself."""
+
+
+def work(job: Job, number: int, pipe: Connection) -> None:
+    """A worker process, from its start to its exit status."""
+    asked = threading.Event()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):    # before anything else: Ctrl-C reaches every process of a terminal
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: asked.set())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    from study.runner import Runner
+    torch.set_num_threads(job.threads)
+    gpus = torch.cuda.device_count() if job.device == "cuda" else 0
+    sender = Sender(pipe)
+    try:
+        with open_database(job.storage, read_only=False) as database:
+            settings = database.settings(job.study)
+            assert settings is not None
+            runner = Runner(job.study, settings, database, job.open_corpus(), f"cuda:{number % gpus}" if gpus > 1 else job.device,
+                            job.parts, sender, asked)
+            runner.run(job.trials)
+    except Paused:
+        sys.exit(PAUSED)
+    except UserError as error:
+        sender.tell("refused", str(error))
+        sys.exit(REFUSED)
+
+
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)     # like kill -9, which everything survives: nobody is left to be told
+
+
+def nothing(text: str) -> None:
+    """Say nothing: the parent has said it."""
+
+
+class Workers:
+    """The parent's side."""
+
+    def __init__(self, job: Job, count: int, database: Database, watcher: Watcher):
+        self.job, self.database, self.watcher = job, database, watcher
+        # A process that was never used forks the workers: libraries are loaded once, and no thread or GPU is in the way.
+        method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
+        self.context: Any = mp.get_context(method)
+        if method == "forkserver":
+            self.context.set_forkserver_preload(["__main__", "study.runner"])
+        self.count = count
+        self.processes: dict[Any, tuple[int, Connection]] = {}      # by process: its number, and what it says
+        self.heard: dict[int, bool] = {}                            # by number: whether it has said anything
+        self.refusal, self.why, self.asked_s = "", "", 0.0
+        self.stillborn, self.oom_kills, self.front_s = 0, _oom_kills(), (0.0, 0.0)
+
+    def run(self, timeout_s: float | None = None) -> Outcome:
+        """See the workers through to their end.
+
+        Raises:
+            UserError: when a worker could not use what it was given, or none can be started.
+        """
+        deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
+        with self.signals():
+            try:
+                for number in range(self.count):
+                    self.start(number)
+                while self.processes:
+                    self.listen()
+                    if time.monotonic() > deadline and not self.why:
+                        self.ask("time")
+                    if self.why and time.monotonic() - self.asked_s > GRACE_S:
+                        self.kill()
+            finally:
+                self.kill()
+        if self.refusal:
+            raise UserError(self.refusal)
+        return Outcome(not self.why, self.why)
+
+    def start(self, number: int) -> None:
+        ours, theirs = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=work, args=(self.job, number, theirs), name=f"worker {number + 1}")
+        process.start()
+        theirs.close()
+        self.processes[process], self.heard[number] = (number, ours), False
+        if self.why:        # a signal came meanwhile
+            process.terminate()
+
+    def listen(self) -> None:
+        """Pass on what is said, and see to who has ended; half a second at most."""
+        pipes: dict[Any, tuple[Any, int]] = {pipe: (process, number) for process, (number, pipe) in self.processes.items()}
+        ready: Any
+        for ready in wait(list(pipes), 0.5):
+            process, number = pipes[ready]
+            try:
+                name, facts = ready.recv()
+            except (EOFError, OSError):
+                process.join()
+                del self.processes[process]
+                self.ended(process, number)
+                continue
+            self.heard[number], self.stillborn = True, 0
+            if name == "refused":
+                self.refusal = self.refusal or facts[0]
+            else:
+                getattr(self.watcher, name)(*facts)
+                if name == "trial_ends":
+                    self.show_front()
+
+    def ended(self, process: Any, number: int) -> None:
+        status = process.exitcode
+        if status == REFUSED:
+            self.ask("refused")
+        if self.why or status == 0:
+            return
+        if status != PAUSED:
+            self.stillborn += not self.heard[number]
+            died = f"signal {-status}" if status < 0 else f"status {status}"
+            if status == -signal.SIGKILL and _oom_kills() > self.oom_kills:
+                self.oom_kills, died = _oom_kills(), "killed by the kernel: out of memory"
+                with self.if_it_can():
+                    self.database.note_out_of_memory(self.job.study, process.pid)
+            if self.stillborn >= STILLBORN + self.count:
+                self.refusal = f"{self.stillborn} workers in a row died at their start ({died}); nothing of the study is lost"
+                self.ask("refused")
+                return
+            self.watcher.says(f"{process.name} died ({died}); another takes its place and goes on from what is saved")
+        self.start(number)
+
+    def ask(self, why: str) -> None:
+        """Ask all workers to pause."""
+        self.why, self.asked_s = why, time.monotonic()
+        for process in self.processes:
+            process.terminate()
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.join()
+        self.processes.clear()
+
+    def show_front(self) -> None:
+        """Show the front, as long as working it out takes a hundredth of the time at most."""
+        last, took = self.front_s
+        start = time.monotonic()
+        if start - last < 100 * took:
+            return
+        with self.if_it_can():
+            self.watcher.front_is(front(per_trial(self.database.results(self.job.study))))
+        self.front_s = start, time.monotonic() - start
+
+    @contextmanager
+    def if_it_can(self) -> Iterator[None]:
+        """Do without what the database refuses for now: the parent has others to listen to."""
+        try:
+            yield
+        except Exception as error:
+            if not passing(error):
+                raise
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Ctrl-C, SIGTERM and the end of the terminal ask for a pause; a second one does not wait for it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def heard(*_: object) -> None:
+            if self.why:
+                self.asked_s = 0.0
+            else:
+                self.ask("signal")
+        names = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {name: signal.signal(name, heard) for name in names}
+        try:
+            yield
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for lack of memory since the machine was started."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -1,0 +1,166 @@
+"""The commands for a study that there is: enqueue, confirm, continue, doctor, and the same `run` once more."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+import tiny_study
+from test_commands import ROOT, RUN, refused
+from tiny import TINY, Tiny
+
+from study import workers
+from study.__main__ import main as study
+from study.database import open_database
+from study.records import Settings
+
+STORAGE = "results/study.db"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a study of four trials, for all tests of this file."""
+    folder, here = tmp_path_factory.mktemp("trained"), Path.cwd()
+    os.chdir(folder)
+    try:
+        assert study([*RUN, "--trials", "4", "--workers", "1"]) == 0
+    finally:
+        os.chdir(here)
+    return folder
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch):
+    """A copy of it to stand in."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """What workers would have been given to do, who do nothing; `jobs.ends` says how they end."""
+    class Jobs(list):
+        ends = workers.Outcome(True)
+
+    class Idle:
+        def __init__(self, job, *_):
+            given.append(job)
+
+        def run(self, timeout_s):
+            return given.ends
+    given = Jobs()
+    monkeypatch.setattr(workers, "Workers", Idle)
+    return given
+
+
+def runs():
+    with open_database(STORAGE) as database:
+        return {(row["trial"], row["seed"]): row for row in database.runs("tiny-tiny")}
+
+
+def change(statement):
+    with open_database(STORAGE, read_only=False) as database, database.engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (("enqueue", "Q3"), ["'Q3': no letter"]), (("enqueue", "X1", "L3"), ["L=3 must be even"]),
+    (("enqueue", "causal=true"), ["hears the future"]), (("enqueue", "C3"), ["C=3, but 2 in this study"]),
+    (("enqueue", "sample_rate_hz=16000"), ["sample_rate_hz=16000, but 8000"]),
+    (("confirm", "99"), ["trial 99: not in study 'tiny-tiny'"]), (("continue", "99"), ["trial 99: not in study 'tiny-tiny'"]),
+    (("continue", "0"), ["trial 0: is complete"]), (("confirm", "--study", "other"), ["'other'", "tiny-tiny"]),
+    (("backup", STORAGE), ["there is a file of this name"]), (("show", "99"), ["trial 99: not in study"]),
+    ((*RUN, "--trials", "5", "--sampler", "qmc"), ["sampler: qmc, not tpe"]),
+    ((*RUN, "--trials", "5", "--space", "quick", "--study", "tiny-tiny"), ["space: quick, not tiny"])])
+def test_what_cannot_be_done_with_a_study_is_one_line_and_changes_nothing(here, arguments, words, capsys):
+    before = runs()
+    refused(study, arguments, capsys, *words)
+    assert runs() == before
+
+
+def test_variants_put_in_wait_for_the_next_run(here, capsys):
+    assert study(["enqueue", "N2 H4", "norm=frame N3 B16"]) == 0
+    assert capsys.readouterr().out.count("waiting in study 'tiny-tiny'") == 2
+    trials = optuna.load_study(study_name="tiny-tiny", storage=f"sqlite:///{STORAGE}").get_trials()
+    assert [(trial.user_attrs["variant"]["N"], trial.user_attrs["variant"]["norm"]) for trial in trials
+            if trial.state.name == "WAITING"] == [(2, TINY.norm), (3, "frame")]
+    assert study(["enqueue", str(TINY)]) == 0
+    assert "is trial 0 already (complete); nothing to train" in capsys.readouterr().out
+
+
+def test_confirm_leaves_further_seeds_of_the_front_and_the_reference_to_the_workers(here, jobs):
+    with open_database(STORAGE) as database:
+        front = {row["trial"] for row in database.front("tiny-tiny")}
+    assert study(["confirm"]) == 0
+    found = runs()
+    assert {trial for trial, seed in found if seed} == front | {0}
+    assert {seed for trial, seed in found if trial == 0} == {0, 1, 2}
+    assert {row["state"] for (_, seed), row in found.items() if seed} == {"running"}
+    assert [job.trials for job in jobs] == [0]
+
+
+def test_run_confirms_only_when_the_time_was_enough(here, jobs):
+    jobs.ends = workers.Outcome(False, "time")
+    assert study([*RUN, "--trials", "4", "--seeds", "2", "--timeout", "9"]) == 0
+    assert len(jobs) == 1
+    assert not any(seed for _, seed in runs())
+    jobs.ends = workers.Outcome(True)
+    assert study([*RUN, "--trials", "4", "--seeds", "2"]) == 0
+    assert [job.trials for job in jobs] == [4, 4, 0]
+    assert {seed for _, seed in runs()} == {0, 1}
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed"])
+def test_continue_reopens_a_trial_but_not_on_another_corpus(here, jobs, state, capsys, monkeypatch):
+    change(f"update runs set state = '{state}', reason = 'so it was', kind = 'data' where trial = 1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Tiny, "fingerprint", "another")
+        refused(study, ("continue", "1"), capsys, "holds other recordings now")
+    assert runs()[1, 0]["state"] == state
+    assert jobs == []
+    assert study(["continue", "1"]) == 0
+    row = runs()[1, 0]
+    assert (row["state"], row["reason"], row["kind"], bool(row["stoppable"])) == ("running", "", "", False)
+    assert len(jobs) == 1
+
+
+def test_before_anything_is_complete_there_is_nothing_to_confirm(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with open_database(STORAGE, read_only=False) as database:
+        database.register("tiny-tiny", Settings(corpus="tiny", space="tiny"))
+    refused(study, ("confirm",), capsys, "no trial is complete")
+
+
+def test_a_damaged_database_is_one_line_that_names_the_doctor(here, capsys):
+    assert study(["doctor"]) == 0
+    assert capsys.readouterr().out == "study 'tiny-tiny': all is well\n"
+    with contextlib.closing(sqlite3.connect(STORAGE)) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+        page, = db.execute("select rootpage from sqlite_master where name = 'runs'").fetchone()
+        size, = db.execute("pragma page_size").fetchone()
+    with open(STORAGE, "r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
+    for command in (("status",), ("show", "0"), (*RUN, "--trials", "5")):
+        refused(study, command, capsys, "python -m study doctor")
+
+
+def test_of_two_starts_at_once_with_different_settings_one_is_refused(tmp_path):
+    started = [subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/tiny_study.py"), "run", *tiny_study.ARGUMENTS, "--trials", "1", "--workers", "1",
+         "--epoch-segments", "2", "--epochs", str(epochs)], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}) for epochs in (1, 2)]
+    ended = [(epochs, *process.communicate(timeout=120), process.returncode) for epochs, process in enumerate(started, 1)]
+    (mine, *_, fine), (other, printed, said, status) = sorted(ended, key=lambda end: end[-1])
+    assert (fine, status, printed) == (0, 2, "")
+    assert said.count("\n") == 1
+    assert f"started with other settings: epochs: {other}, not {mine};" in said
+    with open_database(str(tmp_path / STORAGE)) as database:
+        assert [(row["trial"], row["epochs"], row["state"]) for row in database.runs("tiny-tiny")] == [(0, mine, "complete")]

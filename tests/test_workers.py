@@ -1,0 +1,184 @@
+"""The parent of several workers, with processes that are made up: each says what its script says and ends as it says."""
+
+import itertools
+import os
+import signal
+import threading
+import time
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+import pytest
+from tiny import RECIPE, TINY
+
+from study import workers
+from study.database import open_database
+from study.records import Settings
+from study.watcher import Silent
+from tasnet_core import cost
+from tasnet_core.errors import UserError
+
+JOB = workers.Job("", "s", 1, "cpu", 1, 1, lambda: None)
+OBEYS, STUBBORN = "obeys", "stubborn"       # ends of a script: waits until it is asked to pause; hears nothing but kill
+SAID = ("says", "here I am")
+
+
+class Process:
+    """What `multiprocessing` gives, without a process."""
+
+    def __init__(self, script, pipe, name, started):
+        self.script, self.pipe, self.name, self.started = script, Connection(os.dup(pipe.fileno())), name, started
+        self.exitcode, self.pid, self.asked = None, os.getpid(), 0
+
+    def start(self):
+        self.started.append(self)
+        *said, end = self.script
+        for line in said:
+            self.pipe.send((line[0], line[1:]))
+        if end not in (OBEYS, STUBBORN):
+            self.end(end)
+
+    def end(self, status):
+        if self.exitcode is None:
+            self.exitcode = status
+            self.pipe.close()
+
+    def terminate(self):
+        self.asked += 1
+        if self.script[-1] == OBEYS:
+            self.end(workers.PAUSED)
+
+    def kill(self):
+        self.end(-signal.SIGKILL)
+
+    def join(self):
+        assert self.exitcode is not None, "nobody has ended it"
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def says(self, text):
+        self.lines.append(text)
+
+
+def parent(*scripts, count=1, database=None):
+    """Workers whose processes follow the scripts in the order in which they are started; the last one's again and again."""
+    one = workers.Workers(JOB, count, database, Heard())
+    one.started = []
+    left = itertools.chain(scripts, itertools.repeat(scripts[-1]))
+
+    class Context:
+        def Pipe(self, duplex):
+            return Pipe(duplex)
+
+        def Process(self, target, args, name):
+            return Process(next(left), args[2], name, one.started)
+    one.context = Context()
+    return one
+
+
+def test_workers_that_find_nothing_more_to_do_end_it():
+    one = parent((SAID, 0), (0,), count=2)
+    assert one.run() == workers.Outcome(True)
+    assert [process.name for process in one.started] == ["worker 1", "worker 2"]
+
+
+def test_a_worker_that_dies_is_replaced_and_that_is_said():
+    one = parent((SAID, -signal.SIGSEGV), (SAID, 1), (SAID, 0))
+    assert one.run().finished
+    assert [process.name for process in one.started] == ["worker 1"] * 3
+    assert [line for line in one.watcher.lines if line != SAID[1]] == [
+        "worker 1 died (signal 11); another takes its place and goes on from what is saved",
+        "worker 1 died (status 1); another takes its place and goes on from what is saved"]
+
+
+def test_a_worker_that_somebody_else_paused_is_started_again_without_a_word():
+    one = parent((SAID, workers.PAUSED), (0,))
+    assert one.run().finished
+    assert one.watcher.lines == [SAID[1]]
+    assert len(one.started) == 2
+
+
+def test_workers_that_die_before_they_say_anything_are_given_up_after_six_in_a_row():
+    one = parent((1,), (1,), (SAID, 1), (1,))       # the third has said something: the count begins anew
+    with pytest.raises(UserError, match=r"^6 workers in a row died at their start \(status 1\); nothing .* is lost$"):
+        one.run()
+    assert len(one.started) == 9
+
+
+def test_what_a_worker_refuses_ends_all_and_is_told_once():
+    refuses = (("refused", "a.wav: gone"), workers.REFUSED)
+    one = parent((SAID, OBEYS), refuses, refuses, count=3)
+    with pytest.raises(UserError, match=r"^a.wav: gone$"):
+        one.run()
+    assert [process.exitcode for process in one.started] == [workers.PAUSED, workers.REFUSED, workers.REFUSED]
+    assert one.watcher.lines == [SAID[1]]
+
+
+def test_time_that_is_up_asks_all_to_pause():
+    one = parent((SAID, OBEYS), count=2)
+    assert one.run(timeout_s=0.05) == workers.Outcome(False, "time")
+    assert [(process.exitcode, process.asked) for process in one.started] == [(workers.PAUSED, 1)] * 2
+
+
+def test_a_worker_that_does_not_pause_is_killed(monkeypatch):
+    monkeypatch.setattr(workers, "GRACE_S", 0.05)
+    one = parent((SAID, STUBBORN), (SAID, OBEYS), count=2)
+    assert one.run(timeout_s=0.05) == workers.Outcome(False, "time")
+    assert [process.exitcode for process in one.started] == [-signal.SIGKILL, workers.PAUSED]
+    assert len(one.started) == 2
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_asks_for_a_pause_and_a_second_one_does_not_wait_for_it(name):
+    one, number, before = parent((SAID, STUBBORN), count=2), getattr(signal, name), signal.getsignal(getattr(signal, name))
+    asked = []
+
+    def twice():
+        os.kill(os.getpid(), number)
+        while not all(process.asked for process in one.started):
+            time.sleep(0.01)
+        asked.extend(process.exitcode for process in one.started)
+        os.kill(os.getpid(), number)
+    finger = threading.Timer(0.1, twice)
+    start = time.monotonic()
+    finger.start()
+    assert one.run() == workers.Outcome(False, "signal")
+    finger.join()
+    assert asked == [None, None]        # the first one killed nobody
+    assert time.monotonic() - start < workers.GRACE_S / 2
+    assert signal.getsignal(number) is before
+
+
+def test_a_worker_started_while_a_signal_comes_is_asked_too():
+    one = parent((SAID, OBEYS), count=2)
+    begin = one.context.Process
+
+    def interrupted(*arguments, **named):
+        if one.started:
+            os.kill(os.getpid(), signal.SIGINT)
+        return begin(*arguments, **named)
+    one.context.Process = interrupted
+    start = time.monotonic()
+    assert one.run() == workers.Outcome(False, "signal")
+    assert [process.exitcode for process in one.started] == [workers.PAUSED] * 2
+    assert time.monotonic() - start < workers.GRACE_S / 2
+
+
+@pytest.mark.parametrize(("status", "after", "kind", "said"), [
+    (-signal.SIGKILL, 8, "out-of-memory", "killed by the kernel: out of memory"),
+    (-signal.SIGKILL, 7, None, "signal 9"),         # somebody's kill -9
+    (-signal.SIGSEGV, 8, None, "signal 11")])       # the kernel killed somebody else
+def test_what_the_kernel_kills_for_lack_of_memory_is_noted_with_its_run(tmp_path, monkeypatch, status, after, kind, said):
+    counts = iter([7])
+    monkeypatch.setattr(workers, "_oom_kills", lambda: next(counts, after))
+    with open_database(str(tmp_path / "study.db"), read_only=False) as database:
+        database.register("s", Settings())
+        run = database.begin_run("s", 0, TINY, RECIPE, cost.exact(TINY), "", {})      # this process is its owner
+        one = parent((SAID, status), (0,), database=database)
+        assert one.run().finished
+        row = database.run_of("s", 0, RECIPE.seed)
+    assert (row["id"], row["state"], row["kind"] or None) == (run, "running", kind)
+    assert one.watcher.lines[1] == f"worker 1 died ({said}); another takes its place and goes on from what is saved"
