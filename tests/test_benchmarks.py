@@ -1,0 +1,71 @@
+"""What the benchmarks replay is what the search does."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_study
+from tiny import RECIPE, Tiny
+
+from study import runner
+from study.database import open_database
+from study.pareto import Curve
+from study.records import Result, Settings, StopRule
+from study.runner import Runner, enqueue
+from tasnet_core import cost
+from tasnet_core.records import Epoch, Scores
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from curves import EPOCHS, Recorded
+from stop_rule import by_halving, by_rule
+
+# With this rule and order a stopped run that counted as a rival, or another warm-up, would stop others.
+RULE = StopRule(margin_db=0.6, warm_up=0.0, patience=2 / EPOCHS)
+
+
+def made_up(variants):
+    """Curves that cross each other, so that some are stopped early, some late and some never."""
+    rng = np.random.default_rng(0)
+    for variant in variants:
+        exact, steps = cost.exact(variant), rng.normal(0.4, 0.4, EPOCHS)
+        yield Recorded(variant, float(steps.sum()), Curve((exact.parameters, exact.macs_per_s), tuple(np.cumsum(steps).tolist())))
+
+
+def test_a_replay_stops_whom_the_runner_stops_and_when(tmp_path, monkeypatch):
+    space = tiny_study.SPACE
+    others = [variant for variant in space.variants() if variant != space.reference]
+    rows = list(made_up([space.reference, *others]))
+    order = [0, *(1 + np.random.default_rng(1).permutation(len(others)))]
+    known = {row.variant: row for row in rows}
+
+    def evaluate(variant, recipe, budget, corpus, checkpoint, device, metrics, hooks, *_):
+        row, curve = known[variant], []
+        for number, valid in enumerate(row.curve.curve, 1):
+            curve.append(Epoch(number, -valid, valid, 1e-3, 0.3 * number, 0.1))
+            if reason := hooks.tell(curve[-1]):
+                return Result("stopped", reason, cost=cost.exact(variant), curve=tuple(curve))
+        return Result("complete", cost=cost.exact(variant), curve=tuple(curve), scores=Scores(si_snri_db=row.si_snri_db))
+    monkeypatch.setattr(runner, "evaluate", evaluate)
+    monkeypatch.setattr(runner, "measure_apart", cost.exact)
+    settings = Settings(corpus="tiny", space="tiny", recipe=replace(RECIPE, epochs=EPOCHS), stop=RULE)
+    with open_database(str(tmp_path / "study.db"), read_only=False) as database:
+        database.register("s", settings)
+        work = Runner("s", settings, database, Tiny())
+        for index in order[1:]:
+            enqueue(work.study, space, settings, rows[index].variant)
+        work.run(len(rows))
+        trained = {row["variant"]: row["state"] for row in database.runs("s")}
+        epochs = {row["variant"]: len(database.curve(row["id"])) for row in database.runs("s")}
+    ends = by_rule(rows, RULE)(order)
+    assert ends == [epochs[rows[index].variant.key] for index in order]
+    assert [end < EPOCHS for end in ends] == [trained[rows[index].variant.key] == "stopped" for index in order]
+    assert len(set(ends)) > 2       # else nothing was compared
+
+
+@pytest.mark.parametrize(("second", "ends"), [((1, 1, 1, 1), 2), ((1, 3, 1, 1), 4), ((1, 3, 1, 3), EPOCHS)])
+def test_halving_keeps_the_better_half_at_each_rung(second, ends):
+    good, other = (Recorded(tiny_study.SPACE.reference, 0.0, Curve((1, 1), (*four, 4, 4, 4, 4)))
+                   for four in ((1, 2, 2, 2), second))
+    assert by_halving([good, good, other])([0, 1, 2]) == [EPOCHS, EPOCHS, ends]
