@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from study.records import SAMPLERS
-from tasnet_core.__main__ import Parser
+from tasnet_core.__main__ import Parser, number_above_0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +59,7 @@ def _add_settings(run: argparse.ArgumentParser) -> None:
                      help="search learning_rate, segment_s, batch_size too, for each variant anew")
     run.add_argument("--epochs", type=whole, metavar="E", help="epochs of every training (the space's)")
     run.add_argument("--epoch-segments", type=whole, metavar="K", help="segments drawn for one epoch (the space's)")
-    run.add_argument("--segment-s", type=positive, metavar="S", help="seconds of a segment (the space's)")
+    run.add_argument("--segment-s", type=number_above_0, metavar="S", help="seconds of a segment (the space's)")
     run.add_argument("--batch-size", type=whole_or_auto, metavar="B", help="segments in one step; auto: the space's, "
                      "computed in as few parts as memory allows (the space's)")
     run.add_argument("--seed", type=natural, metavar="S", help="of weights, mixtures and search (0)")
@@ -97,22 +97,12 @@ def natural(text: str) -> int:
     return int(text)
 
 
-def positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
 def margin(text: str) -> float | str:
     """A number of dB, or off."""
     if text == "off":
         return text
     try:
-        return positive(text)
+        return number_above_0(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number of dB above 0 nor off") from None
 

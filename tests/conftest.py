@@ -1,6 +1,7 @@
 """What every test runs with: one thread, since tiny tensors gain nothing from two and lose much to their waiting."""
 
 import os
+import shutil
 import uuid
 
 import pytest
@@ -35,3 +36,15 @@ def trained(monkeypatch):
     monkeypatch.setattr(runner, "evaluate", searches.made_up(given))
     monkeypatch.setattr(runner, "measure_apart", cost.exact)
     return given
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    from broken import make
+    return make(tmp_path_factory.mktemp("template") / "study.db")
+
+
+@pytest.fixture
+def filled(template, tmp_path):
+    """A study of 40 runs in one file that may be damaged."""
+    return shutil.copy(template, tmp_path / "study.db")

@@ -1,7 +1,6 @@
 """Copies of a database that others write into meanwhile."""
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from contextlib import closing
 import optuna
 import pytest
 import sqlalchemy as sa
-from broken import damage, fill, make, optunas, root, rows, schema, url
+from broken import damage, fill, optunas, root, rows, schema, url
 from tiny import RECIPE, TINY
 
 from study import salvage
@@ -20,16 +19,6 @@ from tasnet_core.cost import exact
 from tasnet_core.errors import UserError
 
 POSTGRESQL = os.environ.get("TASNET_TEST_POSTGRESQL")
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("template") / "study.db")
-
-
-@pytest.fixture
-def filled(template, tmp_path):
-    return shutil.copy(template, tmp_path / "study.db")
 
 
 def same(copy: str, original: Database) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from broken import PAGE, columns, damage, make, on, optunas, pages, root, rows, schema, tables, url
+from broken import PAGE, columns, damage, on, optunas, pages, root, rows, schema, tables, url
 from tiny import RECIPE, TINY
 
 from study import salvage
@@ -21,16 +20,6 @@ from tasnet_core.cost import exact
 from tasnet_core.errors import UserError
 
 OPTUNAS = {"trials", "trial_heartbeats"}        # where `mended` asks for one more
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("template") / "study.db")
-
-
-@pytest.fixture
-def filled(template, tmp_path):
-    return shutil.copy(template, tmp_path / "study.db")
 
 
 def mended(path: Path, before: bytes) -> str:
