@@ -50,7 +50,7 @@ def open_database(storage: str = DEFAULT_URL, read_only: bool = True) -> "Databa
         if url.password:
             cause = cause.replace(str(url.password), "***")
         wanted = "a study database that can be read" if read_only else "a database that can be written"
-        if damage(error):
+        if "not a database" not in cause and damage(error):     # more likely the wrong file than a damaged one
             raise UserError(f"{file}: the database is damaged ({cause}); end all runs of it, then: "
                             f"python -m study doctor --storage {file}") from None
         raise UserError(f"{url.render_as_string(hide_password=True)}: cannot be opened ({cause}); wanted {wanted}: "
