@@ -89,7 +89,7 @@ def test_a_real_study_killed_three_times_equals_one_that_never_was(tmp_path):
 
 def ended_well(process, status):
     """Read a paused study to its end: it says how to go on."""
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=400)
     assert process.returncode == status, said
     assert "run the same command again to continue" in said
     assert "Traceback" not in said
@@ -107,8 +107,8 @@ def test_ctrl_c_and_sigterm_save_everything_and_say_how_to_go_on(tmp_path, how):
 
 def test_a_timeout_saves_everything_however_slow_the_machine_and_the_next_start_goes_on(tmp_path):
     kept = []       # epochs after each start; on a busy machine the first may end before its first one
-    while not kept or (kept[-1] < 2 and len(kept) < 20):
-        with start(tmp_path, "--trials", "9999", "--epochs", "400", "--timeout", "8") as process:
+    while not kept or (kept[-1] < 2 and len(kept) < 6):
+        with start(tmp_path, "--trials", "9999", "--epochs", "400", "--timeout", str(8 * 2 ** len(kept))) as process:
             ended_well(process, 0)
         with open_database(str(tmp_path / "study.db")) as database:
             kept.append(len(database.epochs("s")))
