@@ -1,16 +1,4 @@
-"""What a variant needs to run: parameters, MACs and receptive field exactly, memory and speed measured.
-
-The exact figures are sums over `layers(variant)`, which follows the network layer by layer:
-
-    parameters = 2NL + 2N + (NB + B)
-               + X·R·[(BH + H) + 1 + 2H + (HP + H) + 1 + 2H + (HB + B) + (H·Sc + Sc)]
-               + 1 + (Sc·C·N + C·N)
-    MACs per frame = NL + NB + X·R·(BH + HP + HB + H·Sc) + Sc·C·N + C·N·L
-
-less HB + B and HB for the last block's residual convolution where the variant leaves it out, with B in place of
-Sc behind the blocks where there is no skip path, and with HP + H and HP more per block where it has an extra dilation.
-All norms have a gain and a bias per channel. MACs are those of the convolutions.
-"""
+"""What a variant needs to run: parameters, MACs and receptive field exactly (`formulas`), memory and speed measured."""
 
 import copy
 import statistics
@@ -18,7 +6,7 @@ import time
 import warnings
 import weakref
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,67 +14,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from tasnet_core.formulas import Layer, exact, layers
 from tasnet_core.model import ConvTasNet, Depthwise, frames_of, seeded
 from tasnet_core.records import Cost, Variant
 
-
-class Layer(NamedTuple):
-    """One line of `describe`: what a layer gives out, what it costs, how far it has heard by then."""
-
-    name: str
-    channels: tuple[int, ...]  # of its output, before the frames K; () for a waveform of T samples
-    parameters: int
-    macs_per_frame: int
-    receptive_field_samples: int
-
-
-def layers(variant: Variant) -> list[Layer]:
-    """Every layer in order, from the closed formulas alone: nothing is built."""
-    v = variant
-    heard = v.L
-    rows = [Layer("encoder", (v.N,), v.N * v.L, v.N * v.L, heard),
-            Layer("norm", (v.N,), 2 * v.N, 0, heard),
-            Layer("bottleneck", (v.B,), v.N * v.B + v.B, v.N * v.B, heard)]
-    for r in range(v.R):
-        for x in range(v.X):
-            last = (r, x) == (v.R - 1, v.X - 1)
-            rows += _block_layers(v, f"repeat {r + 1} block {x + 1}", 2**x, heard,
-                                  residual=v.has_last_residual or not last)
-            heard = rows[-1].receptive_field_samples
-    width = v.Sc or v.B
-    return [*rows,
-            Layer("prelu", (width,), 1, 0, heard),
-            Layer("masks", (v.C, v.N), width * v.C * v.N + v.C * v.N, width * v.C * v.N, heard),
-            Layer("decoder", (v.C,), v.N * v.L, v.C * v.N * v.L, heard)]
-
-
-def _block_layers(v: Variant, name: str, dilation: int, heard: int, residual: bool) -> list[Layer]:
-    wider = heard
-    rows = [Layer(f"{name}: widen", (v.H,), v.B * v.H + v.H, v.B * v.H, heard),
-            Layer(f"{name}: prelu, norm", (v.H,), 1 + 2 * v.H, 0, heard)]
-    for apart in [dilation, v.extra_dilation * dilation][:2 if v.extra_dilation else 1]:
-        wider += (v.P - 1) * apart * v.hop
-        rows.append(Layer(f"{name}: depthwise, dilation {apart}", (v.H,), v.H * v.P + v.H, v.H * v.P, wider))
-    rows.append(Layer(f"{name}: prelu, norm", (v.H,), 1 + 2 * v.H, 0, wider))
-    if residual:
-        rows.append(Layer(f"{name}: residual", (v.B,), v.H * v.B + v.B, v.H * v.B, wider))
-    if v.Sc:
-        rows.append(Layer(f"{name}: skip", (v.Sc,), v.H * v.Sc + v.Sc, v.H * v.Sc, wider))
-    return rows
+__all__ = ["Layer", "exact", "layers", "macs", "macs_by_thop", "macs_by_torch", "measure"]
 
 
 def macs(variant: Variant, samples: int) -> int:
     """Multiply-accumulates of the convolutions for a recording of `samples` samples."""
     return frames_of(variant, samples) * sum(layer.macs_per_frame for layer in layers(variant))
-
-
-def exact(variant: Variant) -> Cost:
-    """The part of the cost that formulas give; memory and speed stay None."""
-    rows = layers(variant)
-    # Frames per second may be a fraction (L=24 at 8 kHz); the MACs are rounded to the nearest whole one.
-    per_s = round(sum(layer.macs_per_frame for layer in rows) * variant.sample_rate_hz / variant.hop)
-    return Cost(parameters=sum(layer.parameters for layer in rows), macs_per_s=per_s,
-                receptive_field_s=variant.receptive_field_samples / variant.sample_rate_hz)
 
 
 def measure(variant: Variant, runs: int = 9, seconds: float = 0.0) -> Cost:
