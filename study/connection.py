@@ -6,8 +6,8 @@ is waited for, and a process may die anywhere.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -59,19 +59,24 @@ def url_of(storage: str) -> sa.URL:
         UserError: when it is no URL SQLAlchemy can read. It is not repeated: it may hold a password.
     """
     try:
-        return sa.make_url(storage if "://" in storage else f"sqlite:///{storage}")
+        return sa.make_url(storage) if "://" in storage else sa.URL.create("sqlite", database=storage)
     except (sa.exc.ArgumentError, ValueError):
         shown = storage if "@" not in storage else f"{storage.partition('://')[0]}://…"
         raise UserError(f"--storage {shown!r}: not a database URL; wanted such as {DEFAULT_URL}") from None
 
 
-def engine_of(url: sa.URL, read_only: bool) -> sa.Engine:
+def engine_of(url: sa.URL, read_only: bool, still: bool = False) -> sa.Engine:
+    """A way to the database; `still` to an SQLite file without the locks and files that keep readers and a writer apart."""
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10}
                                 if url.get_backend_name() == "postgresql" else {})
-    if read_only and url.database:
-        url = url.set(database=f"file:{Path(url.database).absolute()}", query={"mode": "ro", "uri": "true"})
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+    if read_only and url.database:
+        file = f"{Path(url.database).absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+
+        @sa.event.listens_for(engine, "do_connect")
+        def by_uri(_: Any, __: Any, arguments: list[Any], named: dict[str, Any]) -> None:
+            arguments[0], named["uri"] = file, True
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
@@ -89,6 +94,29 @@ def engine_of(url: sa.URL, read_only: bool) -> sa.Engine:
     return engine
 
 
+def opened(url: sa.URL, read_only: bool, make: Callable[[sa.Engine], T]) -> T:
+    """What `make` makes of a way to the database.
+
+    SQLite's readers and writer see each other in files beside the database. Where these cannot be made, the file is read as
+    it is, if that is all there is.
+
+    Raises:
+        UserError: it is not all: a process left changes beside it.
+    """
+    try:
+        return make(engine_of(url, read_only))
+    except sa.exc.OperationalError as error:
+        name = getattr(error.orig, "sqlite_errorname", "")
+        if not read_only or not (name == "SQLITE_CANTOPEN" or name.startswith("SQLITE_READONLY")):
+            raise
+    file = Path(url.database or "")
+    for beside in (Path(f"{file}{end}") for end in ("-wal", "-journal")):
+        if beside.exists() and beside.stat().st_size:
+            raise UserError(f"{file}: cannot be read, since {beside.name} holds changes that are not in it yet and its folder "
+                            "cannot be written; copy both files to a folder of your own, and name that copy with --storage")
+    return make(engine_of(url, read_only, still=True))
+
+
 class Connection:
     """One database. A context manager; `close` gives its connections back.
 
@@ -100,6 +128,7 @@ class Connection:
         self.engine = engine
         self.reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.rest: Callable[[str], None] | None = None
+        self._held: sa.Connection | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -170,11 +199,40 @@ class Connection:
         else:
             self.rest(reason)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read within be of one moment, that of the first reading, whatever others write meanwhile.
+
+        Nothing is waited for within: what was read before a server went away is of another moment than what comes after.
+        """
+        if self._held is not None:
+            yield
+            return
+        with self.reader.connect() as connection:
+            server = self.engine.url.get_backend_name() == "postgresql"
+            connection.exec_driver_sql("BEGIN" + " ISOLATION LEVEL REPEATABLE READ READ ONLY" * server)
+            self._held = connection
+            try:
+                yield
+            finally:
+                self._held = None
+                with suppress(sa.exc.SQLAlchemyError):      # a connection that is gone has ended it
+                    connection.exec_driver_sql("ROLLBACK")
+
+    def stream(self, query: str, size: int, **values: Any) -> Iterator[Sequence[sa.Row[Any]]]:
+        """The rows of a query, `size` of them at a time, of which no more are held. Only within a snapshot."""
+        assert self._held is not None
+        found = self._held.execute(sa.text(query), values, execution_options={"stream_results": True, "max_row_buffer": size})
+        yield from found.partitions(size)
+
     def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        def read_by(connection: sa.Connection) -> list[dict[str, Any]]:
+            return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
+
         def read() -> list[dict[str, Any]]:
             with self.reader.connect() as connection:
-                return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
-        return self.patiently(read)
+                return read_by(connection)
+        return self.patiently(read) if self._held is None else read_by(self._held)
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def write() -> T:

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Table, select
 
-from study.connection import DEFAULT_URL, Connection, damage, engine_of, url_of
+from study.connection import DEFAULT_URL, Connection, damage, opened, url_of
 from study.leases import LEASE_S, is_held, me
 from study.pareto import Curve
 from study.records import TRAINED, Result, Settings
@@ -44,7 +44,7 @@ def open_database(storage: str = DEFAULT_URL, read_only: bool = True) -> "Databa
     try:
         if file and not read_only:
             file.parent.mkdir(parents=True, exist_ok=True)
-        return Database(engine_of(url, read_only), read_only)
+        return opened(url, read_only, lambda engine: Database(engine, read_only))
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         if url.password:

@@ -30,22 +30,27 @@ def make(path: Path) -> Path:
 
 def fill(database: Database, runs: int = 40) -> None:
     """A study of many runs, beside a study of Optuna's."""
-    database.register("s", Settings(recipe=RECIPE), ("a note",))
     with optunas(database.optuna_url) as storage:       # in the order of a run: tables first
         study = optuna.create_study(storage=storage, study_name="s", directions=["maximize", "minimize"])
-        for trial in range(runs):
-            variant = replace(TINY, N=8 + trial)
-            run = database.begin_run("s", trial, variant, RECIPE, exact(variant), f"t{trial}.pt", {"cpu": "a"})
-            for number in range(1, 11):
-                database.add_epoch(run, Epoch(number, -1.0 * number, 1.0 * number, 1e-3, 10.0 * number, 0.5))
-            scores = tuple(MixtureScore(f"test/{index:03}", "a+b", "FM", 4.0, 0.1, 5.1, 5.0 + trial) for index in range(20))
-            database.finish(run, Result("complete", cost=exact(variant), mixtures=scores, seconds=7.0,
-                                        scores=Scores(si_snr_db=5.0, si_snri_db=5.0 + trial, mixtures=20)))
+        fill_ours(database, runs)
         for trial in range(5):
             study.add_trial(optuna.trial.create_trial(
                 params={"N": trial}, distributions={"N": optuna.distributions.IntDistribution(0, 9)}, values=[trial, 0.5],
                 user_attrs={"words": ["a", trial]}))
         study.ask()
+
+
+def fill_ours(database: Database, runs: int) -> None:
+    """A study of many runs, each of 10 epochs and 20 mixtures, unknown to Optuna."""
+    database.register("s", Settings(recipe=RECIPE), ("a note",))
+    for trial in range(runs):
+        variant = replace(TINY, N=8 + trial)
+        run = database.begin_run("s", trial, variant, RECIPE, exact(variant), f"t{trial}.pt", {"cpu": "a"})
+        for number in range(1, 11):
+            database.add_epoch(run, Epoch(number, -1.0 * number, 1.0 * number, 1e-3, 10.0 * number, 0.5))
+        scores = tuple(MixtureScore(f"test/{index:03}", "a+b", "FM", 4.0, 0.1, 5.1, 5.0 + trial) for index in range(20))
+        database.finish(run, Result("complete", cost=exact(variant), mixtures=scores, seconds=7.0,
+                                    scores=Scores(si_snr_db=5.0, si_snri_db=5.0 + trial, mixtures=20)))
 
 
 @contextmanager
