@@ -23,6 +23,7 @@ from rich.table import Column, Table
 from study.records import STATES, TRAINED, Result, Settings
 from study.replicates import SCORES, per_trial, with_seeds
 from study.tables import TITLES, sexes_table, spared_s
+from study.testset import from_rows
 from study.watcher import Rows
 from tasnet_core.errors import counted
 from tasnet_core.records import LETTERS, Cost, Epoch, Variant
@@ -286,7 +287,7 @@ def show_run(run: Mapping[str, Any], results: Rows, epochs: Rows, mixtures: Rows
     for title, some in (("hardest", scored[:3]), ("easiest", scored[3:][-3:])):
         for one in some:
             console.print(f"  {title} {one['mixture']}: {one['si_snri_db']:.2f} dB ({one['sexes']}, {one['speakers']})")
-    for _, _, pair, count, *means in sexes_table(results, mixtures).rows:
+    for _, _, pair, count, *means in sexes_table(results, from_rows(mixtures).per_trial(results)).rows:
         known = {name: mean for name, mean in zip(SCORES, means, strict=True) if mean is not None}
         console.print(f"  {pair}, {counted(count, 'mixture')}: "
                       + ", ".join(f"{TITLES[name][0]} {mean:.2f}" for name, mean in known.items()))

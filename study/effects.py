@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from study.records import Estimate
 from study.replicates import SCORE, Row
-from study.statistics import LEVEL, Estimate
+from study.statistics import LEVEL
 from study.testset import Floats
 from tasnet_core.records import LETTERS
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tasnet_core.errors import UserError
 from tasnet_core.records import METRICS, Cost, Epoch, MixtureScore, Recipe, Scores
@@ -22,6 +22,14 @@ QUALITY_WORDS = {"si_snri": "si_snri_db", "sdri": "sdri_db"}
 OBJECTIVE_WORDS: dict[str, str] = {
     **QUALITY_WORDS, "parameters": "parameters", "macs": "macs_per_s", "receptive_field": "receptive_field_s",
     "realtime_factor": "realtime_factor", "peak_memory": "peak_memory_bytes"}
+
+
+class Estimate(NamedTuple):
+    """A value and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from study.records import Estimate as Estimate  # for those who read it here
 from study.replicates import SCORE, Row
 from study.testset import Floats, Mixtures
 
@@ -21,14 +22,6 @@ DRAWS = 2000
 LEVEL = 0.95
 PAIRS_AT_LEAST = 6      # a bootstrap over fewer knows too few different studies
 CHUNK = 500             # variants at once: so memory does not grow with their number
-
-
-class Estimate(NamedTuple):
-    """A value and the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Difference(NamedTuple):

@@ -12,8 +12,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from study import pareto
+from study.records import Estimate
 from study.replicates import SCORE, SCORES, Row, number, per_trial
+from study.testset import Mixtures
 from tasnet_core.errors import counted
 from tasnet_core.records import LETTERS
 
@@ -136,37 +141,32 @@ def runs_table(runs: Sequence[Row]) -> Table:
     return Table(columns, [[row[name] for name in columns] for row in full])
 
 
-def sexes_table(rows: Sequence[Row], mixtures: Iterable[Row]) -> Table:
+def sexes_table(rows: Sequence[Row], heard: Mixtures) -> Table:
     """For every finished variant and pair of sexes (FF, FM, MM; MF is FM) how many mixtures are scored, and the mean
-    of every score over them. Without rows where no speaker's sex is known."""
-    short, by_trial = names(rows), _by_sexes(mixtures)
-    lines = []
+    of every score over them; owners of the mixtures are trials. Without rows where no speaker's sex is known."""
+    short, lines = names(rows), []
+    pairs = sorted(set(heard.sexes))
+    if not any("F" in pair or "M" in pair for pair in pairs):
+        return Table(("trial", "name", "sexes", "scored", *SCORES), [])
+    inside = {pair: np.array([own == pair for own in heard.sexes]) for pair in pairs}
     for row in finished(rows):
-        pairs = by_trial.get(row["trial"], {})
-        lines += [[row["trial"], short[row["trial"]], pair, *means] for pair, means in pairs.items()]
-    known = any("F" in line[2] or "M" in line[2] for line in lines)
-    return Table(("trial", "name", "sexes", "scored", *SCORES), lines if known else [])
+        own = {score: heard.of(row["trial"], score) for score in SCORES}
+        there = np.isfinite(own[SCORE])
+        for pair in pairs:
+            if scored := int((inside[pair] & there).sum()):
+                lines.append([row["trial"], short[row["trial"]], pair, scored,
+                              *(_mean(own[score][inside[pair] & there]) for score in SCORES)])
+    return Table(("trial", "name", "sexes", "scored", *SCORES), lines)
 
 
-def _by_sexes(mixtures: Iterable[Row]) -> dict[int, dict[str, list[Any]]]:
-    """By trial, then by pair: mixtures with a score, and the mean of each score."""
-    kept: dict[int, dict[str, list[Row]]] = {}
-    for one in mixtures:
-        if number(one[SCORE]) is not None:
-            pair = "".join(sorted(letter for letter in one["sexes"] if letter in "FM?"))
-            kept.setdefault(one["trial"], {}).setdefault(pair, []).append(one)
-
-    def mean(some: list[Row], name: str) -> float | None:
-        values = [value for one in some if (value := number(one.get(name))) is not None]
-        return math.fsum(values) / len(values) if values else None
-
-    return {trial: {pair: [len(some), *(mean(some, name) for name in SCORES)] for pair, some in sorted(pairs.items())}
-            for trial, pairs in kept.items()}
+def _mean(values: NDArray[np.float64]) -> float | None:
+    known = values[np.isfinite(values)]
+    return math.fsum(known) / len(known) if len(known) else None
 
 
-def pairs_beside_each_other(rows: Sequence[Row], mixtures: Iterable[Row]) -> tuple[Table, dict[str, tuple[str, str]]]:
+def pairs_beside_each_other(rows: Sequence[Row], heard: Mixtures) -> tuple[Table, dict[str, tuple[str, str]]]:
     """SI-SNRi by pair of sexes, one line for the reference and each variant of the front; and the titles of its columns."""
-    found = {(line[0], line[2]): line for line in sexes_table(rows, mixtures).rows}
+    found = {(line[0], line[2]): line for line in sexes_table(rows, heard).rows}
     pairs = sorted({pair for _, pair in found})
     shown = [row for row in finished(rows) if row["trial"] == 0]
     shown += [row for row in front(rows) if row["trial"] != 0]
@@ -228,6 +228,17 @@ def cell(column: str, value: Any) -> str:
 def decibels(value: float) -> str:
     """Two decimals, with a real minus sign and no minus before zero."""
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float) -> str:
+    """Two decimals with their sign."""
+    text = decibels(value)
+    return text if text.startswith("\N{MINUS SIGN}") or text == "0.00" else f"+{text}"
+
+
+def change(loss: Estimate) -> str:
+    """A loss as what happens to the score, with its interval: '−0.20 dB [−0.30, −0.10]'."""
+    return f"{signed(-loss.value)} dB [{signed(-loss.high)}, {signed(-loss.low)}]"
 
 
 def percent(fraction: float) -> str:

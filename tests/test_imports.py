@@ -16,13 +16,14 @@ LEVELS = {
                     "mixdown": 6, "checking": 6, "cost": 6, "metrics": 6, "listeners": 2,
                     "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1,
                     "checkpoint": 6, "separate": 6, "jobs": 7, "sounds": 7, "training": 7, "measuring": 7, "__main__": 8},
-    "study": {"records": 0, "pareto": 0, "replicates": 0, "testset": 1, "statistics": 2, "effects": 3, "progress": 1,
+    "study": {"records": 0, "pareto": 0, "replicates": 0, "testset": 1, "statistics": 2, "effects": 3, "progress": 1, "picks": 3,
+              "advice": 4, "analysis": 5,
               "leases": 0, "watcher": 1, "options": 1, "space": 1,
               "schema": 1, "connection": 1,
               "environment": 1, "labels": 1, "ink": 1, "database": 2, "presets": 2, "evaluate": 2, "tables": 2,
               "spacefile": 3, "salvage": 3, "repairs": 3, "samplers": 3, "display": 3, "published": 3, "answer": 3, "fronts": 3,
               "figures": 4, "runner": 4, "settings": 4, "doctor": 4,
-              "report": 5, "workers": 5, "__main__": 6},
+              "report": 6, "workers": 5, "__main__": 7},
 }
 # One door for each outside thing: the only files that may import it.
 DOORS = {

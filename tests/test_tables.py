@@ -10,6 +10,7 @@ from fakes import failed, mixture, row, stopped
 from study import tables
 from study.replicates import per_trial
 from study.tables import Table
+from study.testset import from_rows
 
 
 def test_a_name_is_the_letters_that_differ_from_the_reference_in_the_papers_order():
@@ -107,8 +108,13 @@ SPOKEN = [pair(0, 0, "FM", 6.0, pesq=2.0), pair(0, 1, "MF", 8.0, pesq=3.0), pair
           pair(0, 3, "FF", None, reason="a source is silent"), pair(1, 0, "FM", 1.0), pair(2, 0, "FM", 9.0)]
 
 
+def heard(rows, mixtures=SPOKEN):
+    return from_rows(mixtures).per_trial(rows)
+
+
 def test_by_sexes_mf_is_fm_and_what_has_no_score_is_in_no_mean():
-    table = tables.sexes_table([row(0), row(1, X=4), failed(2)], SPOKEN)
+    rows = [row(0), row(1, X=4), failed(2)]
+    table = tables.sexes_table(rows, heard(rows))
     found = [dict(zip(table.columns, line, strict=True)) for line in table.rows]
     assert [(one["trial"], one["sexes"], one["scored"], one["si_snri_db"], one["pesq"]) for one in found] == [
         (0, "FF", 1, 4.0, None), (0, "FM", 2, 7.0, 2.5), (1, "FM", 1, 1.0, None)]
@@ -116,13 +122,13 @@ def test_by_sexes_mf_is_fm_and_what_has_no_score_is_in_no_mean():
 
 def test_without_any_known_sex_there_is_no_table_of_them():
     unknown = [{**one, "sexes": "??"} for one in SPOKEN]
-    assert tables.sexes_table([row(0)], unknown).rows == []
-    assert tables.pairs_beside_each_other([row(0)], unknown)[0].rows == []
+    assert tables.sexes_table([row(0)], heard([row(0)], unknown)).rows == []
+    assert tables.pairs_beside_each_other([row(0)], heard([row(0)], unknown))[0].rows == []
 
 
 def test_pairs_stand_beside_each_other_for_the_reference_and_the_front():
     rows = [row(0), row(1, X=4, parameters=10), row(2, H=64, si_snri_db=1.0)]
-    table, titles = tables.pairs_beside_each_other(rows, SPOKEN)
+    table, titles = tables.pairs_beside_each_other(rows, heard(rows))
     assert table == Table(("trial", "name", "FF_db", "FM_db"), [[0, "reference", 4.0, 7.0], [1, "X4", None, 1.0]])
     assert titles == {"FF_db": ("FF", "dB, 1 mixture"), "FM_db": ("FM", "dB, 2 mixtures")}
 

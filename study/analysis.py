@@ -1,0 +1,96 @@
+"""Everything a report says beyond the rows themselves: intervals, chances, picks, advice. From rows alone, no model is loaded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from study import advice, effects, picks, tables
+from study.advice import Model
+from study.effects import Effects, Importance, Interaction
+from study.picks import Pick
+from study.progress import Progress, point_of, progress
+from study.records import Estimate
+from study.replicates import Row, counts, per_trial
+from study.statistics import Difference, Repeated, SeedSpread, holm, on_front
+from study.tables import Table
+from study.testset import Mixtures
+from tasnet_core.errors import counted
+from tasnet_core.records import Variant
+
+
+class Analysis(NamedTuple):
+    """One study, worked out."""
+
+    rows: list[dict[str, Any]]              # one per variant, those comparable with the reference
+    heard: Mixtures                         # of them, owners are trials
+    repeated: Repeated
+    scores: Mapping[int, Estimate]          # by trial, SI-SNRi
+    losses: Mapping[int, Estimate]          # by trial, below the reference
+    differences: Mapping[int, Difference]   # by trial, of the front and what is picked: against the reference, p-values corrected
+    chance: Mapping[int, float]             # by trial, of being on the front
+    effects: Effects
+    importance: list[Importance]
+    interaction: Interaction
+    progress: Progress | None
+    picks: list[Pick]
+    advice: list[str]
+    path: Table
+    notes: list[str]                        # what was left out, and why
+
+
+def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], list[str]]:
+    """The runs without those that were tested on other mixtures than the reference, and a sentence on these.
+
+    Without a reference most decide. A run that is left out stays in the table of all runs.
+    """
+    tests = {owner: int(test) for owner, test in zip(heard.owners, heard.tests, strict=True)}
+    tested = [run for run in runs if counts(run) and (run["trial"], run["seed"]) in tests]
+    of = [tests[run["trial"], run["seed"]] for run in tested]
+    first = [test for run, test in zip(tested, of, strict=True) if run["trial"] == 0]
+    right = first[0] if first else max(of, key=of.count, default=0)
+    others = [run for run, test in zip(tested, of, strict=True) if test != right]
+    if not others:
+        return list(runs), []
+    named = ", ".join(f"{run['trial']} (seed {run['seed']})" for run in others[:8]) + (" …" if len(others) > 8 else "")
+    note = (f"{counted(len(others), 'run')} {'was' if len(others) == 1 else 'were'} tested on other mixtures than the "
+            f"{'reference' if first else 'most'}, and {'is' if len(others) == 1 else 'are'} left out of every comparison: "
+            f"trial {named}.")
+    left_out = {(run["trial"], run["seed"]) for run in others}
+    return [run for run in runs if (run["trial"], run["seed"]) not in left_out], [note]
+
+
+def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,
+            limits: Sequence[Mapping[str, float]] = ()) -> Analysis:
+    """Work a study out from its runs and their scores, owners (trial, seed)."""
+    kept, notes = comparable(runs, heard)
+    rows, by_trial = per_trial(kept), heard.per_trial(kept)
+    known = tables.finished(rows)
+    repeated = Repeated(by_trial, {row["trial"]: row["seeds"] for row in known}, SeedSpread.of(known))
+    trials = [row["trial"] for row in known]
+    losses = repeated.losses(trials, 0)
+    design = effects.design(known, tables.reference(rows) or max(known, key=lambda row: row["parameters"]))
+    model = advice.model_of(design, reference) if reference else "the reference is missing"
+    made = picks.picks(rows, losses, repeated, limits)
+    shown = {row["trial"] for row in tables.front(rows)} | {pick.trial for pick in made if pick.trial is not None}
+    return Analysis(
+        rows, by_trial, repeated, repeated.scores(trials), losses, against_reference(repeated, sorted(shown)),
+        on_front(known, tables.COSTS, repeated), effects.main_effects(design), effects.importance(design),
+        effects.interaction(design), _progress(kept, rows, point), made,
+        advice.sentences(model) if isinstance(model, Model) else
+        [f"Which letter to lower first cannot be said yet: {model}."],
+        advice.path(model, known, {trial: loss.value for trial, loss in losses.items()}) if isinstance(model, Model)
+        else Table(advice.PATH, []), notes)
+
+
+def against_reference(repeated: Repeated, trials: Sequence[int]) -> dict[int, Difference]:
+    """Each of these variants against the reference, with p-values corrected for their number (Holm)."""
+    found = {trial: one for trial in trials if trial and (one := repeated.difference(trial, 0))}
+    corrected = holm({trial: one.p for trial, one in found.items()})
+    return {trial: one._replace(p=corrected[trial]) for trial, one in found.items()}
+
+
+def _progress(runs: Sequence[Row], rows: Sequence[Row], point: Mapping[str, float] | None) -> Progress | None:
+    """From the point stored with the study; one that was begun before there was any has that of its reference."""
+    base = tables.reference(rows)
+    if point is None and base is not None:
+        point = point_of(base["parameters"], base["macs_per_s"])
+    return progress(runs, point) if point else None

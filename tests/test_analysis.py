@@ -1,0 +1,84 @@
+"""A study worked out: what is compared, what is left out and said, and what cannot be told."""
+
+import numpy as np
+import pytest
+from fakes import REFERENCE, confirmed, failed, mixture, row, study
+
+from study.analysis import analyse, comparable
+from study.statistics import holm
+from study.testset import from_rows
+
+
+def pairs(mixtures):
+    """As many pairs of speakers as mixtures."""
+    return [{**one, "speakers": f"{one['mixture']}a+b"} for one in mixtures]
+
+
+def test_a_whole_study_has_intervals_chances_picks_and_advice():
+    runs, _, mixtures = confirmed(40, seed=2)
+    found = analyse(runs, from_rows(pairs(mixtures)), REFERENCE)
+    front = {trial for trial, chance in found.chance.items() if chance > 0.5}
+    assert front
+    for trial, estimate in found.scores.items():
+        assert estimate.low < estimate.value < estimate.high
+        assert estimate.value == pytest.approx(next(one for one in found.rows if one["trial"] == trial)["si_snri_db"])
+        assert found.losses[trial].value == pytest.approx(found.scores[0].value - estimate.value)
+    assert found.losses[0] == pytest.approx((0, 0, 0))
+    assert found.repeated.spread.freedom == 11
+    assert found.advice[0].startswith("Lower ")
+    assert found.path.rows
+    assert found.notes == []
+    assert {pick.title for pick in found.picks} >= {"Within 0.5 dB", "Knee"}
+    alone = {trial: found.repeated.difference(trial, 0).p for trial in found.differences}
+    assert {trial: one.p for trial, one in found.differences.items()} == pytest.approx(holm(alone))
+
+
+def test_a_run_tested_on_other_mixtures_is_left_out_and_named():
+    runs, _, mixtures = study(9, seed=2)
+    other = next(run["trial"] for run in runs[1:] if run["state"] == "complete")
+    mixtures = [one for one in pairs(mixtures) if (one["trial"], one["mixture"]) != (other, "test-000")]
+    found = analyse(runs, from_rows(mixtures), REFERENCE)
+    assert found.notes == [f"1 run was tested on other mixtures than the reference, and is left out of every comparison: "
+                           f"trial {other} (seed 0)."]
+    assert other not in {one["trial"] for one in found.rows} | set(found.scores) | set(found.chance)
+
+
+def test_without_a_reference_most_decide_which_mixtures_are_the_right_ones():
+    runs = [failed(0), *(row(trial) for trial in (1, 2, 3))]
+    mixtures = [mixture(trial, i, 1.0) for trial in (1, 2, 3) for i in range(8 if trial == 2 else 9)]
+    kept, notes = comparable(runs, from_rows(mixtures))
+    assert [run["trial"] for run in kept] == [0, 1, 3]
+    assert "than the most" in notes[0]
+
+
+def test_a_run_without_mixtures_is_not_called_different():
+    runs = [row(0), row(1, X=4)]
+    assert comparable(runs, from_rows([])) == (runs, [])
+
+
+@pytest.mark.parametrize("mixtures", [1, 3])
+def test_few_mixtures_give_picks_without_intervals(mixtures):
+    runs, _, scores = study(30, seed=2)
+    found = analyse(runs, from_rows([one for one in pairs(scores) if int(one["mixture"][-3:]) < mixtures]), REFERENCE)
+    assert (found.scores, found.losses, found.chance, found.differences) == ({}, {}, {}, {})
+    assert found.picks[1].confidence is None
+    assert "[" not in found.picks[1].sentence
+
+
+def test_equal_scores_are_no_ground_for_advice_and_no_error():
+    runs = [row(trial, N=(128, 64, 32)[trial % 3], parameters=340_000 - trial, si_snri_db=4.0) for trial in range(30)]
+    found = analyse(runs, from_rows(pairs([mixture(trial, i, 4.0) for trial in range(30) for i in range(9)])), REFERENCE)
+    assert found.advice == ["Which letter to lower first cannot be said yet: all scores are equal."]
+    assert found.picks[0].trial == 29
+    assert found.picks[0].confidence == 1
+    assert all(one.p == 1 for one in found.differences.values())
+
+
+def test_a_failed_reference_leaves_scores_and_chances_and_takes_the_losses():
+    runs, _, mixtures = study(30, seed=2)
+    runs[0] = failed(0)
+    found = analyse(runs, from_rows([one for one in pairs(mixtures) if one["trial"]]), REFERENCE)
+    assert found.scores
+    assert found.losses == {}
+    assert found.differences == {}
+    assert np.isclose(max(found.chance.values()), 1, atol=0.2)
