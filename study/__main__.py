@@ -6,6 +6,7 @@ Imports of weight stand inside the command that needs them, so that `--help` ans
 import argparse
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,20 @@ def _work(given: argparse.Namespace, name: str, settings: "Settings", database: 
     return ended.finished
 
 
+def _to_write(storage: str) -> "Database":
+    """A database that is there, for writing: nothing is made by asking for what is not."""
+    from study.database import open_database
+    _see_there(storage)
+    return open_database(storage, read_only=False)
+
+
+def _see_there(storage: str) -> None:
+    from study.database import open_database
+    from study.versions import Outdated
+    with suppress(Outdated):        # it is there, and comes from another version
+        open_database(storage).close()
+
+
 def _known(given: argparse.Namespace, database: "Database") -> tuple[str, "Settings"]:
     name = database.choose(given.study)
     settings = database.settings(name)
@@ -124,11 +139,9 @@ def _front_and_reference(database: "Database", name: str) -> list[int]:
 
 def enqueue(given: argparse.Namespace) -> int:
     from study import runner
-    from study.database import open_database
     from study.spacefile import space_of
     from tasnet_core.__main__ import variant_of
-    open_database(given.storage).close()        # nothing is made by asking
-    with open_database(given.storage, read_only=False) as database:
+    with _to_write(given.storage) as database:
         name, settings = _known(given, database)
         space = space_of(settings)
         variants = [variant_of(text.split(), space.reference) for text in given.variants]
@@ -152,9 +165,7 @@ def _check_same_corpus(variant: "Variant", reference: "Variant") -> None:
 
 
 def confirm(given: argparse.Namespace) -> int:
-    from study.database import open_database
-    open_database(given.storage).close()
-    with open_database(given.storage, read_only=False) as database:
+    with _to_write(given.storage) as database:
         name, settings = _known(given, database)
         trials = _trials(database, name, settings, given.trials, ("complete", "stopped"))
         trials = trials or _front_and_reference(database, name)
@@ -169,9 +180,7 @@ def confirm(given: argparse.Namespace) -> int:
 
 
 def going_on(given: argparse.Namespace) -> int:
-    from study.database import open_database
-    open_database(given.storage).close()
-    with open_database(given.storage, read_only=False) as database:
+    with _to_write(given.storage) as database:
         name, settings = _known(given, database)
         trials = _trials(database, name, settings, given.trials, ("stopped", "failed", "running"))
         corpus = _corpus(settings)
@@ -224,16 +233,14 @@ def doctor(given: argparse.Namespace) -> int:
 
     from study import salvage
     from study.connection import url_of
-    from study.database import open_database
     url = url_of(given.storage)
     if url.get_backend_name() != "sqlite":      # a server that cannot be reached is no damage
-        open_database(given.storage).close()
+        _see_there(given.storage)
     if faults := salvage.integrity(url):
         print("\n".join(faults))
         if url.get_backend_name() == "sqlite":
             print(salvage.mend(Path(url.database or "")))
-    open_database(given.storage).close()
-    with open_database(given.storage, read_only=False) as database:
+    with _to_write(given.storage) as database:
         for name in [database.choose(given.study)] if given.study else database.studies():
             found = _examined(name, database)
             print(f"study {name!r}: " + ("all is well" if not found else counted(len(found), "finding")))
@@ -255,8 +262,7 @@ def _examined(name: str, database: "Database") -> list["Finding"]:
 def backup(given: argparse.Namespace) -> int:
     from study import salvage
     from study.connection import url_of
-    from study.database import open_database
-    open_database(given.storage).close()
+    _see_there(given.storage)
     salvage.backup(url_of(given.storage), given.file)
     print(f"{given.file}: the database as it is now; go on with it by --storage {given.file}")
     return 0

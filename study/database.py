@@ -7,8 +7,9 @@ No foreign key leads into Optuna's tables, and no name here is one of Optuna's.
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from study.connection import DEFAULT_URL, Connection, damage, opened, url_of
 from study.leases import LEASE_S, is_held, me
 from study.pareto import Curve
 from study.records import TRAINED, Result, Settings
-from study.schema import EXACT, MEASURED, build, environments, epochs, mixtures, runs, study_settings, variants
+from study.schema import EXACT, MEASURED, environments, epochs, mixtures, runs, study_settings, variants
+from study.versions import bring_up, see_whole, to_stderr
 from tasnet_core.errors import Abandoned, UserError
 from tasnet_core.records import Cost, Epoch, Recipe, Variant, differences
 
@@ -31,10 +33,11 @@ class LeaseLost(Abandoned):
     """Another process has taken over the run."""
 
 
-def open_database(storage: str = DEFAULT_URL, read_only: bool = True) -> "Database":
-    """Open the study database; for writing, make what is missing.
+def open_database(storage: str = DEFAULT_URL, read_only: bool = True, say: Callable[[str], None] = to_stderr) -> "Database":
+    """Open the study database; for writing, make what is missing, and `say` so where an older version's rows are changed.
 
     Raises:
+        Outdated: for reading, when it is of another version and lacks something.
         UserError: in one line, when it is missing, unreadable, unwritable or no study database.
     """
     url = url_of(storage)
@@ -44,7 +47,7 @@ def open_database(storage: str = DEFAULT_URL, read_only: bool = True) -> "Databa
     try:
         if file and not read_only:
             file.parent.mkdir(parents=True, exist_ok=True)
-        return opened(url, read_only, lambda engine: Database(engine, read_only))
+        return opened(url, read_only, partial(_database, see_whole if read_only else partial(bring_up, say=say)))
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         if url.password:
@@ -55,6 +58,16 @@ def open_database(storage: str = DEFAULT_URL, read_only: bool = True) -> "Databa
                             f"python -m study doctor --storage {file}") from None
         raise UserError(f"{url.render_as_string(hide_password=True)}: cannot be opened ({cause}); wanted {wanted}: "
                         "see --storage") from None      # the chain would show the password
+
+
+def _database(prepare: Callable[["Database"], None], engine: sa.Engine) -> "Database":
+    made = Database(engine)
+    try:
+        prepare(made)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def stored_settings(storage: str, study: str) -> Settings | None:
@@ -79,15 +92,6 @@ def check_same(study: str, settings: Settings, known: Settings) -> None:
 
 class Database(Connection):
     """Reads and writes of one study database."""
-
-    def __init__(self, engine: sa.Engine, read_only: bool):
-        super().__init__(engine)
-        if read_only:
-            with self.reader.connect() as connection:
-                connection.execute(select(study_settings.c.study).limit(1))
-            return
-        with self.turn(""), engine.begin() as connection:
-            build(connection)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 

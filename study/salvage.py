@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from study.database import open_database
+from study.schema import make_views
 from tasnet_core.errors import UserError, counted
 
 TRIES = 100_000         # queries spent on one table's unreadable parts: some seconds
@@ -116,10 +116,10 @@ def _copy_rows(url: sa.URL, copy: Path) -> None:
                 rows = reading.execution_options(stream_results=True).execute(sa.select(table)).mappings()
                 for part in rows.partitions(1000):
                     writing.execute(here.tables[table.name].insert(), [dict(row) for row in part])
+            make_views(writing)
     finally:
         source.dispose()
         goal.dispose()
-    open_database(str(copy), read_only=False).close()       # which makes the views
 
 
 def _portable(there: sa.MetaData) -> sa.MetaData:

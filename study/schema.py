@@ -1,12 +1,13 @@
 """The tables and views of the study database, and how an older database gets what it lacks."""
 
 from dataclasses import MISSING, fields
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
 from study.records import FRONT
+from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, MixtureScore, Recipe, Scores, Variant
 
 _TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
@@ -73,8 +74,49 @@ VIEWS = {
 }
 
 
+class Lacking(NamedTuple):
+    """What a database of another version has not, in words."""
+
+    rows: list[str]     # tables and columns
+    views: list[str]    # views that are not there, or were made from other words
+
+
+def lacking(connection: sa.Connection) -> Lacking:
+    """What a study database lacks; nothing of a database without a study of ours."""
+    known = sa.inspect(connection)
+    there = set(known.get_table_names())
+    if study_settings.name not in there:
+        return Lacking([], [])
+    rows = [f"table {table.name}" for table in tables.sorted_tables if table.name not in there]
+    for table in tables.sorted_tables:
+        if table.name in there:
+            names = {column["name"] for column in known.get_columns(table.name)}
+            rows += [f"column {column.name} of {table.name}" for column in table.columns if column.name not in names]
+    made = _made_from(connection)
+    return Lacking(rows, [f"view {name}" for name in VIEWS if made.get(name) != _statement(name)])
+
+
+def _statement(view: str) -> str:
+    return f"CREATE VIEW {view} AS {VIEWS[view]}"
+
+
+def _made_from(connection: sa.Connection) -> dict[str, str]:
+    """The statements that views were made with. PostgreSQL rewrites them, so there we keep ours in a comment."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
+    elif connection.dialect.name == "postgresql":
+        query = "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relkind = 'v' AND pg_table_is_visible(oid)"
+    else:
+        return {name: _statement(name) for name in sa.inspect(connection).get_view_names() if name in VIEWS}
+    return {name: statement for name, statement in connection.execute(sa.text(query)).all()}
+
+
 def build(connection: sa.Connection) -> None:
-    """Make the tables, columns, indices and views that are not there yet; rows that are get the defaults."""
+    """Make the tables, columns, indices and views that are not there yet; rows that are get the defaults.
+
+    Raises:
+        UserError: where a server keeps one of our views because somebody made a view of their own from it.
+    """
     tables.create_all(connection)
     known = sa.inspect(connection)
     for table in tables.sorted_tables:
@@ -89,6 +131,27 @@ def build(connection: sa.Connection) -> None:
         for index in table.indexes:
             if index.name not in indices:
                 index.create(connection, checkfirst=True)
-    for name, query in VIEWS.items():
-        if name not in known.get_view_names():
-            connection.execute(sa.text(f"CREATE VIEW {name} AS {query}"))
+    make_views(connection)
+
+
+def make_views(connection: sa.Connection) -> None:
+    """Make our views anew where a study database lacks one of them.
+
+    Raises:
+        UserError: as `build`.
+    """
+    if not lacking(connection).views:
+        return
+    for name in reversed(VIEWS):        # each may be made from those before it
+        try:
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+        except sa.exc.DBAPIError as error:
+            why = "; ".join(line.strip() for line in str(error.orig).splitlines()[:2])
+            raise UserError(f"view {name}: this version needs another one, but the old one cannot be dropped ({why}); "
+                            "drop what was made from it, run this again, and make it anew") from error
+    for name in VIEWS:
+        statement = _statement(name)
+        connection.exec_driver_sql(statement)
+        if connection.dialect.name == "postgresql":
+            text = statement.replace("'", "''")
+            connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{text}'")

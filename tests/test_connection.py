@@ -92,6 +92,7 @@ def test_what_a_dead_process_left_in_the_log_is_read_or_asked_for_but_never_pass
 
 
 def test_what_cannot_be_written_is_one_line_for_those_who_would(made, shut):
+    Path(f"{made}.lock").unlink()
     shut(made.parent, of_folder=0o755)      # the file alone
     for of_folder in (0o755, 0o555):
         made.parent.chmod(of_folder)

@@ -215,22 +215,6 @@ def test_every_score_is_kept_in_its_mixture_and_its_run(database):
     assert Scores(**{name: stored[name] for name in asdict(scores)}) == scores
 
 
-def test_a_database_of_an_earlier_version_gets_the_columns_it_lacks_and_keeps_its_rows(database, tmp_path):
-    database.finish(begin(database, 0), complete(TINY, 5.0))
-    lacking = {"runs": ("sdr_db", "pesq_unscored"), "mixtures": ("sdr_db", "stoi"), "variants": ("last_residual",)}
-    with database.engine.begin() as connection:
-        for table, names in lacking.items():
-            for name in names:
-                connection.exec_driver_sql(f"alter table {table} drop column {name}")
-    with open_database(str(tmp_path / "study.db")) as reader:       # a report asks for no change
-        assert reader.results("s")[0]["si_snri_db"] == 5.0
-        assert reader.results("s")[0]["sdr_db"] is None
-    with open_database(str(tmp_path / "study.db"), read_only=False) as again:
-        again.finish(begin(again, 1, Variant()), complete(Variant(), 6.0))
-        assert [row["si_snri_db"] for row in again.results("s")] == [5.0, 6.0]
-        assert [row["last_residual"] for row in again._rows("select last_residual from variants")] == [0, 0]
-
-
 def test_a_study_begun_before_there_was_a_choice_measures_si_snr_alone(database):
     database.register("s", Settings())
     with database.engine.begin() as connection:

@@ -1,0 +1,69 @@
+"""Databases of other versions: seen when they are read, kept as they are and then brought up when they are written."""
+
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from study import salvage
+from study.connection import Connection
+from study.schema import build, lacking, study_settings
+from tasnet_core.errors import UserError, counted
+
+
+class Outdated(UserError):
+    """A database that lacks what this version reads; opening it for writing brings it up to date."""
+
+
+def to_stderr(line: str) -> None:
+    """Say it where it mixes with no output."""
+    print(line, file=sys.stderr)
+
+
+def see_whole(database: Connection) -> None:
+    """See that everything is there that this version reads.
+
+    Raises:
+        Outdated: something is not.
+        sqlalchemy.exc.DBAPIError: it is no study database.
+    """
+    with database.reader.connect() as connection:
+        if lacks := [name for names in lacking(connection) for name in names]:
+            raise Outdated(f"{database.shown}: made by another version, lacks {_named(lacks)}; "
+                           f"bring it up to date: python -m study doctor --storage {database.shown}")
+        connection.execute(sa.select(study_settings.c.study).limit(1))
+
+
+def bring_up(database: Connection, say: Callable[[str], None]) -> None:
+    """Make what is missing, in one transaction, by one process; before it changes tables, keep a copy and `say` where.
+
+    Views and indices hold nothing of their own, so for them there is no copy.
+
+    Raises:
+        UserError: no copy can be made, or a view not be dropped; nothing is changed then.
+        sqlalchemy.exc.DBAPIError: it cannot be written.
+    """
+    with database.turn(""):
+        with database.reader.connect() as connection:
+            lacks = lacking(connection).rows
+        kept = _kept(database) if lacks else None
+        with database.engine.begin() as connection:
+            build(connection)
+            connection.execute(study_settings.delete().where(sa.false()))   # fails where nothing can be written
+        if kept:
+            say(f"{database.shown}: brought up to this version, which adds {_named(lacks)}; as it was it is kept in {kept}")
+
+
+def _kept(database: Connection) -> Path:
+    """A new copy of the database as it is, beside its file or in results."""
+    name = Path(database.engine.url.database or "study").name + ("" if database.is_sqlite else ".db")
+    targets = (database.folder / f"{name}.before-{number}" for number in itertools.count(1))
+    target = next(one for one in targets if not one.exists())
+    salvage.backup(database.engine.url, target)
+    return target
+
+
+def _named(lacks: Sequence[str]) -> str:
+    return lacks[0] + (f" and {counted(len(lacks) - 1, 'thing')} more" if len(lacks) > 1 else "")
