@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from study import repairs
 from study.database import Database
 from study.leases import LEASE_S, is_held
+from tasnet_core import clips
 from tasnet_core.errors import CheckpointError, counted
 from tasnet_core.records import Epoch
 
@@ -48,7 +49,7 @@ def examine(database: Database, study: str, optuna_trials: Sequence[tuple[int, s
     scored = Counter(row["run"] for row in database.mixtures(study))
     free = [run for run in database.runs(study) if not is_held(run, now_s)]
     return [*_leases(database, free, now_s),
-            *_scratch(files),
+            *_scratch([*files, *(folder / clips.FOLDER).glob("*")]),
             *_strangers(database, files),
             *_checkpoints(database, _again(database, study, free), folder, epochs),
             *_curves(database, free, folder, epochs),

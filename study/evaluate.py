@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study.records import Budget, Result
-from tasnet_core import cost, metrics
+from tasnet_core import cost, metrics, sounds
 from tasnet_core.checkpoint import load
 from tasnet_core.corpora import Corpus
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull
@@ -24,6 +24,7 @@ class Hooks:
     scored: Callable[[int, int], None] = lambda done, total: None       # how many test mixtures are scored, of how many
     pulse: Callable[[], bool] = lambda: False               # after each step of the training: whether to pause
     wait: Callable[[DiskFull], None] | None = None          # returns when a full disk is to be written to again
+    say: Callable[[str], None] = lambda line: None          # what went wrong without harm to the result
 
 
 def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, checkpoint: Path, device: str = "cpu",
@@ -31,9 +32,9 @@ def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, c
              parts: int = 1) -> Result:
     """Cheap before expensive: cost, budget, training (or the rest of it), scores on the whole test set.
 
-    The tests are those of the metrics `measures`. `measured` is the cost, where it is known already. A batch is computed
-    in at least `parts` parts; 0 looks for as few as memory allows. Whatever goes wrong with the training comes back
-    as a failed Result.
+    The tests are those of the metrics `measures`; what three of the mixtures sound like is kept beside the checkpoint.
+    `measured` is the cost, where it is known already. A batch is computed in at least `parts` parts; 0 looks for as few as
+    memory allows. Whatever goes wrong with the training comes back as a failed Result.
 
     Raises:
         CheckpointError: the checkpoint cannot be written or read; the run can go on once that is mended.
@@ -53,7 +54,8 @@ def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, c
             if reason := hooks.tell(epoch):
                 return ended("stopped", reason=reason)
         start = time.perf_counter()
-        scores = metrics.score_test(load(checkpoint).to(device_of(device)), corpus, measures, tell=hooks.scored)
+        scores = metrics.score_test(load(checkpoint).to(device_of(device)), corpus, measures, tell=hooks.scored,
+                                    hear=sounds.keeper(checkpoint, corpus, hooks.say))
     except Exception as error:      # one variant's bad end is a row, not the end of the study
         if isinstance(error, CheckpointError | Abandoned):
             raise

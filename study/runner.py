@@ -243,11 +243,14 @@ class Runner:
             self.pulse(run)
             self.pause_if_asked()
 
+        def say(line: str) -> None:
+            self.watcher.says(f"trial {run['trial']}: {line}")
+
         assert self.corpus is not None      # only who trains nothing goes without
         out_of_memory = run["kind"] == "out-of-memory"      # says whoever saw the kernel kill its process
         self.renewed_s = time.monotonic()
         return evaluate(variant, recipe, Budget(), self.corpus, self.checkpoint_of(run), self.device, self.settings.metrics,
-                        Hooks(tell, scored, lambda: self.pulse(run), self.wait_for_space(run)), measured,
+                        Hooks(tell, scored, lambda: self.pulse(run), self.wait_for_space(run), say), measured,
                         2 ** run["deaths"] if out_of_memory else self.parts)
 
     def set_aside(self, run: Mapping[str, Any], error: Damaged) -> None:

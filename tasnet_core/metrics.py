@@ -78,7 +78,8 @@ def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
     asked = others.ask(Job(slow, mixture.sources[:, :mixture.length], ordered.estimates, mixture.mixture[:mixture.length],
                            sample_rate_hz)) if slow else None
     after, before = _mean(ordered.si_snr_db), _mean(ordered.input_si_snr_db)
-    known = replace(known, input_si_snr_db=before, si_snr_db=after, si_snri_db=after - before)
+    known = replace(known, input_si_snr_db=before, si_snr_db=after, si_snri_db=after - before,
+                    level_difference_db=max(ordered.input_si_snr_db) - min(ordered.input_si_snr_db))
     return Pending(known, asked)
 
 
@@ -112,8 +113,12 @@ def unscorable(truth: torch.Tensor, found: torch.Tensor) -> str:
 
 
 def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAST, processes: int | None = None,
-               tell: Callable[[int, int], None] = lambda done, total: None) -> list[MixtureScore]:
+               tell: Callable[[int, int], None] = lambda done, total: None,
+               hear: Callable[[int, Mixture, NDArray[np.float32]], None] = lambda index, mixture, estimates: None,
+               ) -> list[MixtureScore]:
     """Separate and score every test mixture of a corpus, whole; `tell` hears how many are done, of how many.
+
+    `hear` is given each mixture by its index, with the network's estimates [C, T] in no order.
 
     `processes` compute the slow metrics; by default as many as there are cores, and none for a handful of mixtures.
     The scores do not depend on it but for rounding, which is the same for any number of processes but none.
@@ -129,6 +134,7 @@ def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAS
             with torch.inference_mode():
                 estimates = network(torch.from_numpy(mixture.mixture).to(device)[None])[0].cpu().numpy()
             waiting.append(begin(mixture, estimates, corpus.sample_rate_hz, metrics, others))
+            hear(index, mixture, estimates)
             while len(waiting) > (2 * processes if index + 1 < total else 0):       # so memory stays bounded
                 scores.append(waiting.popleft().wait())
                 tell(len(scores), total)

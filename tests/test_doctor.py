@@ -222,6 +222,16 @@ def test_old_scratch_files_of_dead_processes_are_removed(database):
     assert files(database) == [f"b.pt.{os.getpid()}.tmp", "c.pt.999999999.tmp"]
 
 
+def test_sounds_are_no_strangers_and_what_a_dead_process_left_among_them_is_removed(database):
+    run(database, 0)
+    (folder := checkpoint_folder(database, "s") / "sounds").mkdir()
+    for name in ("mixture-0020.json", "mixture-0020-trial-0000-1.flac", "mixture-0020-1.flac.999999999.tmp"):
+        (folder / name).write_text("")
+        os.utime(folder / name, (time.time() - 4000,) * 2)
+    assert [mended for _, mended in once(database)] == ["removed"]
+    assert files(database) == ["sounds/mixture-0020-trial-0000-1.flac", "sounds/mixture-0020.json", "trial-0000.pt"]
+
+
 @pytest.mark.parametrize("fault", ["missing", "damaged"])
 def test_a_training_without_its_checkpoint_begins_anew(database, fault):
     number = run(database, 0, "running", epochs=2)

@@ -134,6 +134,16 @@ def test_noise_counts_as_part_of_what_is_improved_on():
     assert found.sdri_db > clean.sdri_db
 
 
+@pytest.mark.parametrize("db", [-6, 0, 2.5])
+def test_the_level_difference_is_that_of_the_input_si_snrs(db):
+    t = np.arange(RATE) / RATE
+    tones = np.stack([np.sin(2 * np.pi * 200 * t), 10 ** (-db / 20) * np.sin(2 * np.pi * 300 * t)])     # orthogonal over 1 s
+    one = Mixture("m", (0.1 * tones).astype(np.float32), RATE, ("a", "b"), ("F", "F"))
+    found = metrics.score(one, separated(one), RATE)
+    assert found.level_difference_db == pytest.approx(2 * abs(db), abs=1e-3)        # one is db above, the other db below
+    assert found.input_si_snr_db == pytest.approx(0, abs=1e-3)
+
+
 def silent_source(one, estimates):
     return one._replace(sources=one.sources * np.float32([[1], [0]])), estimates
 
@@ -154,7 +164,7 @@ def test_what_has_no_score_says_why(spoil, reason):
     one = mixture()
     found = metrics.score(*spoil(one, separated(one)), RATE, ALL)
     assert [getattr(found, name) for names in METRICS.values() for name in names] == [None] * 6
-    assert found.reason == reason
+    assert (found.reason, found.level_difference_db) == (reason, None)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [
