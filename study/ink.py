@@ -1,15 +1,17 @@
-"""What all figures share: colours, type, axes, and how a figure becomes files.
+"""What all figures share: colours, type, axes, marks, and how a figure becomes files.
 
 Everything is drawn on `matplotlib.figure.Figure`, never through pyplot, inside a context that puts every
 setting back. Sizes are those of a paper: 7.16 inches across both columns, type of 6 to 8 points.
 """
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,7 +23,14 @@ BLUE, ORANGE, _, VERMILION = sns.color_palette("colorblind").as_hex()[:4]
 # A page that knows dark from light replaces each colour by the style variable of this name.
 COLOURS = {"ink": INK, "grey": GREY, "grid": GRID, "paper": PAPER,
            "blue": BLUE, "orange": ORANGE, "vermilion": VERMILION}
-WIDTH_IN, DOTS_PER_INCH = 7.16, 200
+LOOKS = {"beaten": (GREY, "o", 14), "front": (BLUE, "o", 20), "reference": (VERMILION, "*", 80)}  # colour, marker, area
+KEYS = {"front": "beaten by none", "beaten": "beaten", "reference": "reference"}
+WIDTH_IN, DOTS_PER_INCH, PIXELS_PER_INCH = 7.16, 200, 150  # of a PNG; of the crowded parts of an SVG
+MANY = 400  # marks of one kind; more than that are pixels in the SVG
+# Ticks of each decade, by how far an axis spans at most.
+TICKS = {2.0: (1, 1.1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9), 6.0: (1, 1.5, 2, 3, 4, 5, 6, 8),
+         500.0: (1, 2, 5), math.inf: (1,)}
+GOLDEN = 0.6180339887498949
 SETTINGS = {
     **sns.axes_style("ticks"), **sns.plotting_context("paper"),
     "font.family": "DejaVu Sans", "font.size": 7.5, "axes.labelsize": 8, "axes.titlesize": 7,
@@ -30,9 +39,20 @@ SETTINGS = {
     "ytick.major.size": 3, "xtick.minor.size": 1.8, "xtick.minor.width": 0.5, "grid.linewidth": 0.6,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
     "grid.color": GRID, "axes.facecolor": PAPER, "figure.facecolor": PAPER, "axes.axisbelow": True,
+    "axes.spines.top": False, "axes.spines.right": False,
     # Letters as outlines look the same everywhere, and keep the room that was measured for labels.
     "svg.fonttype": "path", "svg.hashsalt": "study",
 }
+
+
+class Drawn(NamedTuple):
+    """A figure: its numbers, its two files, and its words."""
+
+    data: Any
+    svg: str
+    png: bytes
+    alt: str  # what a screen reader says
+    caption: str  # what is seen and how to read it
 
 
 def house_style() -> AbstractContextManager[None]:
@@ -47,24 +67,25 @@ def paper(height_in: float, **options: Any) -> Figure:
 
 def files(figure: Figure) -> tuple[str, bytes]:
     """The figure as SVG and as PNG; the same ink gives the same bytes."""
-    if figure.get_layout_engine():
-        figure.draw_without_rendering()  # lay it out once ...
-        figure.set_layout_engine("none")  # ... for both files
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)  # lay it out once ...
+        figure.set_layout_engine(None)  # ... for both files
     svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(svg, format="svg", dpi=min(PIXELS_PER_INCH, DOTS_PER_INCH), metadata={"Date": None, "Creator": None})
     figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return svg.getvalue(), png.getvalue()
 
 
-def log_axis(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic x axis with room at both ends, and ticks such as 20k, 50k, 1M."""
+def log_axis(axes: Axes, values: Sequence[float], unit: float = 1.0) -> None:
+    """A logarithmic x axis with room at both ends, and ticks such as 20k, 50k, 1M, counted in `unit`."""
     low, high = (min(values), max(values)) if values else (1e4, 1e6)
     room = max((high / low) ** 0.06, 1.15)
+    low, high = low / room**1.6, high * room  # labels like to lie to the left
     axes.set_xscale("log")
-    axes.set_xlim(low / room**1.6, high * room)  # labels like to lie to the left
-    near = high / low < 300
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if near else (1,), numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    axes.set_xlim(low, high)
+    subs = next(some for most, some in TICKS.items() if high / low < most)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value / unit)))
     axes.xaxis.set_minor_locator(LogLocator(subs=range(1, 10), numticks=50))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
@@ -82,11 +103,46 @@ def score_axis(axes: Axes, scores: Sequence[float]) -> None:
     axes.set_ylim(low - room, high + room)
 
 
+def marks(axes: Axes, places: Any, look: tuple[str, str, float], zorder: float = 3, edge: str = PAPER,
+          width: float = 0.5) -> None:
+    """Points at (x, y) pairs, in a colour, of a marker, of an area. Many become pixels in the SVG: on no ground and without
+    edges, since pixels cannot follow a page from light to dark."""
+    colour, marker, area = look
+    many = len(places) > MANY
+    if len(places):
+        x, y = np.asarray(places, dtype=float).T
+        axes.scatter(x, y, s=0.5 * area if many else area, color=colour, marker=marker, zorder=zorder,
+                     linewidths=0 if many else width, edgecolors="none" if many else edge, rasterized=many,
+                     alpha=(0.6 if len(places) < 5 * MANY else 0.35) if many else None)
+
+
+def aside(count: int) -> Any:
+    """So many numbers from −0.5 to 0.5 by the golden ratio: neighbours lie apart, and every drawing is the same."""
+    return (np.arange(count) * GOLDEN + 0.5) % 1 - 0.5
+
+
+def octaves(levels: Sequence[int]) -> list[float]:
+    """Where values stand on an axis of doublings; 0, which has no logarithm, an octave below the least."""
+    least = min((level for level in levels if level), default=1)
+    return [float(np.log2(level or least / 2)) for level in levels]
+
+
+def minus(text: str) -> str:
+    """With real minus signs."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def wrapped(name: str) -> str:
     """At most two lines, the second at most as long as the first by a word."""
     words = name.split()
     half = (len(words) + 1) // 2 if len(words) > 3 else len(words)
     return "\n".join(" ".join(part) for part in (words[:half], words[half:]) if part)
+
+
+def kind_keys(kinds: Iterable[str]) -> list[tuple[str, str, str]]:
+    """The legend's entries for some of KEYS."""
+    found = set(kinds)
+    return [(text, *LOOKS[kind][:2]) for kind, text in KEYS.items() if kind in found]
 
 
 def common_legend(axes: Sequence[Axes], keys: Sequence[tuple[str, str, str]], line: bool = True) -> None:

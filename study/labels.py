@@ -50,9 +50,10 @@ def _turns(order: Sequence[int], spots: Floats, sizes: Floats, area: Floats,
                  | _cross(leaders, _edges(boxes)).any(0).reshape(2, -1).any(0)
                  | _cross(ways, leaders).any(1))
         points, lines = (some[np.hypot(*(some - spots[i]).T) < sizes[i].sum() + cost.max()] for some in avoid)
-        hidden = (_covered(boxes, np.concatenate([points, lines]), radius)
-                  + _cross(ways, _edges(_around(points, radius / 2))).sum(1))
-        cost = np.where(wrong, np.inf, cost + COVERED * hidden)
+        cost[wrong] = np.inf
+        right = np.flatnonzero(~wrong)
+        cost[right] += COVERED * (_covered(boxes[right], np.concatenate([points, lines]), radius)
+                                  + _cross(ways[right], _edges(_around(points, radius / 2))).sum(1))
         best = int(np.argmin(cost))
         if np.isinf(cost[best]):
             total += 1e6

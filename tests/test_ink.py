@@ -1,0 +1,50 @@
+"""What all figures share: ticks, places, marks, settings that are put back."""
+
+from itertools import pairwise
+
+import matplotlib as mpl
+import pytest
+from matplotlib.figure import Figure
+
+from study import ink
+
+
+@pytest.mark.parametrize(("value", "text"), [(500, "500"), (10_000, "10k"), (2_000_000, "2M"), (5e9, "5G"), (0.02, "0.02")])
+def test_ticks_are_written_as_engineers_do(value, text):
+    assert ink.tick(value) == text
+
+
+@pytest.mark.parametrize("high", [1.05, 2, 30, 2000, 1e6])
+def test_a_logarithmic_axis_has_at_least_two_ticks_whatever_it_spans(high):
+    axes = ink.paper(2).subplots()
+    ink.log_axis(axes, [0.11, 0.11 * high])
+    low, top = axes.get_xlim()
+    assert sum(low <= tick <= top for tick in axes.xaxis.get_majorticklocs()) >= 2
+
+
+def test_places_of_levels_are_octaves():
+    assert ink.octaves([1, 2, 8]) == [0, 1, 3]
+    assert ink.octaves([0, 16, 32]) == [3, 4, 5]
+
+
+def test_marks_aside_are_spread_evenly_within_half_a_step():
+    places = sorted(ink.aside(100))
+    assert places[0] >= -0.5
+    assert places[-1] < 0.5
+    assert max(b - a for a, b in pairwise(places)) < 0.03
+
+
+@pytest.mark.parametrize(("count", "pixels"), [(ink.MANY, False), (ink.MANY + 1, True)])
+def test_many_marks_are_pixels_without_edges(count, pixels):
+    axes = ink.paper(2).subplots()
+    ink.marks(axes, [(i, i) for i in range(count)], (ink.BLUE, "o", 20))
+    assert bool(axes.collections[0].get_rasterized()) == pixels
+    assert (len(axes.collections[0].get_edgecolors()) == 0) == pixels
+
+
+def test_no_setting_is_left_behind_and_no_figure_is_pyplots():
+    before = dict(mpl.rcParams)
+    with ink.house_style():
+        assert dict(mpl.rcParams) != before
+        assert isinstance(ink.paper(1.0), Figure)
+    assert dict(mpl.rcParams) == before
