@@ -222,6 +222,13 @@ def show(given: argparse.Namespace) -> int:
     return 0
 
 
+def export(given: argparse.Namespace) -> int:
+    from study.frames import export
+    for path, rows in export(given.storage, given.study, given.out, given.format):
+        print(f"{path}: {rows:,} row{'s' * (rows != 1)}")
+    return 0
+
+
 def space(given: argparse.Namespace) -> int:
     from study.spacefile import describe_space, space_named
     print(describe_space(space_named(given.name)), end="")
@@ -269,7 +276,7 @@ def backup(given: argparse.Namespace) -> int:
 
 
 COMMANDS = {"run": run, "enqueue": enqueue, "confirm": confirm, "continue": going_on, "report": report, "status": status,
-            "show": show, "space": space, "doctor": doctor, "backup": backup}
+            "show": show, "export": export, "space": space, "doctor": doctor, "backup": backup}
 
 
 def main(argv: list[str] | None = None) -> int:

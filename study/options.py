@@ -32,14 +32,17 @@ def parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="how far the study is, and its front")
     show = commands.add_parser("show", help="everything about one trial")
     show.add_argument("trial", type=natural, metavar="TRIAL")
+    export = commands.add_parser("export", help="write runs, epochs and mixtures as tables for other programs")
+    export.add_argument("--format", choices=("csv", "parquet", "json"), default="csv", help="of the files (csv)")
+    export.add_argument("--out", type=Path, default=Path("exports"), metavar="DIR", help="where to (exports)")
     space = commands.add_parser("space", help="print a space as a file to start your own from")
     space.add_argument("name", metavar="NAME", help="a preset, or a file")
     doctor = commands.add_parser("doctor", help="find what is inconsistent in the database and mend it")
     backup = commands.add_parser("backup", help="copy the database as it is now, also while workers write")
     backup.add_argument("file", type=Path, metavar="FILE", help="a new SQLite file")
-    for command in (run, enqueue, confirm, going_on, report, status, show, doctor):
+    for command in (run, enqueue, confirm, going_on, report, status, show, export, doctor):
         command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
-    for command in (run, enqueue, confirm, going_on, report, status, show, doctor, backup):
+    for command in (run, enqueue, confirm, going_on, report, status, show, export, doctor, backup):
         command.add_argument("--storage", default="sqlite:///results/study.db", metavar="URL",
                              help="database, as an SQLAlchemy URL or a path (results/study.db)")
     return top

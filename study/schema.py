@@ -74,6 +74,43 @@ VIEWS = {
 }
 
 
+class Tidy(NamedTuple):
+    """Rows for other programs: what each column holds, in their order, and the query for the rows of :study."""
+
+    kinds: dict[str, type]
+    query: str
+
+
+_ALIASES = {"runs": "r", "variants": "v", "epochs": "e", "mixtures": "m"}
+
+
+def _tidy(columns: list[Column[Any]], rest: str) -> Tidy:
+    chosen = ", ".join(f'{_ALIASES[column.table.name]}."{column.name}"' for column in columns)
+    return Tidy({column.name: column.type.python_type for column in columns}, f"SELECT {chosen} FROM {rest}")
+
+
+def _of_runs() -> list[Column[Any]]:
+    """The columns of the view `results`, then all others but those for workers alone."""
+    pairs = [column.replace('"', "").split(".") for column in _RESULT_COLUMNS]
+    shown = [(runs if alias == "r" else variants).c[name] for alias, name in pairs]
+    known = {column.name for column in shown} | {
+        "id", "key", "checkpoint", "environment", "owner", "lease_until_s", "stoppable", "deaths"}
+    return shown + [column for table in (runs, variants) for column in table.c if column.name not in known]
+
+
+def _of_a_run(table: Table) -> list[Column[Any]]:
+    return [runs.c.trial, runs.c.seed, *(column for column in table.c if column.name != "run")]
+
+
+TIDY = {
+    "runs": _tidy(_of_runs(), "runs r JOIN variants v ON v.key = r.variant WHERE r.study = :study ORDER BY r.trial, r.seed"),
+    "epochs": _tidy(_of_a_run(epochs), "epochs e JOIN runs r ON r.id = e.run "
+                    "WHERE r.study = :study ORDER BY r.trial, r.seed, e.number"),
+    "mixtures": _tidy(_of_a_run(mixtures), "mixtures m JOIN runs r ON r.id = m.run "
+                      "WHERE r.study = :study ORDER BY r.trial, r.seed, m.mixture"),
+}
+
+
 class Lacking(NamedTuple):
     """What a database of another version has not, in words."""
 

@@ -1,6 +1,7 @@
 """The commands as users meet them: what they print, what they refuse, and what they leave behind."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,7 @@ def sound(path, seconds=1.0, rate=8000, seed=0):
     (("report",), ["no such study database", "python -m study run --trials 6"]),
     (("status",), ["no such study database"]),
     (("show", "0"), ["no such study database"]),
+    (("export",), ["no such study database"]), (("export", "--format", "xlsx"), ["xlsx", "csv", "parquet", "json"]),
     (("show", "first"), ["'first'"]),
     (("dance",), ["dance"])])
 def test_input_a_study_cannot_use_is_one_line_and_writes_nothing(arguments, words, capsys):
@@ -282,7 +284,7 @@ def test_separate_refuses_stereo_instead_of_averaging(capsys, here):
 
 
 @pytest.mark.parametrize("arguments", [("study", "--help"), ("study", "run", "--help"), ("tasnet_core", "--help"),
-                                       ("study", "report", "--help")])
+                                       ("study", "report", "--help"), ("study", "export", "--help")])
 def test_help_answers_without_torch(arguments):
     probe = (f"import sys, runpy; sys.argv = {list(arguments)!r}\n"
              f"try: runpy.run_module({arguments[0]!r}, run_name='__main__')\n"
@@ -292,9 +294,13 @@ def test_help_answers_without_torch(arguments):
                    env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
-def test_every_option_is_documented_in_the_readme():
+def test_every_command_and_option_is_documented_in_the_readme():
     readme = (ROOT / "README.md").read_text()
-    from study.__main__ import parser
-    for action in parser()._subparsers._group_actions[0].choices["run"]._actions:
-        for option in action.option_strings:
-            assert option in (*("-h", "--help"),) or f"`{option}" in readme, option
+    from study.__main__ import COMMANDS, parser
+    commands = parser()._subparsers._group_actions[0].choices
+    assert list(COMMANDS) == list(commands)
+    for name, command in commands.items():
+        assert f"python -m study {name}" in readme, name
+        for option in (option for action in command._actions for option in action.option_strings):
+            written = re.search(rf"study {name}[^\n]*{option}\b|`{option}\b", readme)
+            assert option in ("-h", "--help") or written, (name, option)
