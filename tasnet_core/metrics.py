@@ -79,8 +79,14 @@ def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
                            sample_rate_hz)) if slow else None
     after, before = _mean(ordered.si_snr_db), _mean(ordered.input_si_snr_db)
     known = replace(known, input_si_snr_db=before, si_snr_db=after, si_snri_db=after - before,
-                    level_difference_db=max(ordered.input_si_snr_db) - min(ordered.input_si_snr_db))
+                    level_difference_db=_level_difference_db(mixture))
     return Pending(known, asked)
+
+
+def _level_difference_db(mixture: Mixture) -> float:
+    """How far the loudest source is above the quietest, by their power without the mean."""
+    powers = mixture.sources[:, :mixture.length].astype(np.float64).var(axis=1)
+    return float(10 * np.log10(powers.max() / powers.min()))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -237,7 +237,7 @@ class MixtureScore:
     stoi: float | None = None  # 0 to 1
     pesq: float | None = None  # MOS-LQO, narrow band at 8 kHz, wide band at 16 kHz
     reason: str = ""
-    level_difference_db: float | None = None  # input SI-SNR of the loudest speaker less the quietest's; of two: twice their dB
+    level_difference_db: float | None = None  # of the loudest source above the quietest
 
 
 @dataclass(frozen=True)
