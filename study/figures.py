@@ -54,7 +54,7 @@ def draw_all(material: Material) -> dict[str, Drawn]:
 
 
 def _front(rows: Sequence[Row], cost: str, material: Material) -> Drawn | None:
-    data = front_data(rows, cost, material.intervals, material.chance, material.published if cost in tables.COSTS else ())
+    data = front_data(rows, cost, material.intervals, material.chance, material.published)
     if cost not in tables.COSTS and not data.line:
         return None
     figure = ink.paper(3.9)

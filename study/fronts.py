@@ -201,10 +201,13 @@ def _label(data: FrontData, axes: Axes) -> int:
             continue
         offset = np.subtract(corner, anchor)
         nearest = np.clip(0, offset, offset + size)  # of the label's box, seen from the point
+        gap = np.hypot(*nearest)
+        gaps = np.hypot(*(np.clip(anchors, corner, corner + size) - anchors).T)
+        doubtful = (gaps < 1.3 * gap).sum() > 1  # another point is about as near
         leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3.2,
                   "relpos": tuple((nearest - offset) / size)}
         axes.annotate(ink.wrapped(name), (cost, score), tuple(offset + 0.5), textcoords="offset points", fontstyle=slant,
-                      **style, arrowprops=leader if np.hypot(*nearest) > 9 else None)
+                      **style, arrowprops=leader if gap > (5 if doubtful else 8) else None)
     written = {name for (name, *_, slant), corner in zip(named, found, strict=True) if corner and slant == "normal"}
     return len({point.name for point in data.kept} - written)
 
