@@ -15,6 +15,8 @@ from tasnet_core.__main__ import tell_unusable
 from tasnet_core.errors import UserError, counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from study.database import Database
     from study.doctor import Finding
     from study.records import Settings
@@ -192,9 +194,19 @@ def going_on(given: argparse.Namespace) -> int:
 
 
 def report(given: argparse.Namespace) -> int:
-    from study.report import write_report
-    print(f"report: {write_report(given.storage, given.study, given.out)}")
+    if given.watch:
+        from study.watching import watch
+        watch(given.storage, given.study, partial(_report, given), given.watch)
+    else:
+        print(f"report: {_report(given, given.study)}")
     return 0
+
+
+def _report(given: argparse.Namespace, study: str | None) -> "Path":
+    from study.report import write_report
+    limits = {"parameters": given.max_parameters, "macs_per_s": given.max_macs, "realtime_factor": given.max_realtime_factor}
+    asked = {name: value for name, value in limits.items() if value is not None}
+    return write_report(given.storage, study, given.out, [asked] if asked else [])
 
 
 def status(given: argparse.Namespace) -> int:
@@ -219,6 +231,15 @@ def show(given: argparse.Namespace) -> int:
         if not runs:
             raise UserError(f"trial {given.trial}: not in study {name!r}; see: python -m study status --study {name}")
         display.show_trial(runs, database.results(name), database.epochs(name), database.mixtures(name))
+    return 0
+
+
+def compare(given: argparse.Namespace) -> int:
+    from study.compare import compare as lines
+    from study.database import open_database
+    with open_database(given.storage) as database, database.snapshot():
+        name = database.choose(given.study)
+        print("\n".join(lines(database.results(name), database.heard(name), given.A, given.B)))
     return 0
 
 
@@ -276,7 +297,7 @@ def backup(given: argparse.Namespace) -> int:
 
 
 COMMANDS = {"run": run, "enqueue": enqueue, "confirm": confirm, "continue": going_on, "report": report, "status": status,
-            "show": show, "export": export, "space": space, "doctor": doctor, "backup": backup}
+            "show": show, "compare": compare, "export": export, "space": space, "doctor": doctor, "backup": backup}
 
 
 def main(argv: list[str] | None = None) -> int:

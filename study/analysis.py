@@ -20,11 +20,14 @@ from tasnet_core.records import Variant
 class Analysis(NamedTuple):
     """One study, worked out."""
 
-    rows: list[dict[str, Any]]              # one per variant, those comparable with the reference
-    heard: Mixtures                         # of them, owners are trials
+    runs: list[Row]                         # those that are comparable with the reference
+    tested: Mixtures                        # their scores, owners are (trial, seed)
+    rows: list[dict[str, Any]]              # one per variant
+    heard: Mixtures                         # their scores, owners are trials
     repeated: Repeated
     scores: Mapping[int, Estimate]          # by trial, SI-SNRi
     losses: Mapping[int, Estimate]          # by trial, below the reference
+    # These only where some variants were trained with several seeds.
     differences: Mapping[int, Difference]   # by trial, of the front and what is picked: against the reference, p-values corrected
     chance: Mapping[int, float]             # by trial, of being on the front
     effects: Effects
@@ -37,8 +40,8 @@ class Analysis(NamedTuple):
     notes: list[str]                        # what was left out, and why
 
 
-def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], list[str]]:
-    """The runs without those that were tested on other mixtures than the reference, and a sentence on these.
+def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], Mixtures, list[str]]:
+    """The runs and scores without those of other mixtures than the reference's, and a sentence on what is left out.
 
     Without a reference most decide. A run that is left out stays in the table of all runs.
     """
@@ -49,19 +52,20 @@ def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], list[st
     right = first[0] if first else max(of, key=of.count, default=0)
     others = [run for run, test in zip(tested, of, strict=True) if test != right]
     if not others:
-        return list(runs), []
+        return list(runs), heard, []
     named = ", ".join(f"{run['trial']} (seed {run['seed']})" for run in others[:8]) + (" …" if len(others) > 8 else "")
     note = (f"{counted(len(others), 'run')} {'was' if len(others) == 1 else 'were'} tested on other mixtures than the "
             f"{'reference' if first else 'most'}, and {'is' if len(others) == 1 else 'are'} left out of every comparison: "
             f"trial {named}.")
     left_out = {(run["trial"], run["seed"]) for run in others}
-    return [run for run in runs if (run["trial"], run["seed"]) not in left_out], [note]
+    kept = [run for run in runs if (run["trial"], run["seed"]) not in left_out]
+    return kept, heard.only(owner for owner in heard.owners if owner not in left_out), [note]
 
 
 def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,
             limits: Sequence[Mapping[str, float]] = ()) -> Analysis:
     """Work a study out from its runs and their scores, owners (trial, seed)."""
-    kept, notes = comparable(runs, heard)
+    kept, heard, notes = comparable(runs, heard)
     rows, by_trial = per_trial(kept), heard.per_trial(kept)
     known = tables.finished(rows)
     repeated = Repeated(by_trial, {row["trial"]: row["seeds"] for row in known}, SeedSpread.of(known))
@@ -69,11 +73,14 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
     losses = repeated.losses(trials, 0)
     design = effects.design(known, tables.reference(rows) or max(known, key=lambda row: row["parameters"]))
     model = advice.model_of(design, reference) if reference else "the reference is missing"
-    made = picks.picks(rows, losses, repeated, limits)
+    # Without the spread of seeds every chance would speak of these trainings alone, and be far too sure of itself.
+    told = repeated if repeated.spread else None
+    made = picks.picks(rows, losses, told, limits)
     shown = {row["trial"] for row in tables.front(rows)} | {pick.trial for pick in made if pick.trial is not None}
     return Analysis(
-        rows, by_trial, repeated, repeated.scores(trials), losses, against_reference(repeated, sorted(shown)),
-        on_front(known, tables.COSTS, repeated), effects.main_effects(design), effects.importance(design),
+        kept, heard, rows, by_trial, repeated, repeated.scores(trials), losses,
+        against_reference(told, sorted(shown)) if told else {},
+        on_front(known, tables.COSTS, told) if told else {}, effects.main_effects(design), effects.importance(design),
         effects.interaction(design), _progress(kept, rows, point), made,
         advice.sentences(model) if isinstance(model, Model) else
         [f"Which letter to lower first cannot be said yet: {model}."],

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from study import tables
 from study.replicates import SCORE, Row, number, with_seeds
+from study.statistics import DRAWS, Repeated
 from study.tables import decibels, percent
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
@@ -137,6 +138,20 @@ def stopped(runs: Sequence[Row]) -> str:
     return (f"{counted(count, 'run')} {'was' if count == 1 else 'were'} stopped early, when another that costs no more was well "
             f"ahead at the same epoch; that saved {spared:,.0f} s of sound, {percent(spared / (spared + trained))} of what the "
             "study would have trained on.")
+
+
+def intervals(repeated: Repeated) -> str:
+    """What the intervals of a report are, and what they do not hold."""
+    if not repeated.enough:
+        return (f"The test has {counted(repeated.pairs, 'pair')} of speakers, too few for intervals."
+                if repeated.pairs else "")
+    seeds = ("and the spread of seeds, pooled over the variants that have several" if repeated.spread else
+             "but not the chance of a training: no variant was trained with several seeds (python -m study confirm), so no "
+             "chance of being on the front can be given")
+    told = (f"Intervals are made to hold the truth in 95 of 100 studies. They hold the chance of the test mixtures, by {DRAWS:,} "
+            f"bootstrap draws of {counted(repeated.pairs, 'pair')} of speakers, {seeds}. They speak of people like these: where "
+            "single voices matter much, new ones differ more.")
+    return told + (" The chance of being on the front is a share of these draws." if repeated.spread else "")
 
 
 def _too_short(known: Sequence[Row]) -> str:

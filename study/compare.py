@@ -24,7 +24,7 @@ def compare(runs: Sequence[Row], heard: Mixtures, a: int, b: int) -> list[str]:
     Raises:
         UserError: one of them is not in the study, or has no score.
     """
-    kept, notes = comparable(runs, heard)
+    kept, heard, notes = comparable(runs, heard)
     by_number = {row["trial"]: row for row in per_trial(kept)}
     everyone = {run["trial"] for run in runs}
     for trial in (a, b):

@@ -19,8 +19,10 @@ from sqlalchemy import Table, select
 from study.connection import DEFAULT_URL, Connection, damage, opened, url_of
 from study.leases import LEASE_S, is_held, me
 from study.pareto import Curve
+from study.progress import point_of
 from study.records import TRAINED, Result, Settings
 from study.schema import EXACT, MEASURED, environments, epochs, mixtures, runs, study_settings, variants
+from study.testset import COLUMNS, Mixtures, from_chunks
 from study.versions import bring_up, see_whole, to_stderr
 from tasnet_core.errors import Abandoned, UserError
 from tasnet_core.records import Cost, Epoch, Recipe, Variant, differences
@@ -53,7 +55,7 @@ def open_database(storage: str = DEFAULT_URL, read_only: bool = True, say: Calla
         if url.password:
             cause = cause.replace(str(url.password), "***")
         wanted = "a study database that can be read" if read_only else "a database that can be written"
-        if "not a database" not in cause and damage(error):     # more likely the wrong file than a damaged one
+        if file and damage(error) and file.read_bytes()[:15] == b"SQLite format 3":      # else it is the wrong file
             raise UserError(f"{file}: the database is damaged ({cause}); end all runs of it, then: "
                             f"python -m study doctor --storage {file}") from None
         raise UserError(f"{url.render_as_string(hide_password=True)}: cannot be opened ({cause}); wanted {wanted}: "
@@ -122,6 +124,11 @@ class Database(Connection):
         rows = self._rows("SELECT notes FROM study_settings WHERE study = :study", study=study)
         return json.loads(rows[0]["notes"]) if rows else []
 
+    def hypervolume_point(self, study: str) -> dict[str, float] | None:
+        """Where the study's hypervolumes are measured from; None where its reference was begun before that was stored."""
+        rows = self._rows("SELECT hypervolume_point FROM study_settings WHERE study = :study", study=study)
+        return json.loads(rows[0]["hypervolume_point"]) if rows and rows[0]["hypervolume_point"] else None
+
     def results(self, study: str) -> list[dict[str, Any]]:
         """The rows of the view `results`, in the order of trials, and the scores the view has no column for."""
         runs = {(run["trial"], run["seed"]): run for run in self.runs(study)}
@@ -142,6 +149,18 @@ class Database(Connection):
         """Every scored test mixture of every run, with its trial."""
         return self._rows("SELECT r.trial, r.seed, m.* FROM mixtures m JOIN runs r ON r.id = m.run "
                           "WHERE r.study = :study ORDER BY r.trial, r.seed, m.mixture", study=study)
+
+    def heard(self, study: str) -> Mixtures:
+        """The same scores as tables, which millions of them need."""
+        facts = ", ".join(f"m.{name}" for name in COLUMNS[2:])
+        with self.snapshot():
+            return from_chunks(self.stream(f"SELECT r.trial, r.seed, {facts} FROM runs r JOIN mixtures m ON m.run = r.id "
+                                           "WHERE r.study = :study ORDER BY r.trial, r.seed, m.mixture", 50_000, study=study))
+
+    def unscored(self, study: str) -> list[dict[str, Any]]:
+        """Every test mixture of a run that lacks a score, and why."""
+        return self._rows("SELECT r.trial, r.seed, m.mixture, m.reason FROM runs r JOIN mixtures m ON m.run = r.id "
+                          "WHERE r.study = :study AND m.reason <> '' ORDER BY r.trial, r.seed, m.mixture", study=study)
 
     def environments(self, study: str) -> list[dict[str, Any]]:
         """Each machine and software that trained a run of the study."""
@@ -171,6 +190,13 @@ class Database(Connection):
         return {row["state"]: row["number"] for row in self._rows(
             "SELECT state, COUNT(*) AS number FROM runs WHERE study = :study AND seed = :seed GROUP BY state",
             study=study, seed=seed)}
+
+    def pulse(self, study: str) -> list[dict[str, Any]]:
+        """A row per state, with numbers that cost little and are others whenever a report would be another."""
+        return self._rows(
+            "SELECT r.state, COUNT(*) AS runs, COUNT(r.si_snri_db) AS scored, ROUND(SUM(r.seconds)) AS seconds, "
+            "SUM(LENGTH(r.reason)) AS words, SUM((SELECT COUNT(*) FROM epochs e WHERE e.run = r.id)) AS epochs "
+            "FROM runs r WHERE r.study = :study GROUP BY r.state ORDER BY r.state", study=study)
 
     def trained(self, study: str, seed: int) -> int:
         """Trials that count towards --trials."""
@@ -248,6 +274,11 @@ class Database(Connection):
             _insert_new(connection, environments, {"key": key, "description": description}, "key")
             exact = {name: getattr(cost, name) for name in EXACT}
             _insert_new(connection, variants, {"key": variant.key, **asdict(variant), **exact}, "key")
+            if trial == 0:      # the reference: its costs are where the study's hypervolumes are measured from
+                point = json.dumps(point_of(cost.parameters, cost.macs_per_s))
+                unset = study_settings.c.hypervolume_point.is_(None)
+                connection.execute(study_settings.update().where(study_settings.c.study == study, unset)
+                                   .values(hypervolume_point=point))
             found = connection.execute(select(runs.c.id).where(
                 runs.c.study == study, runs.c.trial == trial, runs.c.seed == recipe.seed)).scalar()
             if found is not None:

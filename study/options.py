@@ -29,20 +29,29 @@ def parser() -> argparse.ArgumentParser:
         _add_work(command)
     report = commands.add_parser("report", help="write the answer: index.html, figures, tables")
     report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
+    report.add_argument("--watch", type=number_above_0, nargs="?", const=30.0, metavar="SECONDS",
+                        help="write it again whenever there is something new, until no run is unfinished; "
+                             "looks every SECONDS (30)")
+    report.add_argument("--max-parameters", type=whole, metavar="P", help="pick the best variant with at most so many")
+    report.add_argument("--max-macs", type=whole, metavar="M", help="and at most so many MACs per second of sound")
+    report.add_argument("--max-realtime-factor", type=number_above_0, metavar="F", help="and at most this real-time factor")
     status = commands.add_parser("status", help="how far the study is, and its front")
     show = commands.add_parser("show", help="everything about one trial")
     show.add_argument("trial", type=natural, metavar="TRIAL")
     export = commands.add_parser("export", help="write runs, epochs and mixtures as tables for other programs")
     export.add_argument("--format", choices=("csv", "parquet", "json"), default="csv", help="of the files (csv)")
     export.add_argument("--out", type=Path, default=Path("exports"), metavar="DIR", help="where to (exports)")
+    compare = commands.add_parser("compare", help="two trials side by side, and whether their difference is one")
+    for name in "AB":
+        compare.add_argument(name, type=natural, metavar=name, help="a trial")
     space = commands.add_parser("space", help="print a space as a file to start your own from")
     space.add_argument("name", metavar="NAME", help="a preset, or a file")
     doctor = commands.add_parser("doctor", help="find what is inconsistent in the database and mend it")
     backup = commands.add_parser("backup", help="copy the database as it is now, also while workers write")
     backup.add_argument("file", type=Path, metavar="FILE", help="a new SQLite file")
-    for command in (run, enqueue, confirm, going_on, report, status, show, export, doctor):
+    for command in (run, enqueue, confirm, going_on, report, status, show, compare, export, doctor):
         command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
-    for command in (run, enqueue, confirm, going_on, report, status, show, export, doctor, backup):
+    for command in (run, enqueue, confirm, going_on, report, status, show, compare, export, doctor, backup):
         command.add_argument("--storage", default="sqlite:///results/study.db", metavar="URL",
                              help="database, as an SQLAlchemy URL or a path (results/study.db)")
     return top

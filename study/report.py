@@ -6,19 +6,37 @@ Everything is made in memory first; then each file appears whole or not at all, 
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from study import answer, database, figures, ink, published, tables
+from study import advice, answer, database, figures, ink, page, published, tables
+from study.analysis import Analysis, analyse
+from study.fronts import Published
+from study.page import Clip, Failure, Figure, Output, Page, Sound
+from study.picks import Pick
 from study.records import OBJECTIVE_WORDS, TRAINED, Settings
-from study.replicates import Row, number, per_mixture, per_trial
+from study.replicates import SCORE, Row, number, per_trial
+from study.testset import Mixtures
+from tasnet_core import clips
 from tasnet_core.errors import UserError, counted
+from tasnet_core.records import Variant
 
 WAY_OUT = "python -m study run --trials 6"
+HEARD_AT_MOST = 5       # variants beside the reference that can be listened to
+# Section and title of each figure, in their order on the page.
+FIGURES = {
+    "front_parameters": ("What nothing beats", "Against parameters"), "front_macs": ("What nothing beats", "Against MACs"),
+    "front_realtime": ("What nothing beats", "Against speed"), "front_memory": ("What nothing beats", "Against memory"),
+    "effects": ("Letter by letter", "What each letter does"), "letters": ("Letter by letter", "Scores by letter"),
+    "interaction": ("Letter by letter", "X and R together"), "importance": ("Letter by letter", "Which letters matter"),
+    "parallel": ("Letter by letter", "All variants at once"),
+    "mixtures": ("Mixture by mixture", "Every test mixture"), "sexes": ("Mixture by mixture", "By the sexes of the speakers"),
+    "conditions": ("Mixture by mixture", "What makes a mixture hard"),
+    "curves": ("How they learned", "Learning curves"), "hypervolume": ("How they learned", "How the front grew")}
 
 
 class Study(NamedTuple):
@@ -29,22 +47,22 @@ class Study(NamedTuple):
     notes: list[str]
     runs: list[dict[str, Any]]  # of the view `results`, and beside its columns the kind of a failure, the segments of an epoch
     epochs: list[dict[str, Any]]
-    mixtures: list[dict[str, Any]]
+    heard: Mixtures  # owners are (trial, seed)
+    unscored: list[dict[str, Any]]  # test mixtures that lack a score, with the cause
     environments: list[dict[str, Any]]
+    reference: Variant | None
+    point: dict[str, float] | None  # where hypervolumes are measured from
+    checkpoints: Path  # the folder they lie in
 
     @property
     def variants(self) -> list[dict[str, Any]]:
         """One row per variant: the mean over its seeds."""
         return per_trial(self.runs)
 
-    @property
-    def heard(self) -> list[dict[str, Any]]:
-        """One row per variant and test mixture, likewise."""
-        return per_mixture(self.runs, self.mixtures)
 
-
-def write_report(url: str, study: str | None, out: Path) -> Path:
-    """Write index.html, figures/ and tables/ under `out`; the newest study where none is named.
+def write_report(url: str, study: str | None, out: Path, limits: Sequence[Mapping[str, float]] = ()) -> Path:
+    """Write index.html, figures/ and tables/ under `out`; the newest study where none is named. `limits` are those
+    of `picks.picks`.
 
     Raises:
         UserError: when the database cannot be read, the study is unknown or has no finished run,
@@ -55,41 +73,27 @@ def write_report(url: str, study: str | None, out: Path) -> Path:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(out, error) from error
-    drawn = figures.draw_all(found.runs, found.epochs, found.mixtures)
+    worked_out = analyse(found.runs, found.heard, found.reference, found.point, limits)
+    drawn = figures.draw_all(_material(found, worked_out))
     files: dict[str, bytes] = {}
     for name, figure in drawn.items():
         files[f"figures/{name}.svg"] = figure.svg.encode()
         files[f"figures/{name}.png"] = figure.png
-    for name, table, read, titles in _tables(found):
+    for name, table, read, titles in _tables(found, worked_out):
         files[f"tables/{name}.csv"] = tables.as_csv(table).encode()
         files[f"tables/{name}.md"] = tables.as_markdown(tables.readable(table, read), titles).encode()
         files[f"tables/{name}.tex"] = tables.as_tex(tables.readable(table, read), titles).encode()
-    files["index.html"] = page(found, drawn).encode()  # last: it is there when all it speaks of is
+    files["index.html"] = page.render(_page(found, worked_out, drawn)).encode()  # last: it is there when all it speaks of is
     for name, content in files.items():
         _write(out / name, content)
     return out / "index.html"
 
 
-def _tables(found: Study) -> list[tuple[str, tables.Table, Sequence[str], tables.Titles]]:
-    """Each table with the name of its files, the columns people see of it, and titles of its own."""
-    made: list[tuple[str, tables.Table, Sequence[str], tables.Titles]] = [
-        ("front", tables.front_table(found.variants), tables.FRONT_READ, {}),
-        ("runs", tables.runs_table(found.runs), tables.RUNS_READ, {})]
-    sexes = tables.sexes_table(found.variants, found.heard)
-    if sexes.rows:
-        made.append(("sexes", sexes, sexes.columns, {}))
-    if form := _form(found):
-        beside = published.table_of(form, found.variants)
-        made.append(("published", beside, beside.columns, published.titles(form)))
-    return made
-
-
-def _form(found: Study) -> published.Form | None:
-    return published.form_of(found.settings.space) if found.settings else None
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def _read(url: str, name: str | None) -> Study:
-    with database.open_database(url) as db:
+    with database.open_database(url) as db, db.snapshot():
         known = db.studies()
         if not known:
             raise UserError(f"{url}: holds no study yet; make one with: {WAY_OUT}")
@@ -98,7 +102,7 @@ def _read(url: str, name: str | None) -> Study:
                             f"name one of them, or make it with: {WAY_OUT} --study {shlex.quote(name)}")
         chosen = known[-1] if name is None else name
         kept = {(run["trial"], run["seed"]): run for run in db.runs(chosen)}
-        runs = [{**row, **{name: kept[row["trial"], row["seed"]][name] for name in ("kind", "epoch_segments")}}
+        runs = [{**row, **{name: kept[row["trial"], row["seed"]][name] for name in ("kind", "epoch_segments", "checkpoint")}}
                 for row in db.results(chosen)]
         if not tables.finished(runs):
             raise UserError(f"study {chosen!r}: no finished run among {len(runs)}, nothing to report yet; "
@@ -107,39 +111,153 @@ def _read(url: str, name: str | None) -> Study:
         if name is None and len(known) > 1:
             notes.append(f"The database holds {len(known)} studies and none was named: this is the newest, "
                          f"{chosen}. Others, by --study: {', '.join(known[:-1])}.")
-        return Study(chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.mixtures(chosen),
-                     db.environments(chosen))
+        base = tables.reference(runs)
+        return Study(chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.heard(chosen), db.unscored(chosen),
+                     db.environments(chosen), db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
+                     db.folder / "checkpoints" / re.sub(r"[^\w.-]", "_", chosen))
 
 
-def page(found: Study, drawn: Mapping[str, figures.Drawn]) -> str:
-    """The whole report as one file of HTML that asks for nothing else."""
-    rows, runs, heard = found.variants, found.runs, found.heard
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True,
-                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"cell": tables.cell, "db": tables.decibels, "si": tables.engineering, "counted": counted}
-    states = [run["state"] for run in runs]
-    sexes, pairs = tables.pairs_beside_each_other(rows, heard)
-    form = _form(found)
-    return environment.get_template("template.html").render(
-        study=found.name, notes=found.notes, answer=answer.answer(rows, _test_mixtures(found.mixtures)),
-        rate_khz=f"{answer.sample_rate_hz(rows) / 1000:g}",
-        titles={**tables.TITLES, **pairs, **(published.titles(form) if form else {})},
-        front=tables.readable(tables.front_table(rows), tables.FRONT_READ),
-        runs=tables.readable(tables.runs_table(runs), tables.RUNS_READ), stopped=answer.stopped(runs),
-        corpus=found.settings.corpus if found.settings else "unknown",
-        measured=any(number(row.get(name)) is not None for row in rows for name in ("sdri_db", "stoi", "pesq")),
-        sexes=sexes, unscored=tables.unscored(found.mixtures), form=form,
-        beside=_all_readable(published.table_of(form, rows)) if form else None,
-        letters={row["trial"]: tables.letters(row) for row in rows},
-        figures={name: Markup(inline(figure.svg, name)) for name, figure in drawn.items()},
-        drawn=drawn, replicated=any(row["seeds"] > 1 for row in rows),
-        ended=any(curve.ended for panel in drawn["curves"].data.panels for curve in panel.curves),
-        states=", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
-        command=command(found), quoted=shlex.quote(found.name), environments=found.environments,
-        trained=sorted({row["audio_s"] for row in tables.finished(runs) if number(row["audio_s"])}),
-        settings=_flat(found.settings.as_dict()) if found.settings else [],
+# ── figures and tables ───────────────────────────────────────────────────────────────────────────
+
+
+def _material(found: Study, worked_out: Analysis) -> figures.Material:
+    return figures.Material(
+        worked_out.runs, found.epochs, worked_out.tested, worked_out.effects, worked_out.interaction, worked_out.importance,
+        worked_out.scores, worked_out.chance, worked_out.progress, _published(found))
+
+
+def _published(found: Study) -> list[Published]:
+    """The paper's networks, for studies of its corpus or of its sizes."""
+    settings = found.settings
+    if not settings or not (settings.corpus.startswith("wsj0mix") or settings.space in ("full", "causal", *published.FORMS)):
+        return []
+    return [Published(" ".join(f"{letter}{row[letter]}" for letter in ("N", "L", "B", "H", "Sc", "X", "R"))
+                      + (" causal" if row["causal"] else ""), row["parameters"], row["si_snri_db"], row["macs_per_s"])
+            for row in published.published("published.csv") if number(row["parameters"]) and number(row["si_snri_db"])]
+
+
+def _tables(found: Study, worked_out: Analysis) -> list[tuple[str, tables.Table, Sequence[str], tables.Titles]]:
+    """Each table with the name of its files, the columns people see of it, and titles of its own."""
+    front = tables.front_table(with_certainty(worked_out))
+    made: list[tuple[str, tables.Table, Sequence[str], tables.Titles]] = [
+        ("front", front, tables.FRONT_READ, {}), ("runs", tables.runs_table(found.runs), tables.RUNS_READ, {})]
+    sexes = tables.sexes_table(worked_out.rows, worked_out.heard)
+    if sexes.rows:
+        made.append(("sexes", sexes, sexes.columns, {}))
+    if worked_out.path.rows:
+        made.append(("path", worked_out.path, worked_out.path.columns, advice.TITLES))
+    if form := _form(found):
+        beside = published.table_of(form, worked_out.rows)
+        made.append(("published", beside, beside.columns, published.titles(form)))
+    return made
+
+
+def with_certainty(worked_out: Analysis) -> list[dict[str, Any]]:
+    """One row per variant, with its intervals, its chance of being on the front, and the corrected p-value of its loss."""
+    front = {row["trial"] for row in tables.front(worked_out.rows)}
+    rows = []
+    for row in tables.compared(worked_out.rows, tables.reference(worked_out.rows)):
+        trial = row["trial"]
+        score, loss = worked_out.scores.get(trial), worked_out.losses.get(trial)
+        difference = worked_out.differences.get(trial)
+        rows.append({**row, "on_front": trial in front, "chance": worked_out.chance.get(trial),
+                     "low_db": score.low if score else None, "high_db": score.high if score else None,
+                     "loss_low_db": loss.low if loss else None, "loss_high_db": loss.high if loss else None,
+                     "p": difference.p if difference else None})
+    return rows
+
+
+def _form(found: Study) -> published.Form | None:
+    return published.form_of(found.settings.space) if found.settings else None
+
+
+# ── the page ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, ink.Drawn]) -> Page:
+    rows, runs, form = with_certainty(worked_out), found.runs, _form(found)
+    told = answer.answer(worked_out.rows, _test_mixtures(worked_out.heard))
+    sexes, pairs = tables.pairs_beside_each_other(worked_out.rows, worked_out.heard)
+    return Page(
+        study=found.name, corpus=found.settings.corpus if found.settings else "unknown", answer=told[:2], sure=told[2],
+        picks=worked_out.picks, rows=[{**row, "letters": tables.letters(row)} for row in rows],
+        runs=tables.compared(runs, tables.reference(worked_out.rows)),
+        figures=[Figure(name, section, title, Markup(inline(drawn[name].svg, name)), drawn[name].caption, drawn[name].alt)
+                 for name, (section, title) in FIGURES.items() if name in drawn],
+        front=tables.readable(tables.front_table(rows), tables.FRONT_READ), sexes=sexes,
+        beside=_all_readable(published.table_of(form, worked_out.rows)) if form else tables.Table((), []),
+        titles={**pairs, **(published.titles(form) if form else {})},
+        published_note=_published_note(form, found) if form else "",
+        command=command(found), report_command=f"python -m study report --study {shlex.quote(found.name)}",
+        settings=_flat(found.settings.as_dict()) if found.settings else [], environments=found.environments,
         audio_s=sum(number(run["audio_s"]) or 0 for run in runs),
-        hours=sum(number(run["seconds"]) or 0 for run in runs) / 3600)
+        hours=sum(number(run["seconds"]) or 0 for run in runs) / 3600,
+        notes=[*found.notes, *worked_out.notes], advice=worked_out.advice, path=_all_readable(worked_out.path),
+        path_titles=advice.TITLES, small=_small_print(found, worked_out), unscored=tables.unscored(found.unscored),
+        failures=[Failure(run["trial"], run["seed"], ": ".join(filter(None, (run["kind"], run["reason"]))))
+                  for run in runs if run["state"] in ("failed", "stopped", "rejected")],
+        clips=_clips(found, worked_out.picks))
+
+
+def _published_note(form: published.Form, found: Study) -> str:
+    corpus = found.settings.corpus if found.settings else "unknown"
+    sound = "".join(f", {seconds:,.0f} s of sound each" for seconds in _trained_s(found.runs)[:1])
+    return (f"Published: {form.source}. These trainings: corpus {corpus}{sound}. Corpus and training budget differ, so "
+            "only the order and the size of differences can be compared, not the figures themselves.")
+
+
+def _trained_s(runs: Sequence[Row]) -> list[float]:
+    """The amounts of sound that finished runs were trained on."""
+    return sorted({run["audio_s"] for run in tables.finished(runs) if number(run["audio_s"])})
+
+
+def _small_print(found: Study, worked_out: Analysis) -> list[str]:
+    """What the figures are, and what they rest on."""
+    rows, trained = worked_out.rows, _trained_s(found.runs)
+    measured = any(number(row.get(name)) is not None for row in rows for name in ("sdri_db", "stoi", "pesq"))
+    seeds = " and over the seeds a variant was trained with" if any(row["seeds"] > 1 for row in rows) else ""
+    said = [
+        f"MACs are multiply-accumulates for one second of sound at {answer.sample_rate_hz(rows) / 1000:g} kHz. SI-SNRi is the "
+        "improvement in scale-invariant signal-to-noise ratio over the mixture, in dB, averaged over the test set"
+        f"{seeds}; higher is better.",
+        "SDRi is the same with the signal-to-distortion ratio of BSS Eval v3 (512 taps), STOI the short-time objective "
+        "intelligibility, PESQ the estimated listening quality; each is a mean over the test mixtures that have it."
+        if measured else "",
+        f"Every finished run was trained on the same {trained[0]:,.0f} s of sound." if len(trained) == 1 else
+        f"The finished runs were trained on different amounts of sound, {trained[0]:,.0f} to {trained[-1]:,.0f} s: compare "
+        "with care." if trained else "",
+        _states(found.runs), answer.stopped(found.runs), answer.intervals(worked_out.repeated)]
+    return [line for line in said if line]
+
+
+def _states(runs: Sequence[Row]) -> str:
+    states = Counter(run["state"] for run in runs)
+    return f"{counted(len(runs), 'run')}: {', '.join(f'{number} {state}' for state, number in states.items())}."
+
+
+def _clips(found: Study, picked: Sequence[Pick]) -> list[Clip]:
+    """What can be listened to: the reference and the picks, of each the run with the lowest seed that has its sounds."""
+    trials = list(dict.fromkeys([0, *(pick.trial for pick in picked if pick.trial is not None)]))[:HEARD_AT_MOST + 1]
+    names = tables.names(found.variants)
+    runs = {(run["trial"], run["seed"]): run["checkpoint"] for run in found.runs if run["trial"] in trials}
+    made = []
+    for kept in clips.kept(found.checkpoints, runs):
+        first = {trial: min((run for run in kept.outputs if run[0] == trial), default=None) for trial in trials}
+        outputs = [Output(f"trial {trial}: {names[trial]}", trial, _score_of(found.heard, run, kept.id),
+                          [_as_sound(clip) for clip in kept.outputs[run]]) for trial, run in first.items() if run]
+        people = ", ".join(f"{name} ({sex})" if sex in ("F", "M") else name
+                           for name, sex in zip(kept.speakers, kept.sexes, strict=True))
+        if outputs:
+            made.append(Clip(f"{kept.id}: {people}", _as_sound(kept.mixture), list(map(_as_sound, kept.truths)), outputs))
+    return made
+
+
+def _score_of(heard: Mixtures, run: tuple[int, int], mixture: str) -> float | None:
+    return number(float(heard.of(run, SCORE)[heard.names.index(mixture)])) if mixture in heard.names else None
+
+
+def _as_sound(clip: clips.Clip) -> Sound:
+    return Sound(clip.mime, clip.content)
 
 
 def command(found: Study) -> str:
@@ -185,8 +303,8 @@ def _all_readable(table: tables.Table) -> tables.Table:
     return tables.readable(table, table.columns)
 
 
-def _test_mixtures(mixtures: Sequence[Row]) -> int:
-    return len({row["mixture"] for row in mixtures if number(row["si_snri_db"]) is not None})
+def _test_mixtures(heard: Mixtures) -> int:
+    return len(heard.names) if heard.scores else 0
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

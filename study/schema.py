@@ -31,7 +31,8 @@ tables = MetaData()
 study_settings = Table(
     "study_settings", tables,
     Column("study", String, primary_key=True), Column("settings", String), Column("notes", String),
-    Column("fingerprint", String), Column("created_s", sa.Float))
+    Column("fingerprint", String), Column("created_s", sa.Float),
+    Column("hypervolume_point", String))    # where its hypervolumes are measured from, as JSON; never moves
 variants = Table("variants", tables, Column("key", String, primary_key=True), *_columns(Variant), *_columns(Cost, EXACT))
 environments = Table(
     "environments", tables, Column("key", String, primary_key=True), Column("description", String))

@@ -40,7 +40,9 @@ TITLES = {
     "si_snri_db": ("SI-SNRi", "dB"), "si_snr_db": ("SI-SNR", "dB"), "sdri_db": ("SDRi", "dB"),
     "sdr_db": ("SDR", "dB"), "stoi": ("STOI", "0 to 1"), "pesq": ("PESQ", "MOS"),
     "sexes": ("sexes", "of the speakers"), "scored": ("scored", "mixtures"), "segment_s": ("segments", "s"),
-    "loss_db": ("loss", "dB below the reference"),
+    "loss_db": ("loss", "dB below the reference"), "low_db": ("from", "dB, 95 %"), "high_db": ("to", "dB, 95 %"),
+    "loss_low_db": ("from", "dB, 95 %"), "loss_high_db": ("to", "dB, 95 %"), "p": ("p", "of the loss, Holm"),
+    "chance": ("chance", "of being on the front"),
     "parameters": ("parameters", "count"), "parameters_fraction": ("parameters", "of the reference's"),
     "macs_per_s": ("MACs", "per s of sound"), "macs_fraction": ("MACs", "of the reference's"),
     "receptive_field_s": ("receptive field", "s"), "peak_memory_bytes": ("memory", "bytes"),
@@ -48,12 +50,14 @@ TITLES = {
     "seconds": ("wall time", "s"), "seed": ("seed", ""), "kind": ("kind", "of failure"), "reason": ("reason", ""),
     "seeds": ("seeds", "in the mean"), "seeds_without": ("seeds", "without a score"), "si_snri_sd_db": ("sd", "dB between seeds"),
 }
-FRONT_COLUMNS = ("trial", "name", *LETTERS, "norm", "causal", "seeds", "seeds_without", "si_snri_db", "si_snri_sd_db",
-                 "loss_db", "parameters", "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi",
-                 "pesq", "receptive_field_s", "peak_memory_bytes", "realtime_factor")
+FRONT_COLUMNS = ("trial", "name", *LETTERS, "norm", "causal", "seeds", "seeds_without", "si_snri_db", "low_db", "high_db",
+                 "si_snri_sd_db", "loss_db", "loss_low_db", "loss_high_db", "p", "chance", "parameters", "parameters_fraction",
+                 "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq", "receptive_field_s",
+                 "peak_memory_bytes", "realtime_factor")
 # What people see of them. A column is left out there that holds nothing, or nothing else than what goes without saying.
 SAID_ANYWAY = {"seeds": 1}
-FRONT_READ = ("trial", "name", "si_snri_db", "seeds", "si_snri_sd_db", "loss_db", "parameters", "parameters_fraction",
+FRONT_READ = ("trial", "name", "si_snri_db", "low_db", "high_db", "seeds", "si_snri_sd_db", "loss_db", "loss_low_db",
+              "loss_high_db", "p", "chance", "parameters", "parameters_fraction",
               "macs_per_s", "macs_fraction", "sdri_db", "stoi", "pesq", "receptive_field_s",
               "realtime_factor")
 RUNS_READ = ("trial", "name", "seed", "state", "si_snri_db", "loss_db", "parameters", "macs_per_s", "sdri_db", "stoi",
@@ -216,6 +220,8 @@ def cell(column: str, value: Any) -> str:
         return "yes" if value else "no"
     if column.endswith("_fraction"):
         return percent(value)
+    if column == "chance":  # no surer than the draws are
+        return "> 99 %" if value > 0.99 else "< 1 %" if value < 0.01 else f"{100 * value:.0f} %"
     if column.endswith(("_db", "stoi", "pesq")):
         return decibels(value)
     if column == "macs_per_s":

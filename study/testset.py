@@ -33,6 +33,19 @@ class Mixtures(NamedTuple):
             return np.full(len(self.names), np.nan)
         return np.asarray(self.scores[score][self.owners.index(owner)])
 
+    def only(self, owners: Iterable[Any]) -> "Mixtures":
+        """What these owners were tested on, and their scores."""
+        lines = [self.owners.index(owner) for owner in owners if owner in self.owners]
+        heard = np.zeros(len(self.names), dtype=bool)
+        for table in self.scores.values():
+            heard |= np.isfinite(table[lines]).any(axis=0)
+        columns = np.flatnonzero(heard)
+        return self._replace(
+            names=tuple(self.names[i] for i in columns), speakers=tuple(self.speakers[i] for i in columns),
+            sexes=tuple(self.sexes[i] for i in columns), facts={name: facts[columns] for name, facts in self.facts.items()},
+            owners=tuple(self.owners[line] for line in lines), tests=self.tests[lines],
+            scores={name: table[lines][:, columns] for name, table in self.scores.items()})
+
     def per_trial(self, runs: Iterable[Row]) -> "Mixtures":
         """The means over the runs of a trial that count, of each score over those that have it; owners are trials."""
         place = {owner: line for line, owner in enumerate(self.owners)}
