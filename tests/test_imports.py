@@ -17,14 +17,14 @@ LEVELS = {
                     "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1,
                     "checkpoint": 6, "separate": 6, "jobs": 7, "sounds": 7, "training": 7, "measuring": 7, "__main__": 8},
     "study": {"records": 0, "pareto": 0, "replicates": 0, "testset": 1, "statistics": 2, "effects": 3, "progress": 1, "picks": 3,
-              "advice": 4, "analysis": 5, "compare": 6,
+              "advice": 4, "page": 4, "analysis": 5, "compare": 6,
               "leases": 0, "watcher": 1, "options": 1, "space": 1,
               "schema": 1, "connection": 1,
               "environment": 1, "labels": 1, "ink": 1, "salvage": 2, "versions": 3, "database": 4,
               "presets": 2, "evaluate": 2, "tables": 2,
               "spacefile": 3, "repairs": 5, "frames": 5, "samplers": 3, "display": 3, "published": 3, "answer": 3, "fronts": 3,
               "learning_figures": 3, "mixture_figures": 3, "letter_figures": 4, "effect_figures": 4, "captions": 5, "figures": 6,
-              "runner": 5, "settings": 4, "doctor": 6,
+              "watching": 5, "runner": 5, "settings": 4, "doctor": 6,
               "report": 7, "workers": 6, "__main__": 8},
 }
 # One door for each outside thing: the only files that may import it.
