@@ -20,7 +20,7 @@ LEVELS = {
               "advice": 4, "page": 4, "analysis": 5, "compare": 6,
               "leases": 0, "watcher": 1, "options": 1, "space": 1,
               "schema": 1, "connection": 1,
-              "environment": 1, "labels": 1, "ink": 1, "salvage": 2, "versions": 3, "database": 4,
+              "environment": 1, "labels": 1, "ink": 1, "salvage": 2, "versions": 3, "reading": 2, "database": 4,
               "presets": 2, "evaluate": 2, "tables": 2,
               "spacefile": 3, "repairs": 5, "frames": 5, "samplers": 3, "display": 3, "published": 3, "answer": 3, "fronts": 3,
               "learning_figures": 3, "mixture_figures": 3, "letter_figures": 4, "effect_figures": 4, "captions": 5, "figures": 6,
@@ -31,7 +31,7 @@ LEVELS = {
 DOORS = {
     "optuna": {"study/runner.py", "study/samplers.py", "study/space.py"},
     "sqlalchemy": {"study/connection.py", "study/schema.py", "study/database.py", "study/salvage.py",
-                   "study/repairs.py", "study/versions.py"},
+                   "study/repairs.py", "study/versions.py", "study/reading.py"},
     "sqlite3": {"study/salvage.py"}, "filelock": {"study/connection.py", "tasnet_core/measuring.py"},
     "soundfile": {"tasnet_core/audio.py"}, "soxr": {"tasnet_core/audio.py"}, "thop": {"tasnet_core/cost.py"},
     "seaborn": {"study/ink.py"},
