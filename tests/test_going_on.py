@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import optuna
 import pytest
 import tiny_study
@@ -67,6 +69,32 @@ def runs():
 def change(statement):
     with open_database(STORAGE, read_only=False) as database, database.engine.begin() as connection:
         connection.exec_driver_sql(statement)
+
+
+def example(words):
+    """The README's Python that has these words, for the study of this file."""
+    readme = (ROOT / "README.md").read_text()
+    return next(code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if words in code).replace(
+        "quick-voices", "tiny-tiny")
+
+
+@pytest.mark.filterwarnings("ignore:optuna.visualization.matplotlib:optuna.exceptions.ExperimentalWarning")
+def test_optuna_draws_its_front_of_the_same_database_as_the_readme_says(here):
+    matplotlib.use("agg")
+    found = {}
+    exec(example("plot_pareto_front"), found)
+    drawn = {(x, y) for points in found["axes"].collections for x, y in points.get_offsets().tolist()}
+    with open_database(STORAGE) as database:
+        assert drawn == {(row["parameters"], row["si_snri_db"]) for row in database.results("tiny-tiny")}
+    assert (here / "front.png").stat().st_size
+
+
+def test_what_the_readme_does_with_a_loaded_study_can_be_done(here):
+    found = {}
+    exec(example("study.load"), found)
+    assert len(found["found"].runs) == 4
+    means = eval(re.search(r"^found\.mixtures.*?(?=  #|$)", example("study.load"), re.MULTILINE)[0], found)
+    assert {sexes for _, sexes in means.index} == {"FM"}
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
