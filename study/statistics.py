@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from study import pareto
 from study.records import Estimate as Estimate  # for those who read it here
 from study.replicates import SCORE, Row
 from study.testset import Floats, Mixtures
@@ -21,6 +21,7 @@ from study.testset import Floats, Mixtures
 DRAWS = 2000
 LEVEL = 0.95
 PAIRS_AT_LEAST = 6      # a bootstrap over fewer knows too few different studies
+MANY, DRAWS_OF_MANY = 500, 400      # of so many variants the front is found in fewer draws: each takes its time
 CHUNK = 500             # variants at once: so memory does not grow with their number
 
 
@@ -185,19 +186,10 @@ def on_front(rows: Sequence[Row], costs: Sequence[str], repeated: Repeated) -> d
         start += len(some)
     # Who is beaten in every draw by one and the same is on no front, and beats nobody whom that one does not beat.
     hopes = [i for i in range(len(rows)) if not ((table <= table[i]).all(axis=1) & (low > high[i])).any()]
-    drawn, costs_of = repeated.draws([trials[i] for i in hopes]), table[hopes]
-    found = dict.fromkeys(trials, 0.0)
-    for j, i in enumerate(hopes):
-        cheaper = (costs_of <= costs_of[j]).all(axis=1)
-        equal = (costs_of == costs_of[j]).all(axis=1)
-        beaten = _beaten(drawn, j, cheaper & ~equal, strictly=False) | _beaten(drawn, j, equal, strictly=True)
-        found[trials[i]] = float(1 - beaten.mean())
-    return found
-
-
-def _beaten(drawn: Floats, mine: int, rivals: NDArray[np.bool_], strictly: bool) -> NDArray[np.bool_]:
-    """In which draws one of the rivals scores better, or as well where that is enough."""
-    if not rivals.any():
-        return np.zeros(len(drawn), dtype=bool)
-    best = drawn[:, rivals].max(axis=1)
-    return np.asarray(best > drawn[:, mine] if strictly else best >= drawn[:, mine])
+    drawn = repeated.draws([trials[i] for i in hopes])
+    if len(hopes) > MANY:
+        drawn = drawn[:DRAWS_OF_MANY]
+    kept = np.zeros(len(hopes))
+    for scores in drawn:
+        kept += pareto.front(np.column_stack([table[hopes], -scores]))
+    return {**dict.fromkeys(trials, 0.0), **{trials[i]: float(share) for i, share in zip(hopes, kept / len(drawn), strict=True)}}
