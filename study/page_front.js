@@ -208,11 +208,6 @@ function details(row) {
   })
 }
 
-function go(trial) {
-  if (location.hash === `#trial-${trial}`) show(trial)
-  else location.hash = `trial-${trial}`
-}
-
 function walk(event) {
   const { points, at } = chart, last = points.length - 1
   const along = (step) => {

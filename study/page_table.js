@@ -118,6 +118,12 @@ function show(trial) {
   row.scrollIntoView({ block: "center", inline: "nearest" })
 }
 
+/** Go to a trial's row, as a link does. A browser that followed the link itself would take the focus from the row again. */
+function go(trial) {
+  if (location.hash !== `#trial-${trial}`) history.pushState(null, "", `#trial-${trial}`)
+  show(trial)
+}
+
 function choose(view) {
   Object.assign(shown, { view, column: "" })
   find("views").querySelector(`[value="${view}"]`).checked = true
@@ -133,12 +139,14 @@ function tables() {
   find("search").addEventListener("submit", (event) => event.preventDefault())
   find("search").addEventListener("input", (event) => { if (event.target.type !== "radio") search() })
   for (const link of document.querySelectorAll("a[data-trial]")) link.href = `#trial-${link.dataset.trial}`
-  const here = () => { const found = /^#trial-(\d+)$/.exec(location.hash); if (found) show(Number(found[1])) }
+  const trialOf = (hash) => { const found = /^#trial-(\d+)$/.exec(hash); return found ? Number(found[1]) : -1 }
+  const here = () => show(trialOf(location.hash))
   addEventListener("hashchange", here)
-  document.addEventListener("click", (event) => {  // a second click on the same link changes no hash
-    if (!location.hash || event.target.closest("a")?.getAttribute("href") !== location.hash) return
+  document.addEventListener("click", (event) => {
+    const trial = trialOf(event.target.closest("a")?.getAttribute("href"))
+    if (!byTrial.has(trial) || event.ctrlKey || event.metaKey || event.shiftKey) return
     event.preventDefault()
-    here()
+    go(trial)
   })
   choose("variants")
   here()
