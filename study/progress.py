@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.pareto import hypervolume
+from study.pareto import front, hypervolume
 from study.replicates import SCORE, Row, counts, number
 
 AXES = ("parameters", "macs_per_s")
@@ -38,8 +38,9 @@ def progress(runs: Sequence[Row], point: Mapping[str, float]) -> Progress:
     costs = [np.log2(point[name]) for name in AXES]
     points = [[-run[SCORE], *(np.log2(run[name]) for name in AXES)] if counts(run) else None for run in known]
     ends = sorted({round(i) for i in np.linspace(1, len(known), min(len(known), STEPS))}) if known else []
-    volume = []
+    volume, kept, start = [], np.empty((0, 1 + len(AXES))), 0
     for end in ends:
-        some = [one for one in points[:end] if one is not None]
-        volume.append(hypervolume(some, [-point[SCORE], *costs]) if some else 0.0)
+        kept = np.concatenate([kept, [one for one in points[start:end] if one is not None] or kept[:0]])
+        kept, start = kept[front(kept)], end       # what is beaten encloses nothing, now or later
+        volume.append(hypervolume(kept, [-point[SCORE], *costs]) if len(kept) else 0.0)
     return Progress(ends, [audio_s[end - 1] for end in ends], volume, dict(point))
