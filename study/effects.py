@@ -180,7 +180,7 @@ def importance(found: Design, draws: int = DRAWS, seed: int = 0) -> list[Importa
 def main_shares(found: Design, some: NDArray[np.int64]) -> Floats:
     """Each letter's share of the variance that the main effects explain, as if letters were drawn independently."""
     table = found.table[some]
-    coefficients = np.linalg.lstsq(table, found.scores[some], rcond=None)[0]
+    coefficients = np.linalg.pinv(table.T @ table) @ table.T @ found.scores[some]      # a draw may lack a letter's values
     # A letter that can be 0 has two columns, which make one effect.
     effects = np.stack([table[:, own] @ coefficients[own] for own in (
         [i for name, i in found.columns.items() if name.partition("=")[0] == letter] for letter in found.letters)])
