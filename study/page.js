@@ -38,10 +38,13 @@ const scored = variants.filter((row) => row.state === "complete" && known(row.si
 
 const minus = (text) => (Number(text) === 0 ? text.replace("-", "") : text.replace("-", "\u2212"))
 const decibels = (value) => minus(value.toFixed(2))
-const percent = (share) => (100 * share >= 9.95 ? `${(100 * share).toFixed(0)} %` : `${(100 * share).toFixed(1)} %`)
-const chance = (share) => (share > 0.99 ? "over 99 %" : share < 0.01 ? "under 1 %" : `${(100 * share).toFixed(0)} %`)
+const chance = (share) => (share > 0.99 ? "> 99 %" : share < 0.01 ? "< 1 %" : `${(100 * share).toFixed(0)} %`)
 const whole = (value) => value.toLocaleString("en", { maximumFractionDigits: 0 })
-const digits = (value) => String(Number(value.toPrecision(3)))
+
+function digits(value) {
+  const short = Number(value.toPrecision(3))
+  return short && Math.abs(short) < 1e-4 ? short.toExponential().replace(/-(\d)$/, "-0$1") : String(short)  // as Python's 3g
+}
 
 function engineering(value) {
   for (const [limit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {

@@ -30,10 +30,10 @@ STATIC_ROWS = 200  # of the table that needs no script
 FAILURES_NAMED = 12  # runs under one reason
 REASONS = 50
 TITLES: Titles = {
-    **tables.TITLES, "letters": ("letters", ""), "chance": ("chance", "of being beaten by none"), "seeds": ("seeds", ""),
+    **tables.TITLES, "letters": ("letters", ""), "seeds": ("seeds", ""),
     "audio_s": ("trained", "s of sound"), "seconds": ("took", "s")}
 # A column that no row has anything in is left out.
-VARIANTS = ("trial", "name", "state", SCORE, "loss_db", "chance", "parameters", "macs_per_s", "receptive_field_s",
+VARIANTS = ("trial", "name", "state", SCORE, "loss_db", "p", "chance", "parameters", "macs_per_s", "receptive_field_s",
             "realtime_factor", "peak_memory_bytes", "sdri_db", "stoi", "pesq", "seeds", "letters", "reason")
 RUNS = ("trial", "seed", "name", "state", SCORE, "loss_db", "parameters", "macs_per_s", "sdri_db", "stoi", "pesq", "audio_s",
         "seconds", "reason")
@@ -146,7 +146,7 @@ def render(page: Page) -> str:
     script = "\n".join([*((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS), "start()\n"])
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)
-    environment.filters |= {"db": tables.decibels, "chance": chance, "counted": counted, "tied": tied, "cell": tables.cell,
+    environment.filters |= {"db": tables.decibels, "counted": counted, "tied": tied, "cell": tables.cell,
                             "cells": cells}
     fronts, sections = _sections(page.figures)
     return environment.get_template("page.html").render(
@@ -245,14 +245,8 @@ def cells(row: Row, columns: Iterable[str]) -> list[Cell]:
     for name in columns:
         low, high = (number(row.get(end)) for end in INTERVALS.get(name, ("", "")))
         interval = "" if low is None or high is None or low == high else f"[{tables.decibels(low)}, {tables.decibels(high)}]"
-        value = row.get(name)
-        found.append(Cell(name, chance(value) if name == "chance" else tables.cell(name, value), interval))
+        found.append(Cell(name, tables.cell(name, row.get(name)), interval))
     return found
-
-
-def chance(value: float | None) -> str:
-    """In whole per cent, never surer than 2000 draws are."""
-    return "" if value is None else "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else f"{100 * value:.0f} %"
 
 
 def tied(text: str) -> str:

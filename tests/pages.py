@@ -38,7 +38,8 @@ def variants(runs):
         rows.append({**row, "letters": tables.letters(row), "on_front": on_front,
                      "low_db": score and score - 0.3, "high_db": score and score + 0.3,
                      "loss_low_db": loss and loss - 0.2, "loss_high_db": loss and loss + 0.2,
-                     "chance": None if score is None else 0.62 if on_front else 0.003})
+                     "chance": None if score is None else 0.62 if on_front else 0.003,
+                     "p": 10.0 ** -row["trial"] if on_front else None})
     return rows
 
 
