@@ -271,13 +271,30 @@ def as_csv(table: Table) -> str:
     return text.getvalue()
 
 
+# Of these the best is bold in print: the highest score, the lowest cost.
+HIGHEST, LOWEST = (*SCORES,), ("parameters", "macs_per_s", "peak_memory_bytes", "realtime_factor")
+
+
+def best(table: Table) -> set[tuple[int, str]]:
+    """Line and column of each value that no other in its column is better than, as far as two decimals or three digits show."""
+    found: set[tuple[int, str]] = set()
+    for place, name in enumerate(table.columns):
+        values = {line: value for line, row in enumerate(table.rows) if (value := number(row[place])) is not None}
+        if name in (*HIGHEST, *LOWEST) and len(values) > 1:
+            top = cell(name, (max if name in HIGHEST else min)(values.values()))
+            found |= {(line, name) for line, value in values.items() if cell(name, value) == top}
+    return found
+
+
 def as_markdown(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # never changed
     """For a README or an issue."""
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in cells) + " |"
 
     marks = ["---" if _is_text(table, i) else "---:" for i in range(len(table.columns))]
-    body = [line(map(cell, table.columns, row)) for row in table.rows]
+    bold = best(table)
+    body = [line(f"**{cell(name, value)}**" if (i, name) in bold else cell(name, value)
+                 for name, value in zip(table.columns, row, strict=True)) for i, row in enumerate(table.rows)]
     heads = line(_heading({**TITLES, **titles}, name) for name in table.columns)
     return "\n".join([heads, "| " + " | ".join(marks) + " |", *body]) + "\n"
 
@@ -291,8 +308,14 @@ def as_tex(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # never cha
     """For a paper, with the rules of the booktabs package."""
     places = "".join("l" if _is_text(table, i) else "r" for i in range(len(table.columns)))
     heads = [[{**TITLES, **titles}.get(name, (name, ""))[part] for name in table.columns] for part in (0, 1)]
-    body = [[cell(name, value) for name, value in zip(table.columns, row, strict=True)] for row in table.rows]
-    lines = [" & ".join(text.translate(TEX) for text in row) + r" \\" for row in (*heads, *body)]
+    bold = best(table)
+
+    def text(line: int, name: str, value: Any) -> str:
+        plain = cell(name, value).translate(TEX)
+        return rf"\textbf{{{plain}}}" if (line, name) in bold else plain
+
+    body = [[text(i, name, value) for name, value in zip(table.columns, row, strict=True)] for i, row in enumerate(table.rows)]
+    lines = [" & ".join(row) + r" \\" for row in (*([title.translate(TEX) for title in row] for row in heads), *body)]
     return "\n".join([rf"\begin{{tabular}}{{{places}}}", r"\toprule", *lines[:2], r"\midrule", *lines[2:],
                       r"\bottomrule", r"\end{tabular}"]) + "\n"
 

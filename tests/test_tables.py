@@ -163,3 +163,12 @@ def test_what_is_spared_is_the_rest_of_the_recipe_of_every_stopped_run():
 
 def test_causal_is_yes_or_no():
     assert [tables.cell("causal", value) for value in (True, 1, False, 0, None)] == ["yes", "yes", "no", "no", ""]
+
+
+def test_the_best_of_a_column_is_bold_in_print_and_nothing_else():
+    table = Table(("trial", "si_snri_db", "parameters", "loss_db"),
+                  [[0, 7.001, 900, 0.0], [1, 6.999, 100, 0.0], [2, 5.0, 100, 2.0], [3, None, None, None]])
+    assert tables.best(table) == {(0, "si_snri_db"), (1, "si_snri_db"), (1, "parameters"), (2, "parameters")}
+    assert r"0 & \textbf{7.00} & 900 & 0.00 \\" in tables.as_tex(table)
+    assert "| 2 | 5.00 | **100** | 2.00 |" in tables.as_markdown(table)
+    assert tables.best(Table(("si_snri_db",), [[7.0]])) == set()         # alone, it is not the best of any
