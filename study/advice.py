@@ -67,7 +67,7 @@ def sentences(model: Model) -> list[str]:
     for step in sorted(halved, key=lambda step: step.price(start)):
         macs, parameters = start.macs_per_s / step.cost.macs_per_s, start.parameters / step.cost.parameters
         said.append(f"{'Then' if said else 'Lower'} {step.letter}{'' if said else ' first'}: "
-                    f"{_value(model.reference, step.letter)} → {step.value} takes {macs:.2g}× fewer MACs and {parameters:.2g}× "
+                    f"{_value(model.reference, step.letter)} → {step.value} takes {macs:.1f}× fewer MACs and {parameters:.1f}× "
                     f"fewer parameters for {change(step.loss_db)}.")
     return [*said, *_limits(model)]
 
