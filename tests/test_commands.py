@@ -302,5 +302,5 @@ def test_every_command_and_option_is_documented_in_the_readme():
     for name, command in commands.items():
         assert f"python -m study {name}" in readme, name
         for option in (option for action in command._actions for option in action.option_strings):
-            written = re.search(rf"study {name}[^\n]*{option}\b|`{option}\b", readme)
+            written = re.search(rf"\b{name} [^\n]*{option}\b|`{option}\b", readme)
             assert option in ("-h", "--help") or written, (name, option)
