@@ -64,7 +64,8 @@ def fill(url: str, count: int, mixtures: int) -> None:
                 failure = {} if done else {"state": "failed", "reason": f"epoch {run % 8}: training loss nan", "kind": "diverged"}
                 rows[schema.runs].append({
                     "id": run, "study": "large", "trial": trial, "variant": variant.key, "state": "complete",
-                    "reason": "", "kind": "", **failure, **asdict(replace(recipe, seed=seed)), "si_snr_db": score, "si_snri_db": score,
+                    "reason": "", "kind": "", **failure, **asdict(replace(recipe, seed=seed)),
+                    "si_snr_db": score, "si_snri_db": score,
                     "checkpoint": f"trial-{trial:04}.pt", "mixtures": mixtures, "unscored": 0,
                     "peak_memory_bytes": 4 * cost.parameters + 3_000_000, "realtime_factor": cost.macs_per_s / 2e10,
                     "audio_s": recipe.audio_s, "seconds": 60.0})
