@@ -59,7 +59,7 @@ def examine(database: Database, study: str, optuna_trials: Sequence[tuple[int, s
 
 def checkpoint_folder(database: Database, study: str) -> Path:
     """Where the runs of a study keep their checkpoints."""
-    return database.folder / "checkpoints" / re.sub(r"[^\w.-]", "_", study)
+    return database.checkpoints(study)
 
 
 def _again(database: Database, study: str, some: Iterable[Run]) -> list[Run]:

@@ -114,7 +114,7 @@ def _read(url: str, name: str | None) -> Study:
         base = tables.reference(runs)
         return Study(chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.heard(chosen), db.unscored(chosen),
                      db.environments(chosen), db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
-                     db.folder / "checkpoints" / re.sub(r"[^\w.-]", "_", chosen))
+                     db.checkpoints(chosen))
 
 
 # ── figures and tables ───────────────────────────────────────────────────────────────────────────

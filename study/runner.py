@@ -8,7 +8,6 @@ untold and takes up what it left unfinished. So no order of death loses a result
 
 import itertools
 import math
-import re
 import threading
 import time
 import warnings
@@ -83,7 +82,7 @@ class Runner:
         self.said_s, self.renewed_s, self.barren = -math.inf, 0.0, 0
         database.rest = self.rest
         self.study = database.patiently(lambda: open_study(name, settings, database))
-        self.checkpoints = database.folder / "checkpoints" / re.sub(r"[^\w.-]", "_", name)
+        self.checkpoints = database.checkpoints(name)
 
     def run(self, trials: int) -> None:
         """Work until the study has `trials` trials that are trained or with somebody, or nothing is left to train.
