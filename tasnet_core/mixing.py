@@ -62,6 +62,8 @@ class MixedCorpus:
         cuts = [self._cut(rng, self._items["train"][name], samples, speed) for name, speed in zip(names, speeds, strict=True)]
         mixed = self._mixture(f"train/{seed}/{epoch}/{index}", rng, cuts, names)
         missing = samples - mixed.length
+        if not missing:
+            return mixed
         return mixed._replace(sources=np.pad(mixed.sources, ((0, 0), (0, missing))),
                               noise=None if mixed.noise is None else np.pad(mixed.noise, (0, missing)))
 

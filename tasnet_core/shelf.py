@@ -70,7 +70,8 @@ class Shelf:
         if size != 2 * total:
             raise ValueError(f"{folder}: {size} bytes of sound, {2 * total} wanted")
         empty = np.zeros(0, np.int16)
-        self._sound = np.memmap(folder / "sound.i16", dtype="<i2", mode="r") if total else empty
+        # A plain array on the same memory: a memmap runs Python code for each slice and product, half of the time of a read.
+        self._sound = np.asarray(np.memmap(folder / "sound.i16", dtype="<i2", mode="r")) if total else empty
 
     def read(self, item: Item, start: int = 0, length: int | None = None) -> NDArray[np.float32]:
         """float32 [length]: the part of a recording from `start` on; by default all of it."""

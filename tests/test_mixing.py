@@ -15,6 +15,42 @@ def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+def plain_segment(voices, C, rng, samples):
+    """Speakers and sources [C, T] of a segment by the rule alone; voices: whole recordings of each speaker in training."""
+    names = [sorted(voices)[i] for i in rng.permutation(len(voices))[:C]]
+    cuts = []
+    for name in names:
+        joined = np.zeros(0)
+        for i in rng.permutation(len(voices[name])):
+            joined = np.append(joined, voices[name][i])
+            if len(joined) >= samples:
+                break
+        start = rng.integers(max(0, len(joined) - samples) + 1)
+        cuts.append(joined[start:start + samples])
+    length = min(map(len, cuts))
+    levels = np.array([0.5, -0.5]) * rng.uniform(-2.5, 2.5) if C == 2 else rng.uniform(-2.5, 2.5, C)
+    sources = [cut[:length] / np.sqrt(np.square(cut[:length]).mean()) * 0.1 / np.sqrt(C) * 10 ** (level / 20)
+               for cut, level in zip(cuts, levels, strict=True)]
+    return names, np.array(sources)
+
+
+@pytest.mark.parametrize(("C", "samples"), [(2, 4000), (2, 16_000), (2, 100_000), (3, 4000), (3, 100_000)])
+def test_a_segment_is_what_the_plain_rule_draws_and_then_zeros(tmp_path, C, samples):
+    corpus = open_corpus(f"folder:{people(tmp_path)}?split=recording", C)
+    voices = {}
+    for item, speaker, _, split in corpus.recordings:
+        if split == "train":
+            voices.setdefault(speaker, []).append(corpus._shelf.read(item).astype(float))
+    for index in range(30):
+        segment = corpus.segment(5, 3, index, samples)
+        names, sources = plain_segment(voices, C, np.random.default_rng((5, 3, index)), samples)
+        assert segment.speakers == tuple(names)
+        assert segment.length == sources.shape[1]
+        assert np.allclose(segment.sources[:, :segment.length], sources, rtol=1e-5, atol=1e-8)
+        assert segment.sources.shape == (C, samples)
+        assert not segment.sources[:, segment.length:].any()
+
+
 def test_level_differences_spread_over_the_whole_range_and_favour_nobody(tmp_path):
     corpus = open_corpus(f"folder:{people(tmp_path)}?split=recording")
     levels = np.array([levels_db(corpus.segment(0, 1, index, 4000)) for index in range(400)])
