@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 
 from study.presets import QUICK
-from tasnet_core.fast import speed_up
+from tasnet_core.fused import speed_up
 from tasnet_core.loss import pit_loss
 from tasnet_core.model import ConvTasNet, seeded
 from tasnet_core.records import Variant

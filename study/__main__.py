@@ -30,13 +30,17 @@ def run(given: argparse.Namespace) -> int:
     import torch
 
     from study.database import check_same, open_database, stored_settings
+    from study.presets import SPACES
     from study.settings import check_installed, default_space, settings_of
     from study.spacefile import space_named
+    from tasnet_core.training import precision_of
 
     gpu = torch.cuda.is_available()
     space = space_named(given.space or default_space(gpu)).name
     name = given.study or f"{space}-{(given.corpus or 'voices').partition(':')[0]}"
     known = stored_settings(given.storage, name)
+    if given.precision == "auto" or (not (given.precision or known) and space in SPACES):
+        given.precision = known.recipe.precision if known else precision_of("auto", given.device)
     settings = settings_of(given, known, gpu)
     if known:
         check_same(name, settings, known)
@@ -69,11 +73,12 @@ def _work(given: argparse.Namespace, name: str, settings: "Settings", database: 
     from study.spacefile import space_of
     from study.tables import front
     from tasnet_core.corpora import CORPORA
-    from tasnet_core.training import device_of
+    from tasnet_core.training import device_of, say_if_plain
 
     device, seed = device_of(given.device), settings.recipe.seed
     count = given.workers or default_workers(device.type == "cuda", settings.threads)
     reference, kind = space_of(settings).reference, settings.corpus.partition(":")[0].partition("?")[0]
+    say_if_plain(reference, device.type, print)     # also makes the compiled layers before any worker wants them
     job = workers.Job(
         given.storage, name, trials, device.type, settings.threads, int(getattr(given, "batch_size", None) != "auto"),
         partial(CORPORA[kind], settings.corpus, reference.C, reference.sample_rate_hz, workers.nothing))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from study.records import SAMPLERS
 from tasnet_core.__main__ import Parser, number_above_0
+from tasnet_core.records import PRECISIONS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,6 +75,8 @@ def _add_settings(run: argparse.ArgumentParser) -> None:
     run.add_argument("--segment-s", type=number_above_0, metavar="S", help="seconds of a segment (the space's)")
     run.add_argument("--batch-size", type=whole_or_auto, metavar="B", help="segments in one step; auto: the space's, "
                      "computed in as few parts as memory allows (the space's)")
+    run.add_argument("--precision", choices=(*PRECISIONS, "auto"), help="of matrix products; auto: bf16 where the hardware has "
+                     "units for it, else float32 (auto)")
     run.add_argument("--seed", type=natural, metavar="S", help="of weights, mixtures and search (0)")
     run.add_argument("--max-parameters", type=whole, metavar="P", help="reject larger variants before training")
     run.add_argument("--max-macs", type=whole, metavar="M", help="reject variants with more MACs per second of sound")

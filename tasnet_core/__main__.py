@@ -34,6 +34,10 @@ def int_from(least: int) -> Callable[[str], int]:
     return whole_number
 
 
+HELP = {"batch_size": "; auto: in as few parts as memory allows", "precision": "; float32, bf16; auto: bf16 where the hardware "
+        "has units for it"}
+
+
 def batch_size(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
@@ -73,8 +77,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     for field in fields(Recipe):
         kind: Any = batch_size if field.name == "batch_size" else type(field.default)
-        train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default,
-                           help=f"({field.default})" + "; auto: in as few parts as memory allows" * (kind is batch_size))
+        default = "auto" if field.name == "precision" else field.default
+        train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default,
+                           help=f"({default})" + HELP.get(field.name, ""))
     add_separate(commands)
     add_export(commands)
     return top
@@ -203,14 +208,16 @@ def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
 
 def train(given: argparse.Namespace) -> int:
     variant = variant_of(given.variant)
+    from tasnet_core import metrics, training
+    given.precision = training.precision_of(given.precision, given.device)
     try:
         recipe = Recipe(**{field.name: getattr(given, field.name) for field in fields(Recipe)
                            if getattr(given, field.name) != "auto"})
     except ValueError as error:
         raise UserError(str(error)) from None
-    from tasnet_core import metrics, training
     from tasnet_core.checkpoint import load
     from tasnet_core.corpora import open_corpus
+    training.say_if_plain(variant, given.device, print)
     corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=print)
     tell_unusable(corpus.unusable, given.corpus)
     try:
@@ -233,10 +240,11 @@ def separate(given: argparse.Namespace) -> int:
     from tasnet_core import jobs
     from tasnet_core.checkpoint import load
     from tasnet_core.corpora import open_corpus
+    from tasnet_core.fused import speed_up
     from tasnet_core.separate import How
     from tasnet_core.training import device_of
     how = How(given.chunk_s, given.overlap_s, given.batch, given.channel, given.overwrite)
-    network = load(given.checkpoint).to(device_of(given.device))
+    network = speed_up(load(given.checkpoint).to(device_of(given.device)))
     if not given.corpus:
         return jobs.separate_all(network, given.files, given.out, how, given.checkpoint)
     corpus = open_corpus(given.corpus, network.variant.C, network.variant.sample_rate_hz, say=print)

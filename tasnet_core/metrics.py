@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tasnet_core import listeners
 from tasnet_core.corpora import Corpus
+from tasnet_core.fused import speed_up
 from tasnet_core.listeners import SLOW, Job, Listeners, Verdict
 from tasnet_core.loss import best_permutation, reorder, si_snr
 from tasnet_core.mixture import Mixture
@@ -129,6 +130,7 @@ def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAS
     `processes` compute the slow metrics; by default as many as there are cores, and none for a handful of mixtures.
     The scores do not depend on it but for rounding, which is the same for any number of processes but none.
     """
+    network = speed_up(network)
     device, total = next(network.parameters()).device, corpus.count("test")
     if processes is None:
         processes = min(listeners.cores(), total // MIXTURES_PER_PROCESS)

@@ -14,7 +14,7 @@ ENCODERS = ("linear", "relu")
 MASKS = ("sigmoid", "relu", "softmax")  # softmax: over the speakers
 NORMS = ("global", "cumulative", "frame", "batch")
 SCHEDULES = ("plateau", "decay")
-PRECISIONS = ("float32",)
+PRECISIONS = ("float32", "bf16")     # bf16: the factors of matrix products alone; norms, loss and weights stay float32
 
 LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from test_model import causal_variants
 
 from tasnet_core.errors import UserError
-from tasnet_core.fast import speed_up
+from tasnet_core.fused import speed_up
 from tasnet_core.model import seeded
 from tasnet_core.records import Variant
 from tasnet_core.stream import Stream

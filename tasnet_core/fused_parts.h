@@ -1,0 +1,248 @@
+// What the fused layers are made of: matrix products, tiles, sums over threads, and a PReLU with its norm.
+
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#include <omp.h>
+
+constexpr double EPS = 1e-8;        // model.py's
+constexpr long TILE = 1 << 16;      // values in a tile: with its neighbours it stays in a core's own cache
+enum Norm : long { NONE, GLOBAL, CUMULATIVE, FRAME };
+
+// BLAS as torch brings it along, by address: sgemm, dgemm, and the product of bfloat16 where there is one.
+inline void* blas[3];
+
+template <class In, class Out>
+using Gemm = void(const char*, const char*, const int*, const int*, const int*, const Out*, const In*, const int*,
+                  const In*, const int*, const Out*, Out*, const int*);
+
+// Row-major c[m, n] = beta c + op(a) op(b), where 'T' transposes: BLAS sees all three transposed.
+template <class In, class Out>
+void gemm(void* routine, char of_a, char of_b, int m, int n, int k, const In* a, const In* b, Out beta, Out* c) {
+    const int lda = of_a == 'T' ? m : k, ldb = of_b == 'T' ? k : n;
+    const Out one = 1;
+    reinterpret_cast<Gemm<In, Out>*>(routine)(&of_b, &of_a, &n, &m, &k, &one, b, &ldb, a, &lda, &beta, c, &n);
+}
+
+// float32 rounded to the nearest bfloat16, its upper half; what is not a number stays none.
+inline const uint16_t* rounded(const float* x, long size, std::vector<uint16_t>& into) {
+    into.resize(size);
+    uint16_t* y = into.data();
+#pragma omp simd
+    for (long i = 0; i < size; ++i) {
+        uint32_t bits;
+        std::memcpy(&bits, x + i, sizeof bits);
+        const uint32_t nearest = bits + 0x7fff + (bits >> 16 & 1);
+        y[i] = (x[i] == x[i] ? nearest : bits | 0x400000) >> 16;
+    }
+    return y;
+}
+
+// Matrix products; of float32 rounded to bfloat16 where `half` says so, their sums in float32 all the same.
+struct Products {
+    bool half;
+
+    template <class T>
+    void operator()(char of_a, char of_b, long m, long n, long k, const T* a, const T* b, T beta, T* c) const {
+        if constexpr (std::is_same_v<T, float>)
+            if (half) {
+                thread_local std::vector<uint16_t> half_a, half_b;
+                return gemm(blas[2], of_a, of_b, m, n, k, rounded(a, m * k, half_a), rounded(b, k * n, half_b), beta, c);
+            }
+        gemm(blas[sizeof(T) / 8], of_a, of_b, m, n, k, a, b, beta, c);
+    }
+};
+
+// Some frames of one item.
+struct Tile {
+    long item, first, rows, frames;
+    long row() const { return item * frames + first; }      // its first row in the whole signal
+};
+
+// Calls work(tile, thread) for the tiles of a signal: the same ones for the same thread at every call.
+template <class Work>
+void each_tile(long items, long frames, long channels, Work work) {
+    const long most = std::clamp(TILE / channels, 16L, 1024L);
+    const long per_item = (frames + most - 1) / most, rows = (frames + per_item - 1) / per_item;
+#pragma omp parallel for schedule(static)
+    for (long i = 0; i < items * per_item; ++i) {
+        const long first = i % per_item * rows;
+        if (first < frames) work(Tile{i / per_item, first, std::min(rows, frames - first), frames}, omp_get_thread_num());
+    }
+}
+
+// A buffer for each thread, as large as its tile needs.
+template <class T>
+struct Scratch {
+    std::vector<std::vector<T>> buffers = std::vector<std::vector<T>>(omp_get_max_threads());
+    T* of(int thread, long size) {
+        buffers[thread].resize(size);
+        return buffers[thread].data();
+    }
+};
+
+// A sum that every thread adds to for itself, put together in the threads' order.
+template <class T>
+struct Sums {
+    long size;
+    std::vector<T> parts;
+    explicit Sums(long size) : size(size), parts(size * omp_get_max_threads()) {}
+    T* of(int thread) { return parts.data() + thread * size; }
+    void into(T* total) const {
+        if (!total) return;
+        std::fill(total, total + size, T(0));
+        for (size_t i = 0; i < parts.size(); ++i) total[i % size] += parts[i];
+    }
+};
+
+// sum += the rows of x.
+template <class T>
+void add_rows(const T* x, long rows, long channels, T* sum) {
+    for (long k = 0; k < rows; ++k)
+#pragma omp simd
+        for (long c = 0; c < channels; ++c) sum[c] += x[k * channels + c];
+}
+
+template <class T>
+T rectified(T x, T slope) { return x > 0 ? x : slope * x; }
+
+// Mean of a row of p = prelu(x), and the sum of squares around it.
+template <class T>
+void moments(const T* x, T slope, long channels, T& mean, T& squares) {
+    T sum = 0, around = 0;
+#pragma omp simd reduction(+ : sum)
+    for (long c = 0; c < channels; ++c) sum += rectified(x[c], slope);
+    const T middle = sum / channels;
+#pragma omp simd reduction(+ : around)
+    for (long c = 0; c < channels; ++c) {
+        const T d = rectified(x[c], slope) - middle;
+        around += d * d;
+    }
+    mean = middle, squares = around;
+}
+
+// s and t of each row, in place of its moments. Means are measured from the first one, so that nothing cancels.
+template <class T>
+void scales(Norm norm, long items, long frames, long channels, T* mean_s, T* squares_t) {
+#pragma omp parallel for schedule(static)
+    for (long item = 0; item < items; ++item) {
+        T *s = mean_s + item * frames, *t = squares_t + item * frames;
+        double start = s[0], means = 0, spread = 0, within = 0;
+        const auto put = [&](long k, double rows) {
+            const double mean = means / rows, between = std::max(0.0, spread / rows - mean * mean);
+            const double scale = 1 / std::sqrt(within / (rows * channels) + between + EPS);
+            s[k] = scale, t[k] = -(start + mean) * scale;
+        };
+        for (long k = 0; k < frames; ++k) {
+            if (norm == FRAME) start = s[k], within = 0;
+            const double mean = s[k] - start;
+            means += mean, spread += mean * mean, within += t[k];
+            if (norm != GLOBAL) put(k, norm == FRAME ? 1 : k + 1);
+        }
+        if (norm == GLOBAL) {
+            put(0, frames);
+            std::fill(s, s + frames, s[0]);
+            std::fill(t, t + frames, t[0]);
+        }
+    }
+}
+
+// v and u of each row, in place of the gradients of its s and t. Every row k that heard this one adds
+// d var_k 2 (p - mean_k) / count_k + d mean_k / count_k to the gradient of its p: all rows, the later ones, or itself.
+template <class T>
+void scale_gradients(Norm norm, long items, long frames, long channels, const T* s, const T* t, T* ds_v, T* dt_u) {
+#pragma omp parallel for schedule(static)
+    for (long item = 0; item < items; ++item) {
+        const long row = item * frames;
+        double u = 0, v = 0;
+        for (long k = row + frames - 1; k >= row; --k) {
+            if (norm == FRAME) u = v = 0;
+            const double scale = s[k], mean = -t[k] / scale, ds = ds_v[k], dt = dt_u[k];
+            const double count = double(channels) * (norm == GLOBAL ? frames : norm == FRAME ? 1 : k - row + 1);
+            const double of_var = -scale * scale * scale * (ds - mean * dt) / count;
+            u += -scale * dt / count - of_var * mean, v += of_var;
+            if (norm != GLOBAL) ds_v[k] = v, dt_u[k] = u;
+        }
+        if (norm == GLOBAL) {
+            std::fill(ds_v + row, ds_v + row + frames, T(v));
+            std::fill(dt_u + row, dt_u + row + frames, T(u));
+        }
+    }
+}
+
+// y = gain (s prelu(x) + t) + offset, a row at a time. Without a PReLU the slope is 1, without a norm s and t are null.
+// The loops run over locals: a store to y might change a member, for all that the compiler knows.
+template <class T>
+struct Activation {
+    long channels;
+    T slope;
+    const T *s, *t;
+    std::vector<T> gain, offset;
+
+    Activation(long channels, const T* slope, const T* gains, const T* offsets, const T* s, const T* t)
+        : channels(channels), slope(slope ? *slope : 1), s(s), t(t), gain(channels, 1), offset(channels, 0) {
+        if (gains) gain.assign(gains, gains + channels), offset.assign(offsets, offsets + channels);
+    }
+
+    // Rows [first, first + rows) of the whole signal x, into y's first ones.
+    void apply(const T* x, long first, long rows, T* y) const {
+        const T below = slope, *gains = gain.data(), *offsets = offset.data();
+        for (long k = 0; k < rows; ++k) {
+            const T scale = s ? s[first + k] : 1, shift = s ? t[first + k] : 0, *from = x + (first + k) * channels;
+            T* to = y + k * channels;
+#pragma omp simd
+            for (long c = 0; c < channels; ++c) to[c] = gains[c] * (rectified(from[c], below) * scale + shift) + offsets[c];
+        }
+    }
+
+    // What a row adds to the gradients of gain and offset, and those of its own s and t.
+    void reduce(const T* x, const T* dy, long row, T* dgain, T* doffset, T& ds, T& dt) const {
+        const T scale = s[row], shift = t[row], below = slope, *gains = gain.data();
+        T of_s = 0, of_t = 0;
+#pragma omp simd reduction(+ : of_s, of_t)
+        for (long c = 0; c < channels; ++c) {
+            const T p = rectified(x[c], below), g = gains[c] * dy[c];
+            of_s += g * p, of_t += g;
+            dgain[c] += dy[c] * (p * scale + shift);
+            doffset[c] += dy[c];
+        }
+        ds = of_s, dt = of_t;
+    }
+
+    // The gradient of a row of x, in place of that of y; returns what the row adds to the slope's.
+    T gradient(const T* x, long row, const T* v, const T* u, T* dy) const {
+        const T scale = s ? s[row] : 1, times = s ? v[row] : 0, add = s ? u[row] : 0, below = slope, *gains = gain.data();
+        T dslope = 0;
+#pragma omp simd reduction(+ : dslope)
+        for (long c = 0; c < channels; ++c) {
+            const T above = x[c] > 0, factor = above + below * (1 - above);
+            const T dp = gains[c] * scale * dy[c] + add + times * factor * x[c];
+            dslope += dp * x[c] * (1 - above);
+            dy[c] = dp * factor;
+        }
+        return dslope;
+    }
+};
+
+// A depthwise convolution's taps: weights [P][channels], and the frame each hears, counted from the present one.
+template <class T>
+struct Taps {
+    long count, dilation, past, channels;
+    std::vector<T> weights;
+    Taps(long count, long dilation, long past, long channels, const T* w)
+        : count(count), dilation(dilation), past(past), channels(channels), weights(count * channels) {
+        for (long i = 0; i < count * channels; ++i) weights[i % count * channels + i / count] = w[i];
+    }
+    long shift(long tap) const { return tap * dilation - past; }
+    const T* weight(long tap) const { return weights.data() + tap * channels; }
+    // The frames that a tile hears: from first to end.
+    long first(const Tile& tile) const { return std::max(0L, tile.first - past); }
+    long end(const Tile& tile) const { return std::min(tile.frames, tile.first + tile.rows + (count - 1) * dilation - past); }
+};

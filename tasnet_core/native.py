@@ -1,0 +1,120 @@
+"""The compiled half of the fast layers: fused.cpp, made into a library when first needed and kept in the cache.
+
+One library per machine, source and compiler. Where it cannot be made, `why_not` says why, and the plain layers serve.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tasnet_core.shelf import cache_folder
+
+SOURCES = [Path(__file__).with_name(name) for name in ("fused.cpp", "fused_parts.h")]
+# A loop may forget about errno and floating-point exceptions, and so be vectorised; it may not reorder or assume finite.
+FLAGS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
+PATIENCE_S = 120.0
+
+
+class _Unavailable(Exception):
+    """No library, and why."""
+
+
+def why_not() -> str:
+    """Why there are no compiled layers here; empty where there are. The first call may take some seconds."""
+    return _library()[1]
+
+
+def call(name: str, sizes: Sequence[int], tensors: Sequence[Tensor | None]) -> None:
+    """Let a function of fused.cpp work on contiguous tensors of one dtype, float32 or float64."""
+    library, reason = _library()
+    assert library is not None, reason
+    dtype = next(str(tensor.dtype).removeprefix("torch.") for tensor in tensors if tensor is not None)
+    getattr(library, f"{name}_{dtype}")((ctypes.c_long * len(sizes))(*sizes), _addresses(tensors))
+
+
+def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(tensors))(*(None if tensor is None else tensor.data_ptr() for tensor in tensors))
+
+
+@cache
+def _library() -> tuple[ctypes.CDLL | None, str]:
+    if os.environ.get("TASNET_PLAIN"):
+        return None, "TASNET_PLAIN is set"
+    try:
+        return _with_blas(_load()), ""
+    except _Unavailable as error:
+        return None, str(error)
+
+
+def _with_blas(library: ctypes.CDLL) -> ctypes.CDLL:
+    """Give it the matrix products that torch itself uses."""
+    try:
+        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).with_name("lib") / "libtorch_cpu.so"))
+        routines = [ctypes.cast(getattr(torch_cpu, name), ctypes.c_void_p) for name in ("sgemm_", "dgemm_", "gemm_bf16bf16f32_")]
+    except (OSError, AttributeError):
+        raise _Unavailable("this build of torch does not share its matrix products (MKL)") from None
+    library.use_blas((ctypes.c_void_p * 3)(*routines))
+    return library
+
+
+def _load() -> ctypes.CDLL:
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX") or "", "g++", "c++", "clang++"))), None)
+    if compiler is None:
+        raise _Unavailable("no C++ compiler was found; install g++, or name one in CXX")
+    made_of = [*(source.read_text() for source in SOURCES), *FLAGS, compiler, *_machine(), torch.__version__]
+    place = cache_folder() / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
+    try:
+        return ctypes.CDLL(str(place))
+    except OSError:         # not there yet, or damaged
+        pass
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fused.", dir=place.parent) as scratch:
+            made = Path(scratch) / place.name
+            _compile([compiler, *FLAGS, str(SOURCES[0]), "-o", str(made)], scratch)
+            made.replace(place)     # whole or not at all: several workers may be at it
+        return ctypes.CDLL(str(place))
+    except OSError as error:
+        raise _Unavailable(f"{place.parent}: {error.strerror or error}") from None
+
+
+def _compile(command: list[str], folder: str) -> None:
+    # -fopenmp at the linker would bring a second OpenMP along; torch has loaded its own, and its threads are to be used.
+    objects = [*command[:-1], str(Path(folder) / "fused.o"), "-c"]
+    link = [command[0], "-shared", objects[-2], "-o", command[-1]]
+    for step in ([part for part in objects if part != "-shared"], link):
+        try:
+            done = subprocess.run(step, capture_output=True, text=True, timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise _Unavailable(f"{command[0]} took more than {PATIENCE_S:g} s") from None
+        if done.returncode:
+            said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
+            raise _Unavailable(f"{shlex.join(step[:1])} failed: {said}")
+
+
+def _machine() -> list[str]:
+    """What -march=native goes by: a folder may be shared by machines of several kinds."""
+    return sorted({platform.machine(), platform.processor(), *_cpu_lines("model name", "flags", "Features")})
+
+
+def cpu_flags() -> set[str]:
+    """What this CPU says it can do, in Linux' words, such as "amx_bf16"; nothing where it does not say."""
+    return {flag for line in _cpu_lines("flags", "Features") for flag in line.partition(":")[2].split()}
+
+
+def _cpu_lines(*names: str) -> set[str]:
+    try:
+        return {line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(names)}
+    except OSError:
+        return set()

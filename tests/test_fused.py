@@ -1,0 +1,175 @@
+"""The fast twin of a network against the plain layers, which are the definition."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_model import variants
+from tiny import TINY
+from torch import nn
+
+from tasnet_core import native
+from tasnet_core.fused import Decode, Narrow, Widen, speed_up, supports
+from tasnet_core.loss import pit_loss
+from tasnet_core.model import seeded
+from tasnet_core.records import Variant
+
+compiled = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())
+SMALL = Variant(N=20, L=16, B=9, H=33, Sc=7, X=4, R=2)      # no number a multiple of a vector's
+
+
+def double(*shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+@compiled
+@pytest.mark.parametrize("norm", [1, 2, 3])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dilation", [1, 2, 7])     # 7: beyond the ends of five frames
+@pytest.mark.parametrize("taps", [1, 3, 5])
+def test_gradients_of_a_blocks_first_half_are_those_of_finite_differences(dilation, taps, causal, norm):
+    torch.manual_seed(0)
+    how = (0, norm, dilation, dilation * (taps - 1) // (1 if causal else 2))
+    given = double(2, 5, 3), double(4, 3), double(4), double(1), double(4), double(4), double(4, taps), double(4)
+    assert torch.autograd.gradcheck(lambda *tensors: Widen.apply(how, *tensors), given)
+
+
+@compiled
+@pytest.mark.parametrize("norm", [1, 2, 3])
+def test_gradients_of_its_second_half_are_those_of_finite_differences(norm):
+    torch.manual_seed(0)
+    given = (double(2, 5, 4), double(1), double(4), double(4), double(3, 4), double(3), double(2, 5, 3),
+             double(2, 4), double(2), double(2, 5, 2))
+    assert torch.autograd.gradcheck(lambda *tensors: Narrow.apply((0, norm), *tensors), given)
+
+
+@compiled
+def test_gradients_around_the_blocks_are_those_of_finite_differences():
+    torch.manual_seed(0)
+    assert torch.autograd.gradcheck(Decode.apply, (double(2, 5, 2, 3), double(2, 5, 3), double(3, 4)))
+    bare = double(2, 5, 4), double(1), None, None, double(3, 4), double(3), None, None, None, None
+    assert torch.autograd.gradcheck(lambda *tensors: Narrow.apply((0, 0), *tensors)[0], bare)
+
+
+def close(found, expected):
+    # Norms over a value or two multiply rounding by up to 1e4 each; a wrong twin is off by its whole size.
+    assert (found - expected).norm() <= 1e-3 * expected.norm() + 1e-6
+
+
+def gradients(network, sources):
+    pit_loss(sources, network(sources.sum(1))).backward()
+    return [weight.grad for weight in network.parameters()]
+
+
+@compiled
+@given(variants, st.integers(1, 120), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_whole_network_trains_on_the_same_numbers(variant, samples, seed):
+    variant = replace(variant, dropout=0.0)     # chance would have to be the same
+    plain, fast = seeded(variant, seed).double(), speed_up(seeded(variant, seed).double())
+    sources = torch.randn(2, variant.C, samples, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    for one, other in zip(gradients(plain, sources), gradients(fast, sources), strict=True):
+        if one is None:         # a last residual that was asked for
+            assert other is None
+        else:
+            close(other, one)
+    close(fast(sources.sum(1)), plain(sources.sum(1)))
+
+
+@compiled
+@pytest.mark.parametrize("changes", [{}, {"norm": "cumulative", "causal": True}, {"norm": "frame"}, {"Sc": 0},
+                                     {"mask": "softmax"}, {"P": 5, "encoder": "relu", "input_norm": "frame"}], ids=str)
+def test_tiles_and_neighbours_join_without_a_seam(changes):
+    # 5003 frames' worth of sound is several tiles, the last one shorter, with dilations that reach over their ends.
+    variant = replace(SMALL, **changes)
+    plain, fast = seeded(variant, 0).double(), speed_up(seeded(variant, 0).double())
+    sources = torch.randn(3, 2, 40_003, dtype=torch.float64)
+    assert torch.allclose(fast(sources.sum(1)), plain(sources.sum(1)), rtol=1e-9, atol=1e-12)
+    for one, other in zip(gradients(plain, sources), gradients(fast, sources), strict=True):
+        assert (other - one).norm() <= 1e-9 * one.norm()
+
+
+@compiled
+@pytest.mark.parametrize("variant", [TINY, SMALL, Variant(X=3, R=1)], ids=str)
+def test_in_float32_the_output_is_equal_to_one_part_in_a_hundred_thousand(variant):
+    sound = torch.randn(3, 4000)
+    expected, found = seeded(variant, 0)(sound), speed_up(seeded(variant, 0))(sound)
+    assert (found - expected).norm() <= 1e-5 * expected.norm()
+    with torch.inference_mode():
+        assert torch.equal(speed_up(seeded(variant, 0))(sound), found)
+
+
+@compiled
+def test_the_same_threads_give_the_same_gradients_to_the_last_bit():
+    sources = torch.randn(2, 2, 20_000)
+    one, other = (gradients(speed_up(seeded(SMALL, 0)), sources) for _ in range(2))
+    assert all(map(torch.equal, one, other))
+
+
+@compiled
+def test_bf16_rounds_the_factors_of_products_and_nothing_else():
+    x, w, b = torch.randn(2, 50, 12), torch.randn(7, 12), torch.randn(7)
+    x[0, 0, 0] = float("nan")
+    found = Narrow.apply((1, 0), x, None, None, None, w, b, None, None, None, None)[0]
+    expected = x.bfloat16().double() @ w.bfloat16().double().t() + b
+    assert found.dtype == torch.float32
+    assert torch.allclose(found.double(), expected, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("variant", [SMALL, replace(SMALL, norm="batch")], ids=["fast", "plain"])
+def test_in_bf16_an_output_is_the_same_to_a_hundredth_and_gradients_are_float32(variant):
+    sources = torch.randn(2, 2, 4000)
+    expected, network = seeded(variant, 0)(sources.sum(1)), speed_up(seeded(variant, 0), "bf16")
+    found = network(sources.sum(1))
+    assert found.dtype == torch.float32
+    assert 1e-5 * expected.norm() < (found - expected).norm() <= 2e-2 * expected.norm()
+    assert all(grad.dtype == torch.float32 for grad in gradients(network, sources))
+
+
+@pytest.mark.parametrize("changes", [{"norm": "batch"}, {"dropout": 0.1}, {"extra_dilation": 2}], ids=str)
+def test_what_has_no_twin_goes_by_the_plain_layers(changes):
+    variant = replace(SMALL, **changes)
+    sound = torch.randn(1, 100)
+    assert supports(SMALL)
+    assert not supports(variant)
+    assert torch.equal(speed_up(seeded(variant, 0)).eval()(sound), seeded(variant, 0).eval()(sound))
+
+
+@compiled
+def test_the_state_is_that_of_the_plain_network_and_no_plain_layer_is_called(monkeypatch):
+    network = speed_up(seeded(TINY, 0))
+    assert network.state_dict().keys() == seeded(TINY, 0).state_dict().keys()
+    monkeypatch.setattr(nn.Conv1d, "forward", lambda *_: pytest.fail("the plain layer was called"))
+    network(torch.randn(1, 20))
+
+
+def say(**environment):
+    script = "from tasnet_core import native; print(native.why_not())"
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_without_a_compiler_one_line_says_so(tmp_path):
+    (tmp_path / "bad").write_text("#!/bin/sh\necho 'fused.cpp:1: error: no such standard' >&2\nexit 1\n")
+    (tmp_path / "bad").chmod(0o755)
+    assert "no C++ compiler" in say(PATH="", TASNET_CACHE=str(tmp_path))
+    assert "no such standard" in say(PATH="", CXX=str(tmp_path / "bad"), TASNET_CACHE=str(tmp_path))
+    assert say(TASNET_PLAIN="1") == "TASNET_PLAIN is set"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad"]      # nothing half made
+
+
+@compiled
+def test_a_damaged_library_is_made_again(tmp_path):
+    import os
+    environment = {"PATH": os.environ["PATH"], "TASNET_CACHE": str(tmp_path)}
+    assert say(**environment) == ""
+    library, = tmp_path.iterdir()
+    made = library.read_bytes()
+    library.write_bytes(b"")        # as after a power failure
+    assert say(**environment) == ""
+    assert len(library.read_bytes()) == len(made)
