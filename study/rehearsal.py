@@ -40,11 +40,11 @@ class Plan:
 
 
 class Measured(NamedTuple):
-    """What one process found: for each case its work and median seconds, of a step, a validation and a scoring."""
+    """What one process found."""
 
-    steps: list[tuple[Work, float]]
-    validations: list[tuple[Work, float]]
-    scorings: list[tuple[Work, float]]
+    steps: list[tuple[Work, float]]         # for each case its work and mean seconds
+    validations: list[tuple[Work, float]]   # likewise
+    scorings: list[tuple[Work, float]]      # for each case and round
     slow_s: float           # for each test mixture: metrics beside SI-SNR
     overhead_s: float       # for each trial: its measured cost, checkpoints, sounds
     startup_s: float        # of a worker, once
@@ -147,9 +147,11 @@ def measure(plan: Plan, started_s: float) -> Measured:
             break
 
     def rows(place: int, name: str) -> list[tuple[Work, float]]:
-        return [(one.works[place], statistics.median(getattr(one, name))) for one in timed]
-    return Measured(rows(0, "step_s"), rows(1, "valid_s"), rows(2, "score_s"), slow_seconds(corpus, plan.metrics), overheads[1],
-                    startup_s + max(0.0, overheads[0] - overheads[1]), peak, described(environment(plan.device))[0])
+        # The mean: a study takes the slow steps as well.
+        return [(one.works[place], statistics.fmean(getattr(one, name))) for one in timed]
+    return Measured(rows(0, "step_s"), rows(1, "valid_s"), [row for one in timed for row in one.scored],
+                    slow_seconds(corpus, plan.metrics), overheads[1], startup_s + max(0.0, overheads[0] - overheads[1]),
+                    peak, described(environment(plan.device))[0])
 
 
 def _overhead_s(plan: Plan, corpus: Corpus) -> float:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from tasnet_core.formulas import layers
 from tasnet_core.records import Variant
 
+ROUNDS = 4       # of the fit
+
 
 class Work(NamedTuple):
     """What is computed: the terms of the sum."""
@@ -49,7 +51,7 @@ class Growth(NamedTuple):
     """A fitted sum."""
 
     weights: Work       # seconds, or bytes, for each unit of a term
-    error: float        # root mean square of what the fit is off, as a share of what was measured
+    error: float        # root mean square of what measurements are off, as a share of what was fitted
 
     def __call__(self, done: Work) -> float:
         return float(np.dot(self.weights, done))
@@ -58,19 +60,24 @@ class Growth(NamedTuple):
 def fit(works: Sequence[Work], measured: Sequence[float]) -> Growth:
     """The weights with the least squares of relative errors, so that small variants count as much as large ones.
 
+    Relative to what is fitted, found in a few rounds: relative to what is measured, the quick ones of noisy measurements
+    would weigh most, and every sum would come out too small.
+
     Raises:
         ValueError: without a measurement, or for one that is not above 0.
     """
-    target = np.asarray(measured, dtype=float)
+    target, terms = np.asarray(measured, dtype=float), np.asarray(works, dtype=float)
     if not len(target) or not (target > 0).all():       # false for NaN
         raise ValueError(f"growth: measured {list(measured)}; at least one number is wanted, and each above 0")
-    terms = np.asarray(works, dtype=float) / target[:, None]
-    weights, error = _least_squares(terms)
-    return Growth(Work(*weights), error)
+    scale, error = target, 0.0
+    for _ in range(ROUNDS):
+        weights, error = _least_squares(terms / scale[:, None], target / scale)
+        scale = terms @ weights
+    return Growth(Work(*weights.tolist()), error)
 
 
-def _least_squares(terms: NDArray[Any]) -> tuple[list[float], float]:
-    """Weights of at least 0 whose sums over the terms [measurements, terms] come closest to 1, and how close on average.
+def _least_squares(terms: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """Weights of at least 0 whose sums over the terms [measurements, terms] come closest to the target, and how close.
 
     The best of all sets of terms whose own least squares have no negative weight: with five terms they can all be tried.
     """
@@ -79,9 +86,9 @@ def _least_squares(terms: NDArray[Any]) -> tuple[list[float], float]:
     best, least = np.zeros(terms.shape[1]), np.inf
     for some in (chosen for count in range(1, len(used) + 1) for chosen in combinations(used, count)):
         columns = terms[:, some] / scale[list(some)]
-        found = np.linalg.lstsq(columns, np.ones(len(terms)), rcond=None)[0]
-        error = float(np.sqrt(np.square(columns @ found - 1).mean()))
+        found = np.linalg.lstsq(columns, target, rcond=None)[0]
+        error = float(np.sqrt(np.square(columns @ found - target).mean()))
         if (found >= 0).all() and error < least - 1e-9:     # of equally good ones the one with fewest terms
             best, least = np.zeros(terms.shape[1]), error
             best[list(some)] = found / scale[list(some)]
-    return best.tolist(), least
+    return best, least

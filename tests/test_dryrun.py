@@ -91,7 +91,7 @@ def test_one_process_measures_every_case_of_a_plan(monkeypatch):
     space = tiny_study.SPACE
     plan = Plan(dryrun.cases(space, space.recipe, 0), ("si_snr",), "cpu", 1, lambda: tiny_study.open_tiny("", 2, 8000, print))
     found = measure(plan, 0.0)
-    assert len(found.steps) == len(found.validations) == len(found.scorings) == len(plan.cases)
+    assert len(found.steps) == len(found.validations) == len(plan.cases) <= len(found.scorings)
     assert found.memory_bytes > 10 ** 6
     assert len(found.environment) == 8
 

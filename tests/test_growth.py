@@ -33,7 +33,14 @@ def test_no_noise_makes_a_weight_negative_or_a_fit_worse_than_none(noise):
     works = various()
     found = fit(works, [factor * Growth(TRUE, 0.0)(one) for factor, one in zip(noise, works, strict=True)])
     assert min(found.weights) >= 0
-    assert found.error <= 1.0       # that of predicting nothing
+    assert found.error <= 1.0       # at most twice what is fitted, half at least
+
+
+def test_noise_makes_no_sum_smaller():
+    works, rng = various() * 200, np.random.default_rng(0)
+    true = [Growth(TRUE, 0.0)(one) for one in works]
+    found = fit(works, [one * rng.uniform(0.5, 1.5) for one in true])
+    assert sum(map(found, works)) == pytest.approx(sum(true), rel=0.02)
 
 
 def test_one_measurement_predicts_itself():

@@ -16,6 +16,7 @@ def test_an_excerpt_is_spread_over_the_whole_split():
     few = Excerpt(Tiny(mixtures=9), 3)
     assert few.count("test") == 3
     assert [few.mixture("test", index).id for index in range(3)] == ["test/000", "test/003", "test/006"]
+    assert [Excerpt(Tiny(mixtures=9), 3, turn).mixture("test", 2).id for turn in (1, 3)] == ["test/007", "test/000"]
     assert Excerpt(Tiny(mixtures=2), 3).count("valid") == 2
 
 
@@ -23,10 +24,21 @@ def test_a_round_times_the_steps_the_validation_and_the_scoring_it_says():
     timed = Timed(TINY, RECIPE, Tiny(), CPU, steps=3)
     timed.round(warm=False)
     assert not timed.step_s
-    assert not timed.score_s
+    assert not timed.scored
     timed.round()
-    assert [len(found) for found in (timed.step_s, timed.valid_s, timed.score_s)] == [3, 1, 1]
-    assert min(timed.step_s + timed.valid_s + timed.score_s) > 0
+    assert [len(found) for found in (timed.step_s, timed.valid_s, timed.scored)] == [3, 1, 1]
+    assert min(timed.step_s + timed.valid_s + [seconds for _, seconds in timed.scored]) > 0
+
+
+def test_each_scoring_is_of_mixtures_whose_length_is_new(monkeypatch):
+    from tasnet_core import timing
+    heard = []
+    monkeypatch.setattr(timing, "score_test", lambda network, corpus, processes: heard.append(corpus.lengths("test")))
+    timed = Timed(TINY, RECIPE, Tiny(lengths=tuple(range(400, 700, 20)), mixtures=15), CPU)
+    for _ in range(3):
+        timed.round()
+    assert len({length for lengths in heard for length in lengths}) == 6
+    assert [work.samples for work, _ in timed.scored] == [sum(lengths) for lengths in heard]
 
 
 def test_the_work_of_a_validation_is_that_of_the_pieces_a_training_cuts():
