@@ -6,7 +6,7 @@ Imports of weight stand inside the command that needs them, so that `--help` ans
 import argparse
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from tasnet_core.__main__ import tell_unusable
 from tasnet_core.errors import UserError, counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from study.database import Database
@@ -38,7 +39,7 @@ def run(given: argparse.Namespace) -> int:
     gpu = torch.cuda.is_available()
     space = space_named(given.space or default_space(gpu)).name
     name = given.study or f"{space}-{(given.corpus or 'voices').partition(':')[0]}"
-    known = stored_settings(given.storage, name)
+    known = stored_settings(given.storage, name, read_only=given.dry_run)
     if given.precision == "auto" or (not (given.precision or known) and space in SPACES):
         given.precision = known.recipe.precision if known else precision_of("auto", given.device)
     settings = settings_of(given, known, gpu)
@@ -47,6 +48,8 @@ def run(given: argparse.Namespace) -> int:
     check_installed(settings, chosen=bool(known or given.metrics))
     # Everything is looked at before anything is written.
     corpus = _corpus(settings)
+    if given.dry_run:
+        return _dry_run(given, name, settings, corpus, begun=bool(known))
     with open_database(given.storage, read_only=False) as database:
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         finished = _work(given, name, settings, database, given.trials)
@@ -65,23 +68,45 @@ def _corpus(settings: "Settings") -> "Corpus":
     return corpus
 
 
+def _opener(settings: "Settings") -> "Callable[[], Corpus]":
+    """What opens the corpus in other processes, without a word: it has been said."""
+    from study.spacefile import space_of
+    from study.workers import nothing
+    from tasnet_core.corpora import CORPORA
+    reference, kind = space_of(settings).reference, settings.corpus.partition(":")[0].partition("?")[0]
+    return partial(CORPORA[kind], settings.corpus, reference.C, reference.sample_rate_hz, nothing)
+
+
+def _workers(given: argparse.Namespace, settings: "Settings") -> tuple[str, int]:
+    """The device, and how many trainings it has at a time."""
+    from study.settings import default_workers
+    from study.spacefile import space_of
+    from tasnet_core.training import device_of, say_if_plain
+    device = device_of(given.device).type
+    say_if_plain(space_of(settings).reference, device, print)       # makes the compiled layers before any worker wants them
+    return device, given.workers or default_workers(device == "cuda", settings.threads)
+
+
+def _dry_run(given: argparse.Namespace, name: str, settings: "Settings", corpus: "Corpus", begun: bool) -> int:
+    from study.database import open_database
+    from study.dryrun import command, dry_run
+    device, count = _workers(given, settings)
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(given.storage)) if begun else None
+        for line in dry_run(name, settings, given.trials, given.seeds, count, device, corpus, _opener(settings), database):
+            print(line, flush=True)
+    print(command(given.words, given))
+    return 0
+
+
 def _work(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", trials: int) -> bool:
     """Let workers train until the study has so many trials, and say how far it came; whether the time was enough."""
     from study import display, workers
     from study.replicates import per_trial
-    from study.settings import default_workers
-    from study.spacefile import space_of
     from study.tables import front
-    from tasnet_core.corpora import CORPORA
-    from tasnet_core.training import device_of, say_if_plain
-
-    device, seed = device_of(given.device), settings.recipe.seed
-    count = given.workers or default_workers(device.type == "cuda", settings.threads)
-    reference, kind = space_of(settings).reference, settings.corpus.partition(":")[0].partition("?")[0]
-    say_if_plain(reference, device.type, print)     # also makes the compiled layers before any worker wants them
-    job = workers.Job(
-        given.storage, name, trials, device.type, settings.threads, int(getattr(given, "batch_size", None) != "auto"),
-        partial(CORPORA[kind], settings.corpus, reference.C, reference.sample_rate_hz, workers.nothing))
+    (device, count), seed = _workers(given, settings), settings.recipe.seed
+    job = workers.Job(given.storage, name, trials, device, settings.threads,
+                      int(getattr(given, "batch_size", None) != "auto"), _opener(settings))
     wanted = trials or database.trained(name, seed)
     shown = display.watcher(wanted, database.trained(name, seed), settings.recipe.epochs,
                             front(per_trial(database.results(name))), seed)
@@ -307,6 +332,7 @@ COMMANDS = {"run": run, "enqueue": enqueue, "confirm": confirm, "continue": goin
 
 def main(argv: list[str] | None = None) -> int:
     given = parser().parse_args(argv)
+    given.words = sys.argv[1:] if argv is None else argv
     try:
         return COMMANDS[given.command](given)
     except UserError as error:

@@ -68,12 +68,12 @@ def _database(prepare: Callable[["Database"], None], engine: sa.Engine) -> "Data
     return made
 
 
-def stored_settings(storage: str, study: str) -> Settings | None:
+def stored_settings(storage: str, study: str, read_only: bool = False) -> Settings | None:
     """The settings of a study that may not exist yet, in a database that may not either."""
     url = url_of(storage)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return None
-    with open_database(storage, read_only=False) as database:
+    with open_database(storage, read_only) as database:
         return database.settings(study)
 
 
@@ -113,8 +113,7 @@ class Database(Reader):
     def begin_run(self, study: str, trial: int, variant: Variant, recipe: Recipe, cost: Cost, checkpoint: str,
                   environment: Mapping[str, Any], stoppable: bool = True) -> int:
         """Take a trial's run, making its row if it is new; returns its id. Whoever calls this owns the run."""
-        description = json.dumps(dict(environment), sort_keys=True)
-        key = hashlib.sha256(description.encode()).hexdigest()[:8]
+        key, description = described(environment)
 
         def begin(connection: sa.Connection) -> int:
             lease = {"owner": me(), "lease_until_s": now_s(connection) + LEASE_S, "environment": key}
@@ -234,6 +233,12 @@ class Database(Reader):
         self._write(lambda connection: connection.execute(
             runs.update().where(runs.c.study == study, runs.c.state == "running", runs.c.owner.startswith(mine, autoescape=True))
             .values(kind="out-of-memory")))
+
+
+def described(environment: Mapping[str, Any]) -> tuple[str, str]:
+    """The key of a machine and software, and the words it stands for."""
+    description = json.dumps(dict(environment), sort_keys=True)
+    return hashlib.sha256(description.encode()).hexdigest()[:8], description
 
 
 def _beside(checkpoint: str, seed: int) -> str:

@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(run)
     run.add_argument("--seeds", type=whole, default=1, metavar="K",
                      help="then confirm the front and the reference with K seeds (1)")
+    run.add_argument("--dry-run", action="store_true", help="say what it would take, from short measurements; store nothing")
     enqueue = commands.add_parser("enqueue", help="let variants of your own be the next trials")
     enqueue.add_argument("variants", nargs="+", metavar="VARIANT",
                          help="letters that differ from the reference's, quoted, such as 'X4 R1 H64' or 'norm=frame causal=true'")

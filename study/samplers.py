@@ -77,25 +77,31 @@ class Proposals(BaseSampler):
         return point if self.name == "grid" else self.fresh(study, trial.number, point)
 
     def proposal(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        number = trial.number
+        if (known := self.unlearned(trial.number)) is not None:
+            return known
+        assert self.inner is not None
+        varying = {name: one for name, one in search_space.items() if not one.single()}
+        drawn = self.inner.sample_relative(study, trial, varying) if varying else {}
+        if drawn:
+            point: dict[str, Any] = {**{name: values[0] for name, values in self.space.ranges().items()}, **drawn}
+            return self.lowered(point) if self.name == "gp" else point
+        return self.spread(halved(trial.number), trial.number)
+
+    def unlearned(self, number: int) -> dict[str, Any] | None:
+        """The proposal of a trial from its number alone; None where it depends on what the study has measured."""
         if self.name == "grid":
             return self.grid_point(number)
         climbing = self.inner is not None and number <= self.ladder  # trial 0 is the reference, the upper end
         if self.inner is not None and not climbing:
-            varying = {name: one for name, one in search_space.items() if not one.single()}
-            drawn = self.inner.sample_relative(study, trial, varying) if varying else {}
-            if drawn:
-                point: dict[str, Any] = {**{name: values[0] for name, values in self.space.ranges().items()}, **drawn}
-                return self.lowered(point) if self.name == "gp" else point
-        rng = np.random.default_rng((self.seed, number))
-        share = float(rng.random()) if self.name == "random" else halved(number % self.ladder if climbing else number)
-        return self.spread(share, rng, number)
+            return None
+        return self.spread(None if self.name == "random" else halved(number % self.ladder if climbing else number), number)
 
-    def spread(self, share: float, rng: np.random.Generator, number: int) -> dict[str, Any]:
-        """A point at a share of the log range of sizes; of parameters and of MACs by turns."""
+    def spread(self, share: float | None, number: int) -> dict[str, Any]:
+        """A point at a share of the log range of sizes, without one at any; of parameters and of MACs by turns."""
+        rng = np.random.default_rng((self.seed, number))
         axis, limit = (("macs_per_s", self.budget.max_macs_per_s) if number % 2 else
                        ("parameters", self.budget.max_parameters))
-        return dict(self.space.spread(share, rng, axis, limit))
+        return dict(self.space.spread(float(rng.random()) if share is None else share, rng, axis, limit))
 
     def fresh(self, study: optuna.Study, number: int, point: dict[str, Any]) -> dict[str, Any]:
         """The point, or the nearest one within the budget that no trial has had: in a space of whole numbers a sampler

@@ -90,7 +90,7 @@ def work(job: Job, number: int, pipe: Connection) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):    # before anything else: Ctrl-C reaches every process of a terminal
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: asked.set())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     import torch
 
     from study.runner import Runner
@@ -111,7 +111,19 @@ def work(job: Job, number: int, pipe: Connection) -> None:
         sys.exit(REFUSED)
 
 
-def _end_with_parent() -> None:
+def context() -> Any:
+    """How processes are started: a process that was never used forks them, so that libraries are loaded once, and no thread
+    or GPU is in the way."""
+    # Signals of some megabytes come and go with every step: in large pages a step takes a tenth less time (RESULTS.md).
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
+    found: Any = mp.get_context(method)
+    if method == "forkserver":
+        found.set_forkserver_preload(["__main__", "study.runner"])
+    return found
+
+
+def end_with_parent() -> None:
     parent = mp.parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -127,13 +139,7 @@ class Workers:
 
     def __init__(self, job: Job, count: int, database: Database, watcher: Watcher):
         self.job, self.database, self.watcher = job, database, watcher
-        # Signals of some megabytes come and go with every step: in large pages that costs a tenth less (RESULTS.md).
-        os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
-        # A process that was never used forks the workers: libraries are loaded once, and no thread or GPU is in the way.
-        method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
-        self.context: Any = mp.get_context(method)
-        if method == "forkserver":
-            self.context.set_forkserver_preload(["__main__", "study.runner"])
+        self.context = context()
         self.count = count
         self.processes: dict[Any, tuple[int, Connection]] = {}      # by process: its number, and what it says
         self.heard: dict[int, bool] = {}                            # by number: whether it has said anything

@@ -10,12 +10,13 @@ ROOT = Path(__file__).parents[1]
 # A file may import files of its own package at a lower level; study may import tasnet_core as well.
 LEVELS = {
     "tasnet_core": {"errors": 0, "files": 1, "records": 1, "formulas": 2, "audio": 2, "voices": 2, "loss": 2,
-                    "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 3, "stream": 3,
+                    "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 3, "stream": 3, "growth": 3,
                     "shelf": 2, "progress": 1, "mixture": 1, "segments": 2, "speakers": 3, "listed": 3, "layout": 3,
                     "background": 3, "wsj0mix": 4, "librimix": 4, "folder": 4, "mixing": 4, "corpora": 5,
                     "mixdown": 6, "checking": 6, "cost": 6, "metrics": 6, "listeners": 2,
                     "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1,
-                    "checkpoint": 6, "separate": 6, "jobs": 7, "sounds": 7, "training": 7, "measuring": 7, "__main__": 8},
+                    "checkpoint": 6, "separate": 6, "jobs": 7, "sounds": 7, "training": 7, "measuring": 7,
+                    "timing": 8, "__main__": 8},
     "study": {"records": 0, "pareto": 0, "replicates": 0, "testset": 1, "statistics": 2, "effects": 3, "progress": 1, "picks": 3,
               "advice": 4, "page": 4, "analysis": 5, "compare": 6,
               "leases": 0, "watcher": 1, "options": 1, "space": 1,
@@ -25,7 +26,7 @@ LEVELS = {
               "spacefile": 3, "repairs": 5, "frames": 5, "samplers": 3, "display": 3, "published": 3, "answer": 3, "fronts": 3,
               "learning_figures": 3, "mixture_figures": 3, "letter_figures": 4, "effect_figures": 4, "captions": 5, "figures": 6,
               "watching": 5, "runner": 5, "settings": 4, "doctor": 6,
-              "report": 7, "workers": 6, "__main__": 8},
+              "report": 7, "workers": 6, "rehearsal": 7, "forecast": 8, "dryrun": 9, "__main__": 10},
 }
 # One door for each outside thing: the only files that may import it.
 DOORS = {

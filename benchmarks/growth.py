@@ -1,0 +1,141 @@
+"""How throughput, memory and time per trial grow with MACs, batch, segment, R and X: measured, fitted, drawn.
+
+One process, one CPU thread, real training steps on the corpus `voices`; each sweep changes one thing, the others stay as in
+BASE. One fit (tasnet_core.growth) for all of them. Memory is counted: weights, Adam's state, the most tensors alive in a step.
+
+    python benchmarks/growth.py FIGURE.png      # or .svg; about two minutes
+"""
+
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+
+from study import ink
+from study.presets import QUICK
+from tasnet_core.corpora import open_corpus
+from tasnet_core.formulas import exact
+from tasnet_core.growth import Growth, fit
+from tasnet_core.records import Recipe, Variant
+from tasnet_core.timing import Timed
+
+BASE = replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1)
+STEPS = 5
+SWEEPS = ("MACs", "batch", "segment s", "R", "X")
+
+
+class Case(NamedTuple):
+    sweep: str
+    place: float        # on the sweep's axis
+    variant: Variant
+    recipe: Recipe
+
+
+class Row(NamedTuple):
+    """One case: measured, and as the fit has it."""
+
+    case: Case
+    step_s: float
+    fitted_s: float
+    step_bytes: float
+    fitted_bytes: float
+
+    @property
+    def sound_s(self) -> float:
+        """In one step."""
+        return self.case.recipe.batch_size * self.case.recipe.segment_s
+
+
+class GrowthData(NamedTuple):
+    """For each sweep its rows, in order."""
+
+    panels: dict[str, list[Row]]
+
+
+def cases() -> list[Case]:
+    rng, recipe = np.random.default_rng(0), QUICK.recipe
+    sizes = [QUICK.variant_of(QUICK.spread(share, rng, "macs_per_s")) for share in np.linspace(0, 1, 8)]
+    return [
+        *(Case("MACs", exact(variant).macs_per_s, variant, recipe) for variant in sizes),
+        *(Case("batch", size, BASE, replace(recipe, batch_size=size)) for size in (1, 2, 4, 8, 16, 32)),
+        *(Case("segment s", seconds, BASE, replace(recipe, segment_s=seconds)) for seconds in (0.25, 0.5, 1.0, 2.0, 4.0)),
+        *(Case("R", R, replace(BASE, R=R), recipe) for R in (1, 2, 3, 4)),
+        *(Case("X", X, replace(BASE, X=X), recipe) for X in (1, 2, 4, 6, 8))]
+
+
+def measured() -> list[Row]:
+    """Every case, in three rounds over all of them, so that a busy minute is in no case alone."""
+    corpus, known = open_corpus("voices", say=print), cases()
+    timed = [Timed(case.variant, case.recipe, corpus, torch.device("cpu"), STEPS) for case in known]
+    times: list[list[float]] = [[] for _ in timed]
+    for warm in (False, True, True, True):
+        for one, found in zip(timed, times, strict=True):
+            seconds_s = one.epoch()[:STEPS]
+            found += seconds_s if warm else []
+    steps, peaks = [statistics.median(found) for found in times], [one.step_bytes() for one in timed]
+    works = [one.works[0] for one in timed]
+    seconds, memory = fit(works, steps), fit(works, peaks)
+    for name, unit, growth in (("seconds", "s", seconds), ("memory", "bytes", memory)):
+        print(f"{name}: {_terms(growth, unit)}; the fit is off by {100 * growth.error:.1f} % (root mean square)")
+    return [Row(*row) for row in zip(known, steps, map(seconds, works), peaks, map(memory, works), strict=True)]
+
+
+def _terms(growth: Growth, unit: str) -> str:
+    return ", ".join(f"{weight:.2g} {unit} × {name}" for name, weight in growth.weights._asdict().items() if weight)
+
+
+def growth_data(rows: Sequence[Row]) -> GrowthData:
+    return GrowthData({sweep: sorted((row for row in rows if row.case.sweep == sweep), key=lambda row: row.case.place)
+                       for sweep in SWEEPS})
+
+
+def draw_growth(data: GrowthData, axes: Sequence[Sequence[Axes]]) -> None:
+    """Seconds above, memory below; dots are measured, lines are the fit."""
+    for (sweep, rows), above, below in zip(data.panels.items(), *axes, strict=True):
+        places = [row.case.place / (1e6 if sweep == "MACs" else 1) for row in rows]
+        for ax, found, fitted, unit in ((above, "step_s", "fitted_s", 1e-3), (below, "step_bytes", "fitted_bytes", 1e6)):
+            ax.plot(places, [getattr(row, fitted) / unit for row in rows], color=ink.BLUE, linewidth=1.1)
+            ink.marks(ax, [(place, getattr(row, found) / unit) for place, row in zip(places, rows, strict=True)],
+                      (ink.INK, "o", 14))
+            ax.set_ylim(0)
+            ax.grid(axis="y")
+            ax.set_xlim(0)
+        below.set_xlabel({"MACs": "MACs (M per s of sound)", "segment s": "segment (s)"}.get(sweep, sweep))
+    axes[0][0].set_ylabel("a training step (ms)")
+    axes[1][0].set_ylabel("memory (MB)")
+
+
+def table(data: GrowthData) -> str:
+    lines = ["| sweep | value | measured ms a step | fitted | off by | sound s per s | minutes a trial | peak MB | fitted |",
+             "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for sweep, rows in data.panels.items():
+        for row in rows:
+            rate = row.sound_s / row.step_s
+            trial_s = QUICK.recipe.audio_s / rate       # the sound of a trial of `quick`, without validations and scores
+            lines.append(f"| {sweep} | {row.case.place:,g} | {1e3 * row.step_s:.1f} | {1e3 * row.fitted_s:.1f} | "
+                         f"{100 * (row.fitted_s / row.step_s - 1):+.0f} % | {rate:.0f} | {trial_s / 60:.1f} | "
+                         f"{row.step_bytes / 1e6:.0f} | {row.fitted_bytes / 1e6:.0f} |")
+    return "\n".join(lines)
+
+
+def main(path: Path) -> None:
+    torch.set_num_threads(1)
+    data = growth_data(measured())
+    print(table(data))
+    with ink.house_style():
+        figure = ink.paper(3.4, layout="constrained")
+        draw_growth(data, figure.subplots(2, len(SWEEPS), sharey="row"))
+        svg, png = ink.files(figure)
+    path.write_bytes(svg.encode() if path.suffix == ".svg" else png)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or Path(sys.argv[1]).suffix not in (".png", ".svg"):
+        sys.exit("growth.py: wanted one path for the figure that ends in .png or .svg, such as growth.png")
+    main(Path(sys.argv[1]))
