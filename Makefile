@@ -1,11 +1,12 @@
 # make study   train six networks and draw their front (minutes on two cores)
 # make test    lint, types, tests
+# make bench   measure this machine: a table with ratios, added to benchmarks/RESULTS.md
 # make clean   remove what the two made, but never results/ or reports/
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study test clean
+.PHONY: study test bench clean
 
 study: .venv/installed
 	$(BIN)/python -m study run --trials 6
@@ -15,6 +16,9 @@ test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
+
+bench: .venv/installed-test
+	$(BIN)/python benchmarks/bench.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

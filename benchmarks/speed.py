@@ -1,52 +1,188 @@
-"""How fast a training step is on this machine: the fast twins of fast.py against the plain layers, pair by pair.
+"""How fast networks train and separate on this machine: the fast layers, their plain twins, and Asteroid's ConvTasNet.
 
-    python benchmarks/speed.py
+Whole training steps (mixture, forward, PIT loss, backward, clipping, Adam) and forward passes, in turn, in one process;
+medians and the median ratio. Asteroid takes part where the environment names a folder with asteroid and
+asteroid_filterbanks in it; torch.compile where --compiled asks for it, which takes minutes.
+
+    ASTEROID=FOLDER python benchmarks/speed.py [--compiled]
 """
 
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+from asteroid_parity import asteroid_from
+from torch import Tensor, nn
 
 from study.presets import QUICK
+from tasnet_core import native
+from tasnet_core.cost import macs
 from tasnet_core.fused import speed_up
 from tasnet_core.loss import pit_loss
-from tasnet_core.model import ConvTasNet, seeded
+from tasnet_core.model import frames_of, seeded
 from tasnet_core.records import Variant
 
-PAIRS = 7
+ROUNDS = 7
+WARM_UP = 2
+SMALLEST = next(QUICK.variants())
+TRAININGS = [("the paper's best", Variant(), 2, 4.0), ("quick reference", QUICK.reference, 4, 4.0),
+             ("quick reference", QUICK.reference, 8, 1.0), ("smallest of quick", SMALLEST, 8, 1.0)]
+Maker = Callable[[Variant], nn.Module]
 
 
-def stepper(network: ConvTasNet, batch: int, samples: int) -> Callable[[], float]:
-    """A whole training step on random sound: returns its seconds."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    sources = torch.randn(batch, network.variant.C, samples)
+@dataclass(frozen=True)
+class Floors:
+    """What the hardware allows at most, measured: float32 operations and bytes per second."""
 
-    def step() -> float:
+    operations: float
+    bytes: float
+
+    def step_s(self, variant: Variant, batch: int, samples: int) -> tuple[float, float]:
+        """Seconds that a training step's multiplications take alone, and its memory traffic.
+
+        Three times the forward's MACs. Traffic: 16 passes over each block's two wide signals, 6 over its narrow ones.
+        """
+        frames = batch * frames_of(variant, samples)
+        values = frames * variant.X * variant.R * (16 * variant.H + 6 * (variant.B + variant.Sc))
+        return 6 * batch * macs(variant, samples) / self.operations, 4 * values / self.bytes
+
+
+def fastest(work: Callable[[], object]) -> float:
+    def seconds() -> float:
         start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+    return min(seconds() for _ in range(10))
+
+
+def floors() -> Floors:
+    a, wide = torch.randn(2048, 2048), torch.randn(2**25)
+    to = torch.empty_like(wide)
+    return Floors(2 * 2048**3 / fastest(lambda: a @ a), 2 * 4 * 2**25 / fastest(lambda: to.copy_(wide)))
+
+
+def makers(compiled: bool) -> dict[str, Maker]:
+    """What is compared, by name."""
+    found: dict[str, Maker] = {}
+    if folder := os.environ.get("ASTEROID"):
+        asteroid = asteroid_from(folder)
+        found["Asteroid"] = lambda v: asteroid.ConvTasNet(
+            v.C, n_filters=v.N, kernel_size=v.L, stride=v.hop, bn_chan=v.B, hid_chan=v.H, skip_chan=v.Sc,
+            n_blocks=v.X, n_repeats=v.R)
+    found["plain"] = lambda v: seeded(v, 0)
+    if compiled:
+        found["plain, compiled"] = lambda v: torch.compile(seeded(v, 0))       # type: ignore[return-value]
+    found["fast bf16"] = lambda v: speed_up(seeded(v, 0), "bf16")
+    found["fast"] = lambda v: speed_up(seeded(v, 0))
+    return found
+
+
+def trainer(network: nn.Module, sources: Tensor) -> Callable[[], None]:
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+
+    def step() -> None:
         loss = pit_loss(sources, network(sources.sum(1)))
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
-        return time.perf_counter() - start
     return step
 
 
-def main() -> None:
-    print(f"{torch.get_num_threads()} threads; seconds of sound per second, medians of {PAIRS} pairs, float32")
-    print("| network | batch × s | plain | fast | ratio |\n|---|---|---|---|---|")
-    cases: list[tuple[str, Variant, int, float]] = [
-        ("quick reference", QUICK.reference, 4, 1.0), ("quick reference", QUICK.reference, 4, 4.0),
-        ("quick, smallest", next(QUICK.variants()), 4, 1.0), ("the paper's best", Variant(), 2, 4.0)]
-    for name, variant, batch, seconds in cases:
-        steps = [stepper(network, batch, round(8000 * seconds)) for network in (seeded(variant, 0), speed_up(seeded(variant, 0)))]
-        pairs = [[step() for step in steps] for _ in range(PAIRS + 1)][1:]      # the first warms up
-        plain, fast = (batch * seconds / statistics.median(times) for times in zip(*pairs, strict=True))
-        ratio = statistics.median(one / other for one, other in pairs)
-        print(f"| {name} | {batch} × {seconds:g} | {plain:.1f} | {fast:.1f} | {ratio:.2f} |", flush=True)
+def separator(network: nn.Module, mixture: Tensor) -> Callable[[], None]:
+    network.eval()
+
+    def separate() -> None:
+        with torch.inference_mode():
+            network(mixture)
+    return separate
+
+
+def timed(steps: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
+    """Seconds of each, in turn, after a warm-up."""
+    found: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(WARM_UP + ROUNDS):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            found[name].append(time.perf_counter() - start)
+    return {name: seconds[WARM_UP:] for name, seconds in found.items()}
+
+
+def row(name: str, sound_s: float, seconds: dict[str, list[float]], *more: str) -> str:
+    """Seconds of sound per second of each, and how many times faster the fast one is than the first and than the plain one."""
+    rates = [f"{sound_s / statistics.median(one):.3g}" for one in seconds.values()]
+    times = [statistics.median(slow / fast for slow, fast in zip(seconds[peer], seconds["fast"], strict=True))
+             for peer in dict.fromkeys((next(iter(seconds)), "plain"))]
+    return "| " + " | ".join([name, *rates, *(f"**{ratio:.2f}**" for ratio in times), *more]) + " |"
+
+
+def header(first: str, names: list[str], *more: str) -> str:
+    ratios = [f"fast / {peer}" for peer in dict.fromkeys((names[0], "plain"))]
+    columns = [first, *names, *ratios, *more]
+    return "| " + " | ".join(columns) + " |\n|" + "---|" * len(columns)
+
+
+def preparation() -> tuple[float, float]:
+    """Seconds to make the compiled layers on a new machine, and until they are loaded again in a later process."""
+    script = ("import time, torch; from tasnet_core import native; start = time.perf_counter(); native.why_not(); "
+              "print(time.perf_counter() - start)")
+    with tempfile.TemporaryDirectory() as folder:
+        elsewhere = {**os.environ, "TASNET_CACHE": folder}
+        first, second = (float(subprocess.check_output([sys.executable, "-c", script], env=elsewhere)) for _ in range(2))
+    return first, second
+
+
+def first_steps(make: Maker) -> str:
+    """Seconds that the first step of a variant takes longer than its later ones."""
+    sources = torch.randn(8, 2, 8000)
+    late = []
+    for variant in (QUICK.reference, SMALLEST, Variant(N=96, L=16, B=48, H=96, Sc=48, X=5, R=2)):
+        step = trainer(make(variant), sources)
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            step()
+            seconds.append(time.perf_counter() - start)
+        late.append(seconds[0] - statistics.median(seconds[1:]))
+    return ", ".join(f"{one:.2f}" for one in late)
+
+
+def main(compiled: bool) -> None:
+    warnings.simplefilter("ignore")     # Asteroid's imports
+    if reason := native.why_not():
+        print(f"no fast layers here: {reason}")
+    kinds = makers(compiled)
+    for threads in sorted({1, len(os.sched_getaffinity(0))}):
+        torch.set_num_threads(threads)
+        limits = floors()
+        print(f"\n{threads} thread{'s' * (threads > 1)}: {limits.operations / 1e9:.0f} GFLOP/s float32, "
+              f"{limits.bytes / 1e9:.0f} GB/s copy. Seconds of sound trained per second, medians of {ROUNDS} rounds.\n")
+        print(header("network, batch × s", list(kinds), "floor, operations", "floor, bytes"))
+        for name, variant, batch, seconds in TRAININGS:
+            if threads == 1 and variant == Variant():
+                continue        # minutes
+            sources = torch.randn(batch, 2, round(8000 * seconds))
+            steps = timed({kind: trainer(make(variant), sources) for kind, make in kinds.items()})
+            bounds = [f"{batch * seconds / one:.3g}" for one in limits.step_s(variant, batch, sources.shape[-1])]
+            print(row(f"{name}, {batch} × {seconds:g}", batch * seconds, steps, *bounds), flush=True)
+    torch.set_num_threads(1)
+    print("\nOne thread: seconds of sound separated per second, one mixture of 4 s.\n")
+    print(header("network", list(kinds)))
+    for name, variant in (("the paper's best", Variant()), ("quick reference", QUICK.reference), ("smallest of quick", SMALLEST)):
+        passes = timed({kind: separator(make(variant), torch.randn(1, 32_000)) for kind, make in kinds.items()})
+        print(row(name, 4.0, passes), flush=True)
+    first, later = preparation()
+    print(f"\nPreparation: {first:.1f} s once per machine, {later:.2f} s in a later process; the first step of three "
+          f"variants took {first_steps(kinds['fast'])} s longer than their later ones.")
 
 
 if __name__ == "__main__":
-    main()
+    main("--compiled" in sys.argv[1:])

@@ -7,6 +7,7 @@ With both signals zero-mean, the estimate e is split along the reference s:
 (Le Roux et al. 2019, "SDR - half-baked or well done?", eq. 3; Luo & Mesgarani 2019, eq. 13.)
 """
 
+from functools import cache
 from itertools import permutations
 
 import torch
@@ -92,10 +93,17 @@ def _pairwise(reference: Tensor, estimate: Tensor, heard: Tensor | None) -> Tens
     return si_snr(reference[:, :, None], estimate[:, None], heard)          # [B, C, C]
 
 
+@cache
+def _orders(speakers: int, device: torch.device) -> Tensor:
+    # Once: a copy to a GPU would wait, at every step, for all it has still to do.
+    with torch.inference_mode(False):
+        return torch.tensor(list(permutations(range(speakers))), device=device)
+
+
 def _best(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Highest mean over permutations and the permutation itself: [B, C, C] -> [B], [B, C]."""
     speakers = scores.shape[-1]
-    orders = torch.tensor(list(permutations(range(speakers))), device=scores.device)     # [C!, C]
+    orders = _orders(speakers, scores.device)                                           # [C!, C]
     means = scores[:, torch.arange(speakers, device=scores.device), orders].mean(-1)     # [B, C!]
     best, index = means.max(-1)
     return best, orders[index]

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tasnet_core import checkpoint, native
+from tasnet_core.batches import Batch, Drawer, batch_of
 from tasnet_core.corpora import Corpus, Mixture
 from tasnet_core.cost import LiveBytes
 from tasnet_core.errors import Abandoned, CheckpointError, DiskFull, UserError
@@ -103,38 +103,6 @@ def constant_epochs(recipe: Recipe) -> int:
     return math.floor(recipe.epochs * (1 - DECAY_SHARE) + 1e-9) if recipe.schedule == "decay" else recipe.epochs
 
 
-@dataclass
-class Batch:
-    """Segments side by side; `heard` is None when none of them is padded."""
-
-    sources: Tensor             # [B, C, T]
-    heard: Tensor | None        # [B, T]
-    noise: Tensor | None = None     # [B, T], heard beside the sources
-
-    @property
-    def mixture(self) -> Tensor:
-        speech = self.sources.sum(1)
-        return speech if self.noise is None else speech + self.noise
-
-    def split(self, size: int) -> "Iterator[Batch]":
-        """The same in parts of at most `size` items."""
-        for first in range(0, len(self.sources), size):
-            here = slice(first, first + size)
-            yield Batch(self.sources[here], *(None if one is None else one[here] for one in (self.heard, self.noise)))
-
-
-def batch_of(mixtures: Sequence[Mixture], device: torch.device) -> Batch:
-    """Put segments of equal length on the device as one batch."""
-    sources = torch.from_numpy(np.stack([mixture.sources for mixture in mixtures])).to(device)
-    noises = [mixture.noise for mixture in mixtures if mixture.noise is not None]      # of all mixtures, or of none
-    noise = torch.from_numpy(np.stack(noises)).to(device) if noises else None
-    lengths = [mixture.length for mixture in mixtures]
-    if min(lengths) == sources.shape[-1]:
-        return Batch(sources, None, noise)
-    heard = torch.arange(sources.shape[-1]) < torch.tensor(lengths)[:, None]
-    return Batch(sources, heard.to(device, sources.dtype), noise)
-
-
 def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: str = "cpu", parts: int = 1,
           pulse: Callable[[], bool] = lambda: False, wait: Callable[[DiskFull], None] | None = None) -> Iterator[Epoch]:
     """Train, or go on training, and yield every epoch from the first: those already in `path` at once.
@@ -192,6 +160,7 @@ class Training:
         self.epochs: list[Epoch] = []
         self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=device)     # of the epoch under way
         self.segment = round(recipe.segment_s * variant.sample_rate_hz)
+        self.drawer = Drawer(corpus, recipe, self.segment, ahead=device.type == "cuda")
         self.micro_batch = recipe.batch_size            # items at once; their gradients add up to the batch's
         self.validation: list[Batch] | None = None      # made when first needed: resuming may not need it
 
@@ -220,7 +189,7 @@ class Training:
         indices = range(self.segments, min(self.segments + recipe.batch_size, recipe.epoch_segments))
         progress = (number - 1 + indices.stop / recipe.epoch_segments) / recipe.epochs
         self.optimizer.param_groups[0]["lr"] = recipe.learning_rate * rate_factor(recipe, progress, self.scores)
-        mixtures = [self.corpus.segment(recipe.seed, number, index, self.segment) for index in indices]
+        mixtures = self.drawer.draw(number, indices)
         loss = self._within_memory(partial(self._gradients, mixtures, (recipe.seed, number, indices.start)))
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self.optimizer.step()

@@ -13,7 +13,7 @@ LEVELS = {
                     "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 3, "stream": 3, "growth": 3,
                     "shelf": 2, "progress": 1, "mixture": 1, "segments": 2, "speakers": 3, "listed": 3, "layout": 3,
                     "background": 3, "wsj0mix": 4, "librimix": 4, "folder": 4, "mixing": 4, "corpora": 5,
-                    "mixdown": 6, "checking": 6, "cost": 6, "metrics": 6, "listeners": 2,
+                    "mixdown": 6, "batches": 6, "checking": 6, "cost": 6, "metrics": 6, "listeners": 2,
                     "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1,
                     "checkpoint": 6, "separate": 6, "jobs": 7, "sounds": 7, "training": 7, "measuring": 7,
                     "timing": 8, "__main__": 8},

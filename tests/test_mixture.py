@@ -7,7 +7,7 @@ import torch
 from tasnet_core.metrics import in_order
 from tasnet_core.mixture import Mixture
 from tasnet_core.segments import cut
-from tasnet_core.training import batch_of
+from tasnet_core.batches import batch_of
 
 
 def noisy(T=1000, seed=0):

@@ -1,0 +1,46 @@
+"""Everything that is measured of speed, on this machine: printed, and added to RESULTS.md with machine, versions and commit.
+
+    [ASTEROID=FOLDER] make bench
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SCRIPTS = {"speed.py": "Training and separating", "trial.py": "Where a trial's time goes", "data.py": "Mixing on the fly",
+           "growth.py": "Growth"}
+
+
+def machine() -> str:
+    """Processor, cores, load, versions and commit in one line."""
+    cpu = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")), platform.machine()) if Path("/proc/cpuinfo").exists() else platform.machine()
+    commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return ", ".join(filter(None, [cpu, f"{os.cpu_count()} cores", load, f"Python {platform.python_version()}",
+                                   f"torch {version('torch')}", f"numpy {version('numpy')}", f"commit {commit or 'unknown'}"]))
+
+
+def main() -> None:
+    start, found = time.monotonic(), [f"\n## This machine (`make bench`), {date.today()}\n", machine() + ".\n"]
+    print("\n".join(found), flush=True)
+    for script, title in SCRIPTS.items():
+        print(f"\n### {title} (`{script}`)\n", flush=True)
+        done = subprocess.run([sys.executable, HERE / script], stdout=subprocess.PIPE, text=True)
+        print(done.stdout, flush=True)
+        if done.returncode:
+            sys.exit(f"{script} failed; nothing was added to RESULTS.md")
+        found.append(f"### {title} (`{script}`)\n\n{done.stdout.strip()}\n")
+    with open(HERE / "RESULTS.md", "a", encoding="utf-8") as results:
+        results.write("\n".join(found))
+    print(f"added to {HERE / 'RESULTS.md'} after {(time.monotonic() - start) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()
