@@ -18,11 +18,11 @@ import numpy as np
 import soundfile
 import torch
 
+from tasnet_core.batches import batch_of
 from tasnet_core.corpora import open_voices
 from tasnet_core.mixing import MixedCorpus
 from tasnet_core.mixture import Sound
 from tasnet_core.shelf import Item, Shelf
-from tasnet_core.batches import batch_of
 
 REPEATS = 9
 REPEAT_S = 400          # seconds of sound that each way makes in a repeat

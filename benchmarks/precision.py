@@ -49,8 +49,8 @@ def main(seeds: int = 5, audio_s: float = QUICK.recipe.audio_s) -> None:
         margin = float(t.ppf(0.975, seeds - 1)) * error
         single, half = (statistics.mean(column) for column in zip(*scores, strict=True))
         apart = statistics.mean(statistics.stdev(column) for column in zip(*scores, strict=True))
-        print(f"| {name} | {single:.2f} | {half:.2f} | {mean:+.2f} | {mean - margin:+.2f} to {mean + margin:+.2f} | {apart:.2f} |",
-              flush=True)
+        interval = f"{mean - margin:+.2f} to {mean + margin:+.2f}"
+        print(f"| {name} | {single:.2f} | {half:.2f} | {mean:+.2f} | {interval} | {apart:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
