@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SCRIPTS = {"speed.py": "Training and separating", "trial.py": "Where a trial's time goes", "data.py": "Mixing on the fly",
            "growth.py": "Growth"}
+ARGUMENTS = {"growth.py": [HERE.parent / "reports" / "growth.svg"]}
 
 
 def machine() -> str:
@@ -28,11 +29,12 @@ def machine() -> str:
 
 
 def main() -> None:
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")       # as the workers of a study have it
     start, found = time.monotonic(), [f"\n## This machine (`make bench`), {date.today()}\n", machine() + ".\n"]
     print("\n".join(found), flush=True)
     for script, title in SCRIPTS.items():
         print(f"\n### {title} (`{script}`)\n", flush=True)
-        done = subprocess.run([sys.executable, HERE / script], stdout=subprocess.PIPE, text=True)
+        done = subprocess.run([sys.executable, HERE / script, *ARGUMENTS.get(script, [])], stdout=subprocess.PIPE, text=True)
         print(done.stdout, flush=True)
         if done.returncode:
             sys.exit(f"{script} failed; nothing was added to RESULTS.md")

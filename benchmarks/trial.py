@@ -22,12 +22,15 @@ from study import runner
 from study.database import open_database
 from study.presets import QUICK
 from study.records import Settings
+from study.space import Listed
+from study.spacefile import as_dict
 from tasnet_core import metrics, native
 from tasnet_core.corpora import open_corpus
 from tasnet_core.training import Training
 
 SHARE = 4
-MIDDLE = replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1)
+VARIANTS = {"reference": QUICK.reference, "middle": replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1),
+            "smallest": next(QUICK.variants())}
 PARTS = ("cost measured", "training", "validation", "saving", "scoring", "sounds kept", "database and search")
 
 
@@ -54,7 +57,7 @@ class Clock:
 
     def attach(self) -> None:
         for owner, name, part in (
-                (evaluating, "measure_apart", "cost measured"), (Training, "_step", "training"),
+                (runner, "measure_apart", "cost measured"), (Training, "_step", "training"),
                 (Training, "_validation", "validation"), (Training, "_improvements", "validation"),
                 (Training, "save", "saving"), (metrics, "score_test", "scoring"), (evaluating.sounds, "keep", "sounds kept")):
             setattr(owner, name, self.of(part, getattr(owner, name)))
@@ -62,12 +65,13 @@ class Clock:
 
 def trial(variant: Any, clock: Clock, folder: Path) -> float:
     """Seconds of a whole trial but for its start."""
-    settings = Settings(space="quick", recipe=replace(QUICK.recipe, epoch_segments=QUICK.recipe.epoch_segments // SHARE))
+    recipe = replace(QUICK.recipe, epoch_segments=QUICK.recipe.epoch_segments // SHARE)
+    space = Listed.of("one", (variant,), recipe)
+    settings = Settings(space=space.name, definition=as_dict(space), recipe=recipe, metrics=QUICK.metrics)
     corpus = open_corpus(settings.corpus)
     with open_database(f"sqlite:///{folder / 'study.db'}", read_only=False) as database:
         database.register("one", settings, corpus.notes, corpus.fingerprint)
         one = runner.Runner("one", settings, database, corpus, "cpu")
-        runner.enqueue(one.study, one.space, settings, variant)
         start = time.perf_counter()
         clock.seconds.clear()
         one.run(1)
@@ -82,7 +86,7 @@ def main() -> None:
     recipe = QUICK.recipe
     print(f"{recipe.audio_s:,.0f} s of sound, batches of {recipe.batch_size} × {recipe.segment_s:g} s, one thread\n")
     print("| variant | seconds | " + " | ".join(PARTS) + " |\n|" + "---|" * (len(PARTS) + 2))
-    for name, variant in (("reference", QUICK.reference), ("middle", MIDDLE), ("smallest", next(QUICK.variants()))):
+    for name, variant in VARIANTS.items():
         with tempfile.TemporaryDirectory() as folder:
             whole = trial(variant, clock, Path(folder))
         clock.seconds["database and search"] = whole - sum(clock.seconds[part] for part in PARTS[:-1])
