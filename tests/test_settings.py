@@ -51,9 +51,10 @@ def test_what_is_left_out_is_the_spaces():
 def test_every_option_of_a_study_reaches_its_settings():
     found = asked("--corpus", "folder:x", "--objectives", "si-snri, Receptive-Field", "--metrics", "stoi", "--sampler", "nsga2",
                   "--tune", "batch_size", "--epochs", "2", "--epoch-segments", "7", "--segment-s", "0.5", "--batch-size", "3",
-                  "--seed", "4", "--max-parameters", "1k", "--max-macs", "1M", "--stop-margin", "0.3", "--threads", "2")
+                  "--precision", "bf16", "--seed", "4", "--max-parameters", "1k", "--max-macs", "1M", "--stop-margin", "0.3", "--threads", "2")
     assert found == Settings(
-        "folder:x", "tiny", replace(tiny_study.SPACE.recipe, epochs=2, epoch_segments=7, segment_s=0.5, batch_size=3, seed=4),
+        "folder:x", "tiny", replace(tiny_study.SPACE.recipe, epochs=2, epoch_segments=7, segment_s=0.5, batch_size=3, seed=4,
+                                    precision="bf16"),
         replace(found.budget, max_parameters=1000, max_macs_per_s=1_000_000), "nsga2", ("si_snri_db", "receptive_field_s"),
         ("si_snr", "stoi"), StopRule(margin_db=0.3), ("batch_size",), 2)
 

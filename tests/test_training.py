@@ -370,3 +370,20 @@ def test_dropout_is_a_function_of_where_the_training_is(tmp_path):
     assert trained(tmp_path / "cut.pt", variant=variant)[0] == losses
     assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("flags", "word"), [({"avx512f", "amx_bf16"}, "bf16"), ({"avx512_bf16"}, "float32"), (set(), "float32")])
+def test_auto_is_bf16_where_a_cpu_has_tiles_for_it_and_a_word_stays_what_it_is(monkeypatch, flags, word):
+    monkeypatch.setattr(training, "cpu_flags", lambda: flags)
+    assert training.precision_of("auto", "cpu") == word
+    assert [training.precision_of(name, "cpu") for name in ("float32", "bf16")] == ["float32", "bf16"]
+
+
+def test_who_trains_by_the_plain_layers_is_told_once_and_why(monkeypatch):
+    said = []
+    monkeypatch.setattr(training.native, "why_not", lambda: "no C++ compiler was found")
+    training.say_if_plain(TINY, "cpu", said.append)
+    assert len(said) == 1
+    assert "no C++ compiler was found" in said[0]
+    training.say_if_plain(replace(TINY, norm="batch"), "cpu", said.append)      # would go by them anyway
+    assert len(said) == 1
