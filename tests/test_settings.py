@@ -51,7 +51,8 @@ def test_what_is_left_out_is_the_spaces():
 def test_every_option_of_a_study_reaches_its_settings():
     found = asked("--corpus", "folder:x", "--objectives", "si-snri, Receptive-Field", "--metrics", "stoi", "--sampler", "nsga2",
                   "--tune", "batch_size", "--epochs", "2", "--epoch-segments", "7", "--segment-s", "0.5", "--batch-size", "3",
-                  "--precision", "bf16", "--seed", "4", "--max-parameters", "1k", "--max-macs", "1M", "--stop-margin", "0.3", "--threads", "2")
+                  "--precision", "bf16",
+                  "--seed", "4", "--max-parameters", "1k", "--max-macs", "1M", "--stop-margin", "0.3", "--threads", "2")
     assert found == Settings(
         "folder:x", "tiny", replace(tiny_study.SPACE.recipe, epochs=2, epoch_segments=7, segment_s=0.5, batch_size=3, seed=4,
                                     precision="bf16"),
