@@ -7,13 +7,14 @@ dB per doubling of sound, and p -> 0 is the line in log2(a). Numbers alone: no t
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from study.records import Estimate, Outlook
+from study.replicates import EXPECTED, SCORE, Row
 
 LEAST = 4               # epochs: two are used up by the fit, and one degree of freedom gives no interval worth the name
 REACH = 8               # the last three doublings of sound; how a training begins follows other laws
@@ -59,7 +60,7 @@ def law(audio_s: ArrayLike, scores: ArrayLike) -> Law | None:
     return _law(a, _fits(a, y, exponents), exponents, n - (3 if n >= FREE else 2))
 
 
-def outlook(epochs: Iterable[Mapping[str, Any]], schedule: str, si_snri_db: float | None) -> Outlook:
+def outlook(epochs: Iterable[Row], schedule: str, si_snri_db: float | None) -> Outlook:
     """What a run whose epochs are these rows would score on the test set if it were trained on twice the sound.
 
     Assumed: the test score gains what the validation score gains; and with the schedule `decay` a training of any length is
@@ -82,10 +83,32 @@ def outlook(epochs: Iterable[Mapping[str, Any]], schedule: str, si_snri_db: floa
     return Outlook(found.slope.value, *ends)
 
 
-def rising(row: Mapping[str, Any], score: str = "si_snri_db") -> bool:
+def rising(row: Row) -> bool:
     """Whether a row of `results` or a mean of several is sure to gain from more sound: the interval of its gain is above 0."""
-    low, measured = row.get("si_snri_extrapolated_low_db"), row.get(score)
+    low, measured = row.get("si_snri_extrapolated_low_db"), row.get(SCORE)
     return low is not None and measured is not None and low > measured
+
+
+class Crossing(NamedTuple):
+    """Two rows whose order may be another after more sound."""
+
+    below: Row      # the lower score now
+    above: Row
+    passes: bool    # the lower is expected to be the higher one; else their intervals overlap
+
+
+def crossings(rows: Iterable[Row], costs: Sequence[str]) -> list[Crossing]:
+    """Pairs that may change places at twice the sound, those expected to first, then those that are nearest now.
+
+    Only pairs of which one costs no more on every axis: of others neither can beat the other, whatever they score.
+    """
+    known = sorted((row for row in rows if row.get(EXPECTED) is not None), key=lambda row: (row[SCORE], row["trial"]))
+    pairs = [Crossing(below, above, below[EXPECTED] > above[EXPECTED])
+             for place, below in enumerate(known) for above in known[place + 1:]
+             if all(below[cost] <= above[cost] for cost in costs) or all(below[cost] >= above[cost] for cost in costs)]
+    unsure = [pair for pair in pairs
+              if pair.passes or pair.below["si_snri_extrapolated_high_db"] >= pair.above["si_snri_extrapolated_low_db"]]
+    return sorted(unsure, key=lambda pair: (not pair.passes, pair.above[SCORE] - pair.below[SCORE]))
 
 
 def _finite(value: Any) -> bool:

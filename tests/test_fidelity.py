@@ -4,9 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from fakes import outlook as fakes_outlook
+from fakes import row
 
-from study.fidelity import EXPONENT, law, outlook, rising
+from study.fidelity import EXPONENT, crossings, law, outlook, rising
 from study.records import Outlook
+from study.replicates import EXPECTED, OUTLOOK
+from study.schema import OUTLOOK as COLUMNS
 
 NOTHING = Outlook()
 
@@ -19,6 +23,11 @@ def epochs_of(scores, rates=None, epoch_s=540.0):
     rates = rates or [4e-3] * len(scores)
     return [{"number": i, "audio_s": i * epoch_s, "valid_si_snri_db": score, "learning_rate": rate}
             for i, (score, rate) in enumerate(zip(scores, rates, strict=True), 1)]
+
+
+def test_the_columns_are_the_fields_of_the_record():
+    assert OUTLOOK == COLUMNS
+    assert Outlook(1.0, 2.0, 3.0, 4.0).si_snri_extrapolated_db == dict(zip(OUTLOOK, (1.0, 2.0, 3.0, 4.0), strict=True))[EXPECTED]
 
 
 @pytest.mark.parametrize(("s_inf", "c", "p"), [(12.0, 40.0, 0.3), (8.0, 300.0, 0.8), (3.0, 500.0, 1.2)])
@@ -96,3 +105,14 @@ def test_a_run_rises_where_the_whole_interval_of_its_gain_is_above_zero():
     assert not rising({"si_snri_db": 5.0, "si_snri_extrapolated_low_db": 4.9})
     assert not rising({"si_snri_db": 5.0, "si_snri_extrapolated_low_db": None})
     assert not rising({"si_snri_db": None})
+
+
+def cheap(trial, parameters, macs, score, *ends):
+    return row(trial, parameters=parameters, macs_per_s=macs, si_snri_db=score, **fakes_outlook(0.5, *ends))
+
+
+def test_pairs_change_places_where_one_is_expected_to_pass_or_intervals_overlap_and_none_costs_more():
+    rows = [cheap(1, 10, 10, 5.0, 6.0, 5.8, 6.2), cheap(2, 20, 20, 5.5, 5.9, 5.85, 5.95),
+            cheap(3, 30, 30, 6.0, 6.3, 6.1, 6.5), cheap(4, 40, 5, 5.2, 9.0, 8.0, 10.0), row(5, si_snri_db=5.1)]
+    found = [(pair.below["trial"], pair.above["trial"], pair.passes) for pair in crossings(rows, ("parameters", "macs_per_s"))]
+    assert found == [(1, 2, True), (1, 3, False)]       # trial 4 has fewer MACs and more parameters, trial 5 no curve
