@@ -48,16 +48,18 @@ class _Fits(NamedTuple):
 def law(audio_s: ArrayLike, scores: ArrayLike) -> Law | None:
     """The power law of a curve, [n] seconds and [n] dB in the order of time, with 95 % intervals; None below LEAST points.
 
-    The exponent is EXPONENT, from FREE points on the best of EXPONENTS. Intervals are Student's, of the slope; with a free
-    exponent those of the profile likelihood, over all exponents. Choosing between the two by the points (Akaike's criterion)
-    would make them too narrow: 61 of 100 held the truth then. They assume independent noise of one size around such a law.
+    From FREE points on the exponent is the best of EXPONENTS, and the intervals are those of the profile likelihood over all of
+    them. With fewer it is EXPONENT, and an interval is Student's, widened by what other exponents from next to none to 1 say
+    that fit no worse than its ends: with the exponent taken for known, laws of others were held half of the time or less.
+    Both assume independent noise of one size around such a law.
     """
     a, y = np.asarray(audio_s, dtype=float), np.asarray(scores, dtype=float)
     n = len(a)
     if n < LEAST:
         return None
-    exponents = EXPONENTS if n >= FREE else np.array([EXPONENT])
-    return _law(a, _fits(a, y, exponents), exponents, n - (3 if n >= FREE else 2))
+    exponents = EXPONENTS if n >= FREE else np.array([EXPONENT, *EXPONENTS[EXPONENTS <= 1]])
+    fits = _fits(a, y, exponents)
+    return _law(a, fits, exponents, int(np.argmin(fits.squares)) if n >= FREE else 0, n - (3 if n >= FREE else 2))
 
 
 def outlook(epochs: Iterable[Row], schedule: str, si_snri_db: float | None) -> Outlook:
@@ -130,10 +132,9 @@ def _fits(a: NDArray[np.float64], y: NDArray[np.float64], exponents: NDArray[np.
     return _Fits(slopes, y.mean() - slopes * basis.mean(axis=1), squares, spreads)
 
 
-def _law(a: NDArray[np.float64], fits: _Fits, exponents: NDArray[np.float64], freedom: int) -> Law:
-    """The law of the best exponent, with intervals over all of them."""
+def _law(a: NDArray[np.float64], fits: _Fits, exponents: NDArray[np.float64], at: int, freedom: int) -> Law:
+    """The law of one of the exponents, with intervals over all of them."""
     from scipy.special import stdtrit  # here, so that what asks for no fit does not wait for scipy
-    at = int(np.argmin(fits.squares))
     per_slope = _basis(np.array([2.0]), exponents)[:, 0]       # what twice the sound brings for each dB of slope
     allowed = fits.squares[at] * (1 + float(stdtrit(freedom, 0.975)) ** 2 / freedom)
     halves = np.sqrt(np.maximum(allowed - fits.squares, 0) / fits.spreads)

@@ -47,23 +47,21 @@ def test_a_short_curve_of_the_usual_exponent_gives_back_its_law():
     assert (found.s_inf, found.c, found.p) == (pytest.approx(9.0), pytest.approx(60.0), EXPONENT)
 
 
-@pytest.mark.parametrize("epochs", [4, 5, 10])
-def test_intervals_hold_the_gain_of_noisy_curves_nineteen_times_in_twenty(epochs):
-    rng, a = np.random.default_rng(epochs), 540.0 * np.arange(1, epochs + 1)
-    clean = power(a, 9.0, 60.0, EXPONENT)
-    gain = power(2 * a[-1], 9.0, 60.0, EXPONENT) - clean[-1]
-    found = [law(a, clean + rng.normal(0, 0.2, epochs)).gain for _ in range(1000)]
-    assert 0.92 < np.mean([one.low <= gain <= one.high for one in found]) < 0.98
+@pytest.mark.parametrize(("epochs", "noise_db"), [(4, 0.2), (5, 0.1), (10, 0.2), (36, 0.05)])
+@pytest.mark.parametrize("p", [0.05, 0.15, EXPONENT, 0.75, 1.0])
+def test_intervals_hold_the_gain_of_noisy_curves_nineteen_times_in_twenty_whatever_their_exponent(epochs, noise_db, p):
+    rng, a = np.random.default_rng(epochs), 540.0 * np.arange(1, epochs + 1) + (epochs > 10) * 2160
+    c = 2.0 / (a[0] ** -p - a[-1] ** -p)       # all rise by 2 dB
+    clean, gain = power(a, 9.0, c, p), c * (a[-1] ** -p - (2 * a[-1]) ** -p)
+    found = [law(a, clean + rng.normal(0, noise_db, epochs)).gain for _ in range(300)]
+    assert np.mean([one.low <= gain <= one.high for one in found]) > 0.92
     assert all(one.low <= one.value <= one.high for one in found)
+    assert epochs == 4 or np.mean([one.low > 0 for one in found]) > 0.9     # and are no wider than they need be
 
 
-@pytest.mark.parametrize("p", [0.15, 0.8])
-def test_intervals_of_long_noisy_curves_hold_the_gain_whatever_the_exponent(p):
-    rng, a = np.random.default_rng(1), 1000.0 * np.arange(5, 41)
-    clean = power(a, 0.0, 4.0 / a[0] ** -p, p)
-    gain = power(2 * a[-1], 0.0, 4.0 / a[0] ** -p, p) - clean[-1]
-    found = [law(a, clean + rng.normal(0, 0.05, len(a))).gain for _ in range(400)]
-    assert np.mean([one.low <= gain <= one.high for one in found]) > 0.85
+def test_a_flat_noisy_curve_seldom_seems_to_rise():
+    rng = np.random.default_rng(0)
+    assert np.mean([law(np.arange(1.0, 6.0), rng.normal(3, 0.2, 5)).gain.low > 0 for _ in range(500)]) < 0.05
 
 
 def test_the_lift_of_the_decay_is_carried_over_and_not_taken_for_learning():

@@ -70,13 +70,13 @@ def test_seeds_are_told_where_there_are_several():
     assert [with_seeds(one) for one in (*three, row(2), *per_trial([row(2)]))] == ["3 seeds, sd 0.20", "", ""]
 
 
-def test_the_gain_of_a_mean_is_the_mean_gain_and_half_widths_shrink_with_the_root_of_their_number():
+def test_a_mean_gains_what_its_runs_gain_on_average_and_is_no_surer_of_it():
     runs = [row(1, seed=seed, si_snri_db=score, **outlook(0.5, score + 1, score, score + 3))
             for seed, score in enumerate((4, 5, 6, 5))]
     one, = per_trial(runs)
-    assert [one[name] for name in OUTLOOK] == [0.5, 6.0, 5.5, 7.0]
+    assert [one[name] for name in OUTLOOK] == [0.5, 6.0, 5.0, 8.0]
     unknown = row(1, seed=4, si_snri_db=10.0, **outlook(*[None] * 4))
     one, = per_trial([*runs, unknown])      # it counts for the score, and is taken to gain what the others do
-    assert [one[name] for name in ("si_snri_db", *OUTLOOK)] == [6.0, 0.5, 7.0, 6.5, 8.0]
+    assert [one[name] for name in ("si_snri_db", *OUTLOOK)] == [6.0, 0.5, 7.0, 6.0, 9.0]
     one, = per_trial([unknown, {**unknown, "seed": 5}])
     assert [one[name] for name in OUTLOOK] == [None] * 4
