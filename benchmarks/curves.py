@@ -1,6 +1,6 @@
 """Full learning curves of a grid of variants, for what is replayed instead of trained: the stop rule, the samplers.
 
-Trains every variant of GRID below the quick reference with the recipe of the space `quick`, no rule stopping any, one
+Trains every variant of GRID below the quick reference with a recipe of the space `quick`, no rule stopping any, one
 seed, and adds each as a row to curves.csv beside this script: letters, exact costs, SI-SNRi of the whole test set in dB,
 seconds, and the validation score after each epoch. Running it again continues; PART of PARTS shares the work.
 
@@ -25,7 +25,9 @@ from tasnet_core.records import LETTERS, Variant
 GRID = {"X": (2, 4, 6), "R": (1, 2), "H": (32, 64, 128), "B": (16, 32, 64)}
 FILE = Path(__file__).with_name("curves.csv")
 CHECKPOINTS = Path(__file__).parents[1] / "results" / "curves"
-EPOCHS, EPOCH_S = QUICK.recipe.epochs, QUICK.recipe.audio_s / QUICK.recipe.epochs
+# What `quick` had when curves.csv was recorded.
+RECIPE = replace(QUICK.recipe, epochs=8, epoch_segments=540, batch_size=8, learning_rate=4e-3)
+EPOCHS, EPOCH_S = RECIPE.epochs, RECIPE.audio_s / RECIPE.epochs
 COLUMNS = (*LETTERS, "parameters", "macs_per_s", "si_snri_db", "seconds", *(f"valid_{n}" for n in range(1, EPOCHS + 1)))
 
 
@@ -75,7 +77,7 @@ def main(part: int = 0, parts: int = 1) -> None:
     for variant in (variants[index] for index in order[part::parts]):
         if variant in known:
             continue
-        result = evaluate(variant, QUICK.recipe, Budget(), corpus, CHECKPOINTS / f"{variant.key}.pt", measures=("si_snr",))
+        result = evaluate(variant, RECIPE, Budget(), corpus, CHECKPOINTS / f"{variant.key}.pt", measures=("si_snr",))
         if result.state != "complete" or result.cost is None or result.scores.si_snri_db is None:
             raise SystemExit(f"{variant}: {result.state}, {result.reason}")
         row = [*(getattr(variant, letter) for letter in LETTERS), result.cost.parameters, result.cost.macs_per_s,
