@@ -27,6 +27,10 @@ from tasnet_core.records import Variant
 
 WAY_OUT = "python -m study run --trials 6"
 HEARD_AT_MOST = 5       # variants beside the reference that can be listened to
+FORECAST = (
+    f"{tables.RISING} and 'twice the sound' come from a power law fitted to each run's validation curve before the decay. They "
+    "assume that test scores gain as much and that the decay lifts a longer training alike; their intervals hold neither the "
+    "chance of seeds nor of test mixtures. The longer trainings known to us gained more than forecast.")
 # Section and title of each figure, in their order on the page.
 FIGURES = {
     "front_parameters": ("What nothing beats", "Against parameters"), "front_macs": ("What nothing beats", "Against MACs"),
@@ -222,9 +226,7 @@ def _small_print(found: Study, worked_out: Analysis) -> list[str]:
         f"MACs are multiply-accumulates for one second of sound at {answer.sample_rate_hz(rows) / 1000:g} kHz. SI-SNRi is the "
         "improvement in scale-invariant signal-to-noise ratio over the mixture, in dB, averaged over the test set"
         f"{seeds}; higher is better.",
-        f"{tables.RISING} and 'twice the sound' come from a power law fitted to each run's validation curve before the decay; "
-        "they assume that test scores gain as much and that the decay lifts a longer training alike, and their intervals hold "
-        "neither the chance of seeds nor of test mixtures." if any(number(row.get(EXPECTED)) is not None for row in rows) else "",
+        FORECAST if any(number(row.get(EXPECTED)) is not None for row in rows) else "",
         "SDRi is the same with the signal-to-distortion ratio of BSS Eval v3 (512 taps), STOI the short-time objective "
         "intelligibility, PESQ the estimated listening quality; each is a mean over the test mixtures that have it."
         if measured else "",
