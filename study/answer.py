@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from study import tables
-from study.replicates import SCORE, Row, number, with_seeds
+from study.fidelity import Crossing, crossings, rising
+from study.replicates import EXPECTED, SCORE, Row, number, with_seeds
 from study.statistics import DRAWS, Repeated
 from study.tables import decibels, percent
 from tasnet_core.errors import counted
@@ -13,6 +14,7 @@ from tasnet_core.records import Variant
 TOLERANCE_DB = 0.5
 # Two trainings of one network from two seeds differ by tenths of a dB: one training each proves no less.
 NO_FINDING_DB = 0.3
+PAIRS_AT_MOST = 5       # of each kind that may change places
 # Of differences between two trainings that chance alone makes, 19 in 20 are below 1.96 √2 standard deviations.
 SURE = 1.96 * math.sqrt(2)
 
@@ -127,6 +129,34 @@ def _without(known: Sequence[Row]) -> str:
 
 def _seeds(row: Row) -> int:
     return int(row.get("seeds", 1))
+
+
+def still_rising(rows: Sequence[Row], picked: Sequence[int] = ()) -> str:
+    """Sentences on what a longer training may change: who still rises, and which of the front, the reference and the trials
+    `picked` may change places at twice the sound; empty where no curve is long enough to tell."""
+    judged = [row for row in tables.finished(rows) if number(row.get(EXPECTED)) is not None]
+    if not judged:
+        return ""
+    high = sum(map(rising, judged))
+    told = (f"At the end of their training {high} of {counted(len(judged), 'variant')} with a curve that can be fitted "
+            f"{'was' if high == 1 else 'were'} clearly still rising ({tables.RISING}).")
+    shown = {0, *picked, *(row["trial"] for row in tables.front(rows))}
+    pairs = crossings([row for row in judged if row["trial"] in shown], tables.COSTS)
+    if not pairs:
+        return f"{told} By these curves no pair of the front would change places at twice the sound."
+    passing = _listed([_passes(pair) for pair in pairs if pair.passes])
+    unsure = _listed([f"{pair.below['trial']} and {pair.above['trial']}" for pair in pairs if not pair.passes])
+    both = filter(None, (passing, unsure and f"the intervals overlap of trials {unsure}"))
+    return f"{told} The front could still change order: at twice the sound {'; '.join(both)}."
+
+
+def _passes(pair: Crossing) -> str:
+    here, there = (f"trial {row['trial']}" for row in pair[:2])
+    return f"{here} is expected to pass {there} ({decibels(pair.below[EXPECTED])} against {decibels(pair.above[EXPECTED])} dB)"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:PAIRS_AT_MOST]) + (f" and {len(words) - PAIRS_AT_MOST} more" if len(words) > PAIRS_AT_MOST else "")
 
 
 def stopped(runs: Sequence[Row]) -> str:

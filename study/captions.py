@@ -34,6 +34,8 @@ def front(data: FrontData, unlabelled: int) -> Words:
     return Words(f"{alt}.", _told(
         (True, _front_caption(data)),
         (data.barred, f"A bar is the 95 % interval of a score{few}."),
+        (data.rising, "A small triangle in the mark of the reference or of a variant of the front says that it was clearly "
+         "still rising at the end of its training."),
         (any(point.chance is not None for point in every), "The larger its pale disc, the likelier a variant is on the front of "
          f"parameters and MACs when the study is repeated (none below {percent(LIKELY)})."),
         (data.published, "Hollow diamonds are published results from another corpus or budget: where the literature stands, not "

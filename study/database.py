@@ -20,9 +20,9 @@ from study.connection import DEFAULT_URL, damage, opened, url_of
 from study.leases import LEASE_S, is_held, me
 from study.progress import point_of
 from study.reading import Reader
-from study.records import Result, Settings
+from study.records import Outlook, Result, Settings
 from study.schema import EXACT, MEASURED, environments, epochs, mixtures, runs, study_settings, variants
-from study.versions import bring_up, see_whole, to_stderr
+from study.versions import bring_up, fit, see_whole, to_stderr
 from tasnet_core.errors import Abandoned, UserError
 from tasnet_core.records import Cost, Epoch, Recipe, Variant, differences
 
@@ -191,6 +191,7 @@ class Database(Reader):
             _renew(connection, run, state=result.state, reason=result.reason, kind=result.kind, seconds=result.seconds,
                    **cost, **asdict(result.scores))
             connection.execute(runs.update().where(runs.c.id == run).values(owner=None, lease_until_s=None))
+            fit(connection, runs.c.id == run)
             if result.mixtures:
                 connection.execute(mixtures.insert(), [{"run": run, **asdict(score)} for score in result.mixtures])
         self._write(finish)
@@ -208,7 +209,8 @@ class Database(Reader):
         """Let a trial's stopped and failed runs go on to their end, whatever the stop rule says."""
         self._write(lambda connection: connection.execute(
             runs.update().where(runs.c.study == study, runs.c.trial == trial, runs.c.state.in_(("stopped", "failed")))
-            .values(state="running", reason="", kind="", stoppable=False, deaths=0, owner=None, lease_until_s=None)))
+            .values(state="running", reason="", kind="", stoppable=False, deaths=0, owner=None, lease_until_s=None,
+                    **asdict(Outlook()))))
 
     def queue_replicates(self, study: str, trials: Sequence[int], seeds: int) -> None:
         """Leave a run unfinished for each further seed of these trials, `seeds` in all: whoever comes next trains it."""

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from rich.box import SIMPLE_HEAVY
@@ -20,14 +20,17 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
+from study import tables
+from study.fidelity import crossings, rising
 from study.records import STATES, TRAINED, Result, Settings
-from study.replicates import SCORES, per_trial, with_seeds
-from study.tables import TITLES, sexes_table, spared_s
+from study.replicates import OUTLOOK, SCORES, per_trial, with_seeds
+from study.tables import COSTS, RISING, TITLES, sexes_table, spared_s
 from study.testset import from_rows
 from study.watcher import Rows
 from tasnet_core.errors import counted
 from tasnet_core.records import LETTERS, Cost, Epoch, Variant
 
+PASSES_AT_MOST = 5  # variants with which one may change places
 FRAME_LINES = 6  # of a screen: the front's title, head and borders, and the line below everything
 
 
@@ -58,10 +61,11 @@ def front_table(front: Rows, title: str = "the front so far") -> Table:
     table = Table("trial", "variant", *(Column(name, justify="right") for name in (
         "parameters", "MACs/s", "SI-SNRi dB\n(seeds, sd)" if several else "SI-SNRi dB")), title=title,
                   box=SIMPLE_HEAVY, pad_edge=False, show_edge=False)
+    mark = any(map(rising, front))
     for row in front:
         seeds = f" ({row['seeds']}, {row['si_snri_sd_db']:.2f})" if row.get("seeds", 1) > 1 else " " * 10 * several
         table.add_row(str(row["trial"]), letters_of(row, "N L B H Sc X R".split()), si(row["parameters"]), si(row["macs_per_s"]),
-                      f"{row['si_snri_db']:.2f}{seeds}")
+                      f"{row['si_snri_db']:.2f}{seeds}" + (f" {RISING if rising(row) else ' '}" if mark else ""))
     return table
 
 
@@ -270,6 +274,19 @@ def show_trial(runs: Rows, results: Rows, epochs: Rows, mixtures: Rows) -> None:
             without = f"; {counted(mean['seeds_without'], 'run')} without a score" if mean["seeds_without"] else ""
             Console(highlight=False, markup=False).print(
                 f"trial {mean['trial']}, mean: {mean['si_snri_db']:.2f} dB SI-SNRi ({with_seeds(mean)}){without}")
+    for line in may_change(results, {run["trial"] for run in runs}):
+        Console(highlight=False, markup=False).print(line)
+
+
+def may_change(results: Rows, trials: Collection[int]) -> list[str]:
+    """With which variants of the front, or the reference, these trials may change places at twice the sound."""
+    rows = per_trial(results)
+    shown = {0, *trials, *(row["trial"] for row in tables.front(rows))}
+    pairs = [pair for pair in crossings([row for row in tables.finished(rows) if row["trial"] in shown], COSTS)
+             if pair.below["trial"] in trials or pair.above["trial"] in trials]
+    how = {True: "is expected to", False: "may (the intervals overlap)"}
+    return [f"at twice the sound trial {pair.below['trial']} {how[pair.passes]} pass trial {pair.above['trial']}"
+            for pair in pairs[:PASSES_AT_MOST]]
 
 
 def show_run(run: Mapping[str, Any], results: Rows, epochs: Rows, mixtures: Rows) -> None:
@@ -296,6 +313,17 @@ def show_run(run: Mapping[str, Any], results: Rows, epochs: Rows, mixtures: Rows
             console.print(f"  unscored {one['mixture']}: {one['reason']}")
 
 
+def _outlook(row: Mapping[str, Any]) -> dict[str, str]:
+    """How fast the run still rose at its end, and what twice the sound would bring; nothing where that is not known."""
+    slope, expected, low, high = (row.get(name) for name in OUTLOOK)
+    known = {}
+    if slope is not None:
+        known["slope at the end"] = f"{slope:.2f} dB per doubling of sound{f', still rising {RISING}' if rising(row) else ''}"
+    if expected is not None:
+        known["SI-SNRi, twice the sound"] = f"{expected:.2f} dB expected, [{low:.2f}, {high:.2f}]"
+    return known
+
+
 def _facts(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, str]:
     def known(name: str, words: str, factor: float = 1) -> str:
         return "-" if row[name] is None else words.format(row[name] * factor)
@@ -313,6 +341,7 @@ def _facts(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, str]:
            for metric, name, title, words in (
                ("sdr", "sdr_db", "SDR", "{:.2f} dB"), ("sdr", "sdri_db", "SDRi", "{:.2f} dB"),
                ("stoi", "stoi", "STOI", "{:.3f}"), ("pesq", "pesq", "PESQ", "{:.2f}")) if row.get(name) is not None},
+        **_outlook(row),
         "trained on": known("audio_s", "{:,.0f} s of sound")
         + (f", {spared_s([run]):,.0f} s saved by stopping" if run["state"] == "stopped" else ""),
         "recipe": f"{counted(run['epochs'], 'epoch')} of {counted(run['epoch_segments'], 'segment')} of {run['segment_s']:g} s, "

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from study import ink, labels, tables
+from study.fidelity import rising
 from study.ink import BLUE, GREY, INK, ORANGE, PAPER, VERMILION
 from study.records import Estimate
 from study.replicates import SCORE, Row, number
@@ -46,6 +47,7 @@ class Point(NamedTuple):
     on_line: bool  # on the front of these two axes alone
     interval_db: tuple[float, float] | None  # 95 %
     chance: float | None  # of being beaten by none, in score, parameters and MACs together
+    rising: bool = False  # sure to gain from more sound
 
 
 class FrontData(NamedTuple):
@@ -65,6 +67,12 @@ class FrontData(NamedTuple):
         points = [*self.kept, *self.beaten]
         few = points if len(points) <= BARS_AT_MOST else [*self.kept, *([self.reference] if self.reference else [])]
         return [point for point in few if point.interval_db]
+
+    @property
+    def rising(self) -> list[Point]:
+        """Who is marked as still rising: only what the front is made of, and the reference."""
+        return [point for point in {p.trial: p for p in (*self.kept, *([self.reference] if self.reference else []))}.values()
+                if point.rising]
 
     @property
     def crowded(self) -> bool:
@@ -100,7 +108,7 @@ def front_data(rows: Sequence[Row], cost: str, intervals: Mapping[int, Estimate]
     def point(row: Row) -> Point:
         trial = row["trial"]
         ends = (intervals[trial].low, intervals[trial].high) if trial in intervals else None
-        return Point(trial, names[trial], row[cost], row[SCORE], trial in on_line, ends, chance.get(trial))
+        return Point(trial, names[trial], row[cost], row[SCORE], trial in on_line, ends, chance.get(trial), rising(row))
     points = sorted(map(point, known), key=lambda point: (point.cost, point.trial))
     others = [(one.name, place, one.si_snri_db) for one in published if (place := getattr(one, cost, None)) is not None]
     return FrontData(cost, [point for point in points if point.trial in kept],
@@ -132,6 +140,9 @@ def draw_front(data: FrontData, axes: Axes) -> int:
     if data.reference:
         axes.axhline(data.reference.si_snri_db, color=VERMILION, linewidth=0.9, linestyle=":", zorder=1)
         ink.marks(axes, [(data.reference.cost, data.reference.si_snri_db)], (VERMILION, "*", 110), zorder=4, width=0.7)
+    for point in data.rising:       # inside of the mark, where it meets no label
+        colour = PAPER if point.on_line or point.trial == own else BLUE
+        ink.marks(axes, [(point.cost, point.si_snri_db)], (colour, "^", 9), zorder=4.5, width=0)
     ink.marks(axes, [place for _, *place in data.published], (PAPER, "D", 20), zorder=2.5, edge=ORANGE, width=0.9)
     axes.legend(handles=legend(data), loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=KEYS_IN_A_LINE, handletextpad=0.2,
                 columnspacing=1.4, borderaxespad=0.1)
@@ -174,6 +185,7 @@ def legend(data: FrontData) -> list[Line2D]:
             (any(p.chance is not None for p in (*data.kept, *data.beaten)),
              Line2D([], [], linestyle="", marker="o", markersize=11, color=BLUE, alpha=0.2, markeredgewidth=0,
                     label="chance to be on the front")),
+            (data.rising, key("still rising with more sound", PAPER, BLUE, "^", 4.5)),
             (data.published, key("published, other corpus/budget", PAPER, ORANGE, "D", 4.5))]
     return [one for wanted, one in keys if wanted]
 

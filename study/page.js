@@ -59,14 +59,16 @@ function said(column, value) {
   if (!known(value)) return ""
   if (column === "chance") return chance(value)
   if (column === "macs_per_s") return engineering(value)
-  if (/(_db|stoi|pesq)$/.test(column)) return decibels(value)
+  if (/(_db|_per_doubling|stoi|pesq)$/.test(column)) return decibels(value)
   if (["parameters", "peak_memory_bytes", "audio_s", "seconds"].includes(column)) return whole(value)
   return typeof value === "number" && !Number.isInteger(value) ? digits(value) : String(value)
 }
 
 /** The 95 % interval of a row's score or loss, in brackets; empty where there is none, as for the reference's own loss. */
 function interval(column, row) {
-  const ends = { si_snri_db: ["low_db", "high_db"], loss_db: ["loss_low_db", "loss_high_db"] }[column] ?? []
+  const extrapolated = ["si_snri_extrapolated_low_db", "si_snri_extrapolated_high_db"]
+  const ends = { si_snri_db: ["low_db", "high_db"], loss_db: ["loss_low_db", "loss_high_db"],
+    si_snri_extrapolated_db: extrapolated }[column] ?? []
   const [low, high] = ends.map((end) => row[end])
   return known(low) && known(high) && low !== high ? `[${decibels(low)}, ${decibels(high)}]` : ""
 }

@@ -31,15 +31,17 @@ FAILURES_NAMED = 12  # runs under one reason
 REASONS = 50
 TITLES: Titles = {
     **tables.TITLES, "letters": ("letters", ""), "seeds": ("seeds", ""),
-    "audio_s": ("trained", "s of sound"), "seconds": ("took", "s")}
+    "si_snri_extrapolated_db": ("twice the sound", "dB [95 %]"), "audio_s": ("trained", "s of sound"), "seconds": ("took", "s")}
 # A column that no row has anything in is left out.
-VARIANTS = ("trial", "name", "state", SCORE, "loss_db", "p", "chance", "parameters", "macs_per_s", "receptive_field_s",
-            "realtime_factor", "peak_memory_bytes", "sdri_db", "stoi", "pesq", "seeds", "letters", "reason")
-RUNS = ("trial", "seed", "name", "state", SCORE, "loss_db", "parameters", "macs_per_s", "sdri_db", "stoi", "pesq", "audio_s",
-        "seconds", "reason")
-INTERVALS = {SCORE: ("low_db", "high_db"), "loss_db": ("loss_low_db", "loss_high_db")}
+VARIANTS = ("trial", "name", "state", SCORE, "rising", "si_snri_extrapolated_db", "loss_db", "p", "chance", "parameters",
+            "macs_per_s", "receptive_field_s", "realtime_factor", "peak_memory_bytes", "sdri_db", "stoi", "pesq",
+            "seeds", "letters", "reason")
+RUNS = ("trial", "seed", "name", "state", SCORE, "rising", "slope_db_per_doubling", "loss_db", "parameters", "macs_per_s",
+        "sdri_db", "stoi", "pesq", "audio_s", "seconds", "reason")
+INTERVALS = {SCORE: ("low_db", "high_db"), "loss_db": ("loss_low_db", "loss_high_db"),
+             "si_snri_extrapolated_db": ("si_snri_extrapolated_low_db", "si_snri_extrapolated_high_db")}
 UNSHOWN = (*(end for ends in INTERVALS.values() for end in ends), "on_front")  # needed all the same
-TEXT = frozenset({"name", "state", "letters", "lowered", "sexes", "norm", "reason"})
+TEXT = frozenset({"name", "state", "letters", "lowered", "sexes", "norm", "reason", "rising"})
 
 
 class Sound(NamedTuple):

@@ -1,14 +1,18 @@
-"""What is read from the study database: rows as dicts, or as the records they were made of."""
+"""What is read from the study database: rows as dicts, or as the records they were made of; what follows from them."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
+import sqlalchemy as sa
+
 from study.connection import Connection
+from study.fidelity import outlook
 from study.pareto import Curve
-from study.records import TRAINED, Settings
-from study.schema import EXACT, MEASURED, variants
+from study.records import TRAINED, Outlook, Settings
+from study.schema import EXACT, MEASURED, epochs, runs, variants
 from study.testset import COLUMNS, Mixtures, from_chunks
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe, Variant
@@ -164,3 +168,11 @@ class Reader(Connection):
         """The validation scores of a run's epochs, in order."""
         return tuple(row["valid_si_snri_db"] for row in self._rows(
             "SELECT valid_si_snri_db FROM epochs WHERE run = :run ORDER BY number", run=run))
+
+
+def outlooks(connection: sa.Connection, *chosen: sa.ColumnElement[bool]) -> list[tuple[int, Outlook]]:
+    """What the chosen runs would gain from more sound, each with its id; one without an epoch is not among them."""
+    query = sa.select(runs.c.id, runs.c.schedule, runs.c.si_snri_db, epochs).join(epochs, epochs.c.run == runs.c.id)
+    rows = connection.execute(query.where(*chosen).order_by(runs.c.id, epochs.c.number)).mappings()
+    curves = ((run, [dict[str, Any](row) for row in some]) for run, some in groupby(rows, lambda row: row["id"]))
+    return [(run, outlook(curve, curve[0]["schedule"], curve[0]["si_snri_db"])) for run, curve in curves]

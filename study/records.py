@@ -33,6 +33,16 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """What a run would gain from more sound (`fidelity.outlook`); None where it has too few epochs to tell."""
+
+    slope_db_per_doubling: float | None = None          # dB per doubling of sound, at the end of the run
+    si_snri_extrapolated_db: float | None = None        # on the test set, expected at twice the sound; its 95 % interval:
+    si_snri_extrapolated_low_db: float | None = None
+    si_snri_extrapolated_high_db: float | None = None
+
+
+@dataclass(frozen=True)
 class Budget:
     """Costs no searched variant may exceed; None: no limit. The reference is exempt."""
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from study.database import Database
 from study.database import now_s as time_of
 from study.schema import epochs, mixtures, runs
+from study.versions import fit
 from tasnet_core.records import Epoch
 
 Run = Mapping[str, Any]
@@ -43,6 +44,7 @@ def add_epochs(database: Database, run: Run, lacking: Sequence[Epoch]) -> None:
     """Store epochs that a run's checkpoint knows and the table does not."""
     with database.engine.begin() as connection:
         connection.execute(epochs.insert(), [{"run": run["id"], **asdict(epoch)} for epoch in lacking])
+        fit(connection, runs.c.id == run["id"])
 
 
 def score_again(database: Database, run: Run) -> bool:

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
-from study.records import FRONT
+from study.records import FRONT, Outlook
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, MixtureScore, Recipe, Scores, Variant
 
 _TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
 EXACT = ("parameters", "macs_per_s", "receptive_field_s")
+OUTLOOK = tuple(field.name for field in fields(Outlook))
 MEASURED = ("peak_memory_bytes", "realtime_factor", "realtime_factor_spread")
 
 
@@ -41,7 +42,7 @@ runs = Table(
     Column("id", Integer, primary_key=True), Column("study", String, nullable=False), Column("trial", Integer, nullable=False),
     Column("variant", ForeignKey("variants.key"), nullable=False), Column("state", String, nullable=False),
     Column("reason", String, default=""), Column("kind", String, default=""),
-    *_columns(Recipe), *_columns(Scores), *_columns(Cost, MEASURED),
+    *_columns(Recipe), *_columns(Scores), *_columns(Cost, MEASURED), *_columns(Outlook),
     Column("audio_s", sa.Float), Column("seconds", sa.Float), Column("checkpoint", String),
     Column("environment", ForeignKey("environments.key")), Column("owner", String), Column("lease_until_s", sa.Float),
     Column("stoppable", sa.Boolean, info={"default": True}),    # whether the stop rule may end it
@@ -61,7 +62,7 @@ _RESULT_COLUMNS = (
     ["r.study", "r.trial", "r.state", "r.reason", "r.variant"] + [f'v."{letter}"' for letter in _LETTERS]
     + [f"v.{name}" for name in EXACT] + [f"r.{name}" for name in MEASURED[:2]]
     + [f"r.{name}" for name in ("si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
-                                "segment_s", "seed", "audio_s", "seconds")])
+                                "segment_s", "seed", "audio_s", "seconds", *OUTLOOK)])
 _no_worse = [f"b.{name} {'>=' if direction == 'maximize' else '<='} a.{name}" for name, direction in FRONT]
 _better = [f"b.{name} {'>' if direction == 'maximize' else '<'} a.{name}" for name, direction in FRONT]
 VIEWS = {

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study import pareto
+from study.fidelity import rising
 from study.records import Estimate
-from study.replicates import SCORE, SCORES, Row, number, per_trial
+from study.replicates import OUTLOOK, SCORE, SCORES, Row, number, per_trial
 from study.testset import Mixtures
 from tasnet_core.errors import counted
 from tasnet_core.records import LETTERS
@@ -25,6 +26,7 @@ from tasnet_core.records import LETTERS
 Titles = Mapping[str, tuple[str, str]]  # by column: what stands above it, and the unit
 
 COSTS = ("parameters", "macs_per_s")
+RISING = "\N{UPWARDS ARROW}"     # of a variant that is sure to gain from more sound
 
 
 class Table(NamedTuple):
@@ -48,20 +50,23 @@ TITLES = {
     "receptive_field_s": ("receptive field", "s"), "peak_memory_bytes": ("memory", "bytes"),
     "realtime_factor": ("real-time factor", "one thread"), "audio_s": ("trained on", "s of sound"),
     "seconds": ("wall time", "s"), "seed": ("seed", ""), "kind": ("kind", "of failure"), "reason": ("reason", ""),
+    "rising": ("rising", "with more sound"), "slope_db_per_doubling": ("slope", "dB per doubling of sound"),
+    "si_snri_extrapolated_db": ("twice the sound", "dB, fitted"), "si_snri_extrapolated_low_db": ("from", "dB, 95 %"),
+    "si_snri_extrapolated_high_db": ("to", "dB, 95 %"),
     "seeds": ("seeds", "in the mean"), "seeds_without": ("seeds", "without a score"), "si_snri_sd_db": ("sd", "dB between seeds"),
 }
 FRONT_COLUMNS = ("trial", "name", *LETTERS, "norm", "causal", "seeds", "seeds_without", "si_snri_db", "low_db", "high_db",
-                 "si_snri_sd_db", "loss_db", "loss_low_db", "loss_high_db", "p", "chance", "parameters", "parameters_fraction",
-                 "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq", "receptive_field_s",
-                 "peak_memory_bytes", "realtime_factor")
+                 "si_snri_sd_db", "rising", *OUTLOOK, "loss_db", "loss_low_db", "loss_high_db", "p", "chance", "parameters",
+                 "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq",
+                 "receptive_field_s", "peak_memory_bytes", "realtime_factor")
 # What people see of them. A column is left out there that holds nothing, or nothing else than what goes without saying.
 SAID_ANYWAY = {"seeds": 1}
-FRONT_READ = ("trial", "name", "si_snri_db", "low_db", "high_db", "seeds", "si_snri_sd_db", "loss_db", "loss_low_db",
-              "loss_high_db", "p", "chance", "parameters", "parameters_fraction",
+FRONT_READ = ("trial", "name", "si_snri_db", "low_db", "high_db", "seeds", "si_snri_sd_db", "rising", *OUTLOOK[1:], "loss_db",
+              "loss_low_db", "loss_high_db", "p", "chance", "parameters", "parameters_fraction",
               "macs_per_s", "macs_fraction", "sdri_db", "stoi", "pesq", "receptive_field_s",
               "realtime_factor")
-RUNS_READ = ("trial", "name", "seed", "state", "si_snri_db", "loss_db", "parameters", "macs_per_s", "sdri_db", "stoi",
-             "pesq", "audio_s", "seconds", "kind", "reason")
+RUNS_READ = ("trial", "name", "seed", "state", "si_snri_db", "rising", "slope_db_per_doubling", "loss_db", "parameters",
+             "macs_per_s", "sdri_db", "stoi", "pesq", "audio_s", "seconds", "kind", "reason")
 
 
 def finished(rows: Iterable[Row]) -> list[Row]:
@@ -123,7 +128,8 @@ def compared(rows: Sequence[Row], base: Row | None) -> list[dict[str, Any]]:
         return its - mine if mine is not None and its is not None else None
 
     return [{**{name: _finite(value) for name, value in row.items()}, "name": short[row["trial"]],
-             "loss_db": loss_db(row), "parameters_fraction": of_reference(row, "parameters"),
+             "rising": RISING if rising(row) else "", "loss_db": loss_db(row),
+             "parameters_fraction": of_reference(row, "parameters"),
              "macs_fraction": of_reference(row, "macs_per_s")} for row in rows]
 
 
@@ -222,7 +228,7 @@ def cell(column: str, value: Any) -> str:
         return percent(value)
     if column == "chance":  # no surer than the draws are
         return "> 99 %" if value > 0.99 else "< 1 %" if value < 0.01 else f"{100 * value:.0f} %"
-    if column.endswith(("_db", "stoi", "pesq")):
+    if column.endswith(("_db", "_per_doubling", "stoi", "pesq")):
         return decibels(value)
     if column == "macs_per_s":
         return engineering(value)
@@ -301,7 +307,7 @@ def as_markdown(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # neve
 
 TEX = str.maketrans({"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "_": r"\_",
                      "#": r"\#", "$": r"\$", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-                     "\N{MINUS SIGN}": "$-$", "\n": " "})
+                     "\N{MINUS SIGN}": "$-$", RISING: r"$\uparrow$", "\n": " "})
 
 
 def as_tex(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # never changed

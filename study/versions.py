@@ -3,13 +3,15 @@
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from study import salvage
 from study.connection import Connection
-from study.schema import build, lacking, study_settings
+from study.reading import outlooks
+from study.schema import OUTLOOK, build, lacking, runs, study_settings
 from tasnet_core.errors import UserError, counted
 
 
@@ -51,9 +53,17 @@ def bring_up(database: Connection, say: Callable[[str], None]) -> None:
         kept = _kept(database) if lacks else None
         with database.engine.begin() as connection:
             build(connection)
+            if any(f"column {name} of {runs.name}" in lacks for name in OUTLOOK):
+                fit(connection)
             connection.execute(study_settings.delete().where(sa.false()))   # fails where nothing can be written
         if kept:
             say(f"{database.shown}: brought up to this version, which adds {_named(lacks)}; as it was it is kept in {kept}")
+
+
+def fit(connection: sa.Connection, *chosen: sa.ColumnElement[bool]) -> None:
+    """Store what runs that have ended, the chosen or all, would gain from more sound: it follows from their epochs."""
+    for run, found in outlooks(connection, runs.c.state != "running", *chosen):
+        connection.execute(runs.update().where(runs.c.id == run).values(**asdict(found)))
 
 
 def _kept(database: Connection) -> Path:

@@ -24,6 +24,12 @@ def row(trial, **changes):
             "seed": 0, "audio_s": 3200.0, "seconds": 120.0, "epoch_segments": 200, **changes}
 
 
+def outlook(slope, expected, low, high):
+    """The columns on what twice the sound would bring."""
+    return {"slope_db_per_doubling": slope, "si_snri_extrapolated_db": expected, "si_snri_extrapolated_low_db": low,
+            "si_snri_extrapolated_high_db": high}
+
+
 def failed(trial, **changes):
     """A run that has no scores."""
     return row(trial, **{"state": "failed", "reason": "diverged: loss not finite in epoch 3",

@@ -2,9 +2,9 @@
 
 import fakes
 import pytest
-from fakes import REFERENCE, failed, row
+from fakes import REFERENCE, failed, outlook, row
 
-from study.answer import answer, sample_rate_hz, stopped
+from study.answer import answer, sample_rate_hz, still_rising, stopped
 from study.replicates import per_trial
 
 BASE = row(0, si_snri_db=7.1, parameters=1000, macs_per_s=1000)
@@ -100,3 +100,16 @@ def test_a_reference_behind_smaller_variants_is_said_to_be_undertrained():
     assert "with 3,200 s of sound it has not learned all it could" in answer(ahead, 120)[2]
     by_chance = [ahead[0], {**ahead[1], "si_snri_db": 4.5}]
     assert "not learned" not in answer(by_chance, 120)[2]
+
+
+def test_it_says_who_still_rises_and_where_the_front_may_change_order():
+    rows = [row(0, si_snri_db=7.0, parameters=1000, macs_per_s=1000, **outlook(0.1, 7.05, 6.9, 7.2)),
+            row(1, X=5, si_snri_db=6.8, parameters=500, macs_per_s=500, **outlook(0.4, 7.15, 7.1, 7.2)),
+            row(2, X=4, si_snri_db=6.0, parameters=200, macs_per_s=200, **outlook(0.6, 6.5, 6.0001, 7.0)),
+            row(3, X=3, si_snri_db=5.0, parameters=100, macs_per_s=100, **outlook(*[None] * 4))]
+    assert still_rising(rows) == (
+        "At the end of their training 2 of 3 variants with a curve that can be fitted were clearly still rising (↑). The front "
+        "could still change order: at twice the sound trial 1 is expected to pass trial 0 (7.15 against 7.05 dB); the intervals "
+        "overlap of trials 2 and 0.")
+    assert still_rising(rows[1:]).endswith("no pair of the front would change places at twice the sound.")
+    assert still_rising(rows[3:]) == still_rising([BASE]) == ""

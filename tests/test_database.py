@@ -1,3 +1,4 @@
+import math
 import os
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from study import connection, leases, pareto
 from study.database import Database, LeaseLost, open_database, stored_settings
 from study.leases import is_held, me
 from study.records import Budget, Result, Settings
+from study.schema import OUTLOOK
 from tasnet_core.cost import exact
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, MixtureScore, Scores, Variant
@@ -42,6 +44,22 @@ def complete(variant: Variant, score: float | None) -> Result:
                   scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=2, unscored=1))
 
 
+def test_a_run_that_ends_says_what_twice_the_sound_would_bring_and_one_of_three_epochs_does_not(database):
+    short, long = begin(database, 0), begin(database, 1)
+    for number in range(1, 5):
+        if number < 4:
+            database.add_epoch(short, EPOCHS[number - 1])
+        database.add_epoch(long, Epoch(number, -1.0, 9.0 - 4.0 * number ** (-1 / 3), 1e-3, 10.0 * number, 0.5))
+    assert {row["slope_db_per_doubling"] for row in database.results("s")} == {None}
+    database.finish(short, complete(TINY, 5.0))
+    database.finish(long, complete(TINY, 5.0))
+    without, row = database.results("s")
+    assert {without[name] for name in OUTLOOK} == {None}
+    assert row["slope_db_per_doubling"] == pytest.approx(4.0 * 4 ** (-1 / 3) * math.log(2) / 3)
+    for name in OUTLOOK[1:]:        # the law is met exactly: the interval is a point
+        assert row[name] == pytest.approx(5.0 + 4.0 * (4 ** (-1 / 3) - 8 ** (-1 / 3)))
+
+
 def test_the_view_results_has_the_promised_columns_and_values(database, tmp_path):
     run = begin(database, 0)
     for epoch in EPOCHS:
@@ -54,7 +72,8 @@ def test_the_view_results_has_the_promised_columns_and_values(database, tmp_path
     plain.close()
     assert row.keys() == ("study trial state reason variant N L B H Sc P X R C norm causal parameters macs_per_s "
                           "receptive_field_s peak_memory_bytes realtime_factor si_snr_db si_snri_db sdri_db stoi pesq "
-                          "epochs learning_rate segment_s seed audio_s seconds").split()
+                          "epochs learning_rate segment_s seed audio_s seconds slope_db_per_doubling si_snri_extrapolated_db "
+                          "si_snri_extrapolated_low_db si_snri_extrapolated_high_db").split()
     assert front.keys() == row.keys()
     cost = exact(TINY)
     assert (row["variant"], row["parameters"], row["macs_per_s"]) == (TINY.key, cost.parameters, cost.macs_per_s)

@@ -157,3 +157,18 @@ def test_a_trial_with_several_seeds_is_shown_run_by_run_and_then_as_their_mean(c
     assert "1,600 s of sound, 1,600 s saved by stopping" in said
     assert said.count("epoch   1") == 1
     assert "over 1 mixture," in said
+
+
+def test_a_trial_that_still_rises_says_so_and_whom_it_may_pass(capsys):
+    results = [fakes.row(0, si_snri_db=7.0, **fakes.outlook(0.1, 7.05, 6.9, 7.2)),
+               fakes.row(1, si_snri_db=6.5, parameters=1000, macs_per_s=1000, **fakes.outlook(0.6, 7.1, 6.95, 7.25))]
+    more = {"kind": "", "mixtures": 1, "unscored": 0, "batch_size": 8, "schedule": "decay", "checkpoint": "a.pt"}
+    show_trial([{**results[1], **more}], results, [], [])
+    said = capsys.readouterr().out
+    assert "0.60 dB per doubling of sound, still rising ↑" in said
+    assert "7.10 dB expected, [6.95, 7.25]" in said
+    assert said.splitlines()[-1] == "at twice the sound trial 1 is expected to pass trial 0"
+    show_status("some", None, [], results, [])
+    said = capsys.readouterr().out
+    assert "6.50 ↑" in said
+    assert "7.00 ↑" not in said

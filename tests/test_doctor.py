@@ -89,9 +89,11 @@ def test_in_a_sound_study_nothing_is_found_and_nothing_changes(database):
 def test_epochs_lost_from_a_curve_come_back_from_the_checkpoint(database):
     number, before = run(database, 0), None
     before = database.epochs("s")
+    change(database, "UPDATE runs SET schedule = 'plateau', slope_db_per_doubling = 9")
     change(database, "DELETE FROM epochs WHERE number IN (2, 3, 5)")
     (what, mended), = once(database)
     assert (what, mended) == ("trial 0 (seed 0): epochs 2 to 3, 5 of its curve are lost", "taken from its checkpoint")
+    assert row(database, number)["slope_db_per_doubling"] not in (None, 9)      # fitted anew
     assert database.epochs("s") == before
     assert row(database, number)["state"] == "complete"
 

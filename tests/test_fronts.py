@@ -161,3 +161,15 @@ def test_a_crowd_becomes_pixels_in_the_svg_and_a_few_stay_outlines():
         svg, _ = ink.files(axes.figure)
         assert ("<image" in svg) == pixels
         assert svg.count("<use") < ink.MANY
+
+
+def test_the_front_and_the_reference_are_marked_where_they_still_rise():
+    rising, flat = fakes.outlook(0.5, 6.5, 6.1, 6.9), fakes.outlook(0.1, 6.1, 5.9, 6.3)
+    rows = [fakes.row(0, si_snri_db=6.0, parameters=1000, macs_per_s=1000, **rising),
+            fakes.row(1, si_snri_db=6.0, parameters=500, macs_per_s=500, **flat),
+            fakes.row(2, si_snri_db=6.0, parameters=400, macs_per_s=600, **rising),
+            fakes.row(3, si_snri_db=5.0, parameters=900, macs_per_s=900, **rising)]
+    data = front_data(rows, "parameters")
+    assert [point.trial for point in data.rising] == [2, 0]
+    assert "still rising with more sound" in [key.get_label() for key in fronts.legend(data)]
+    assert not front_data([fakes.row(0)], "parameters").rising

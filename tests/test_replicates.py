@@ -4,11 +4,11 @@ import math
 import statistics
 
 import pytest
-from fakes import failed, mixture, row
+from fakes import failed, mixture, outlook, row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.replicates import per_mixture, per_trial, with_seeds
+from study.replicates import OUTLOOK, per_mixture, per_trial, with_seeds
 
 SCORES = st.floats(-20, 20)
 RUNS = st.lists(st.builds(lambda trial, seed, score, state: row(trial, seed=seed, si_snri_db=score, pesq=None, state=state),
@@ -68,3 +68,15 @@ def test_a_mixture_has_the_mean_of_the_seeds_that_scored_it():
 def test_seeds_are_told_where_there_are_several():
     three = per_trial(row(1, seed=seed, si_snri_db=score) for seed, score in enumerate((4.7, 4.9, 5.1)))
     assert [with_seeds(one) for one in (*three, row(2), *per_trial([row(2)]))] == ["3 seeds, sd 0.20", "", ""]
+
+
+def test_a_mean_gains_what_its_runs_gain_on_average_and_is_no_surer_of_it():
+    runs = [row(1, seed=seed, si_snri_db=score, **outlook(0.5, score + 1, score, score + 3))
+            for seed, score in enumerate((4, 5, 6, 5))]
+    one, = per_trial(runs)
+    assert [one[name] for name in OUTLOOK] == [0.5, 6.0, 5.0, 8.0]
+    unknown = row(1, seed=4, si_snri_db=10.0, **outlook(*[None] * 4))
+    one, = per_trial([*runs, unknown])      # it counts for the score, and is taken to gain what the others do
+    assert [one[name] for name in ("si_snri_db", *OUTLOOK)] == [6.0, 0.5, 7.0, 6.0, 9.0]
+    one, = per_trial([unknown, {**unknown, "seed": 5}])
+    assert [one[name] for name in OUTLOOK] == [None] * 4

@@ -12,6 +12,7 @@ import pytest
 
 from study import ink, report, tables
 from study.database import open_database
+from study.fidelity import rising
 from study.records import Result
 from tasnet_core.errors import UserError
 from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Scores, Variant
@@ -278,3 +279,17 @@ def test_a_report_needs_neither_torch_nor_optuna():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parent.parent)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_page_and_the_tables_mark_who_still_rises(made):
+    url, index = made
+    with open_database(url) as db:
+        up = {row["trial"] for row in db.results("fake") if rising(row)}
+    page = Page(index)
+    assert up
+    assert f"At the end of their training {len(up)} of " in " ".join(page.text.split())
+    assert page.text.count(tables.RISING) >= len(up)
+    lines = [line.split(",") for line in (index.parent / "tables/runs.csv").read_text().splitlines()]
+    trial, mark = (lines[0].index(name) for name in ("trial", "rising"))
+    assert {int(line[trial]) for line in lines[1:] if line[mark] == tables.RISING} == up
+    assert r"$\uparrow$" in (index.parent / "tables/runs.tex").read_text()

@@ -71,6 +71,23 @@ def test_an_older_database_gets_what_it_lacks_keeps_its_rows_and_is_kept_as_it_w
         assert copy.results("s") == database.results("s")       # and it can be gone on with
 
 
+def test_runs_of_an_older_database_get_the_slopes_that_follow_from_their_epochs(old, tmp_path):
+    open_database(old, read_only=False, say=lambda line: None).close()
+    with open_database(old) as database:
+        expected, curves, scores = database.results("s"), database.epochs("s"), database.mixtures("s")
+    assert {round(row["si_snri_extrapolated_db"] - row["si_snri_db"], 6) for row in expected} != {0.0}
+    change(old, "DROP VIEW failures", "DROP VIEW front", "DROP VIEW results",
+           *(f"ALTER TABLE runs DROP COLUMN {name}" for name in schema.OUTLOOK))
+    with pytest.raises(Outdated, match="lacks column slope_db_per_doubling of runs and 6 things more"):
+        open_database(old)
+    said = []
+    with open_database(old, read_only=False, say=said.append) as database:
+        assert database.results("s") == expected
+        assert (database.epochs("s"), database.mixtures("s")) == (curves, scores)
+    assert "adds column slope_db_per_doubling of runs and 3 things more; as it was it is kept in" in said[0]
+    assert columns(str(*tmp_path.rglob("*.before-2")), "runs").isdisjoint(schema.OUTLOOK)
+
+
 def test_a_database_that_lacks_nothing_is_not_copied(old, tmp_path):
     for _ in range(3):
         with open_database(old, read_only=False, say=lambda line: None):
