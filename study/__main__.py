@@ -47,7 +47,7 @@ def run(given: argparse.Namespace) -> int:
         check_same(name, settings, known)
     check_installed(settings, chosen=bool(known or given.metrics))
     # Everything is looked at before anything is written.
-    corpus = _corpus(settings)
+    corpus = _prepared(given, settings)
     if given.dry_run:
         return _dry_run(given, name, settings, corpus, begun=bool(known))
     with open_database(given.storage, read_only=False) as database:
@@ -59,10 +59,13 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _corpus(settings: "Settings") -> "Corpus":
+def _prepared(given: argparse.Namespace, settings: "Settings") -> "Corpus":
+    """The corpus; what it and the compiled layers lack is said, once. Those are made here, before any worker wants them."""
     from study.spacefile import space_of
     from tasnet_core.corpora import open_corpus
+    from tasnet_core.training import say_if_plain
     reference = space_of(settings).reference
+    say_if_plain(reference, given.device, print)
     corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=print)
     tell_unusable(corpus.unusable, settings.corpus)
     return corpus
@@ -80,10 +83,8 @@ def _opener(settings: "Settings") -> "Callable[[], Corpus]":
 def _workers(given: argparse.Namespace, settings: "Settings") -> tuple[str, int]:
     """The device, and how many trainings it has at a time."""
     from study.settings import default_workers
-    from study.spacefile import space_of
-    from tasnet_core.training import device_of, say_if_plain
+    from tasnet_core.training import device_of
     device = device_of(given.device).type
-    say_if_plain(space_of(settings).reference, device, print)       # makes the compiled layers before any worker wants them
     return device, given.workers or default_workers(device == "cuda", settings.threads)
 
 
@@ -203,7 +204,7 @@ def confirm(given: argparse.Namespace) -> int:
         trials = trials or _front_and_reference(database, name)
         if not trials:
             raise UserError(f"study {name!r}: no trial is complete, so there is nothing to confirm; run more of it first")
-        corpus = _corpus(settings)
+        corpus = _prepared(given, settings)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         database.queue_replicates(name, trials, given.seeds)
         print(f"trials {', '.join(map(str, trials))}: {counted(given.seeds, 'seed')} each")
@@ -215,7 +216,7 @@ def going_on(given: argparse.Namespace) -> int:
     with _to_write(given.storage) as database:
         name, settings = _known(given, database)
         trials = _trials(database, name, settings, given.trials, ("stopped", "failed", "running"))
-        corpus = _corpus(settings)
+        corpus = _prepared(given, settings)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         for trial in trials:
             database.reopen(name, trial)
