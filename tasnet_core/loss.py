@@ -48,7 +48,7 @@ def best_permutation(reference: Tensor, estimate: Tensor, heard: Tensor | None =
 
     `estimate[b, order[b, c]]` belongs to `reference[b, c]`. `heard`, if given, is [B, T].
     """
-    return _best(_pairwise(reference, estimate, heard))[1]
+    return _best(_pairwise(reference, estimate, heard))
 
 
 def pit_loss(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> Tensor:
@@ -58,7 +58,7 @@ def pit_loss(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -
     """
     _check(reference, estimate)
     with torch.no_grad():
-        order = _best(_by_correlation(reference, estimate, heard))[1]
+        order = _best(_by_correlation(reference, estimate, heard))
     return -si_snr(reference, reorder(estimate, order), None if heard is None else heard[:, None]).mean()
 
 
@@ -100,10 +100,9 @@ def _orders(speakers: int, device: torch.device) -> Tensor:
         return torch.tensor(list(permutations(range(speakers))), device=device)
 
 
-def _best(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Highest mean over permutations and the permutation itself: [B, C, C] -> [B], [B, C]."""
+def _best(scores: Tensor) -> Tensor:
+    """The permutation with the highest mean: [B, C, C] -> [B, C]."""
     speakers = scores.shape[-1]
     orders = _orders(speakers, scores.device)                                           # [C!, C]
     means = scores[:, torch.arange(speakers, device=scores.device), orders].mean(-1)     # [B, C!]
-    best, index = means.max(-1)
-    return best, orders[index]
+    return orders[means.argmax(-1)]
