@@ -4,13 +4,13 @@
 """
 
 import os
-import platform
 import subprocess
 import sys
 import time
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
+
+from study.environment import environment
 
 HERE = Path(__file__).parent
 SCRIPTS = {"speed.py": "Training and separating", "trial.py": "Where a trial's time goes", "data.py": "Mixing on the fly",
@@ -20,12 +20,10 @@ ARGUMENTS = {"growth.py": [HERE.parent / "reports" / "growth.svg"]}
 
 def machine() -> str:
     """Processor, cores, load, versions and commit in one line."""
-    cpu = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.machine()) if Path("/proc/cpuinfo").exists() else platform.machine()
-    commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return ", ".join(filter(None, [cpu, f"{os.cpu_count()} cores", load, f"Python {platform.python_version()}",
-                                   f"torch {version('torch')}", f"numpy {version('numpy')}", f"commit {commit or 'unknown'}"]))
+    here = environment("cpu")
+    load = f"load {os.getloadavg()[0]:.1f}, " if hasattr(os, "getloadavg") else ""
+    return (f"{here['cpu']}, {here['cores']} cores, {load}Python {here['python']}, torch {here['torch']}, "
+            f"numpy {here['numpy']}, commit {here['commit'] or 'unknown'}")
 
 
 def main() -> None:
