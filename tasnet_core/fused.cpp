@@ -192,9 +192,9 @@ void widen_backward(const long* sizes, void** given) {
 // Masks on the frames, and the decoder's filters: signals[items, frames, C, L] = (masks frames) Wd, before overlap-add.
 template <class T>
 void decode_forward(const long* sizes, void** given) {
-    const auto [half, items, frames, C, N, L] = numbers<6>(sizes);
+    const auto [items, frames, C, N, L] = numbers<5>(sizes);
     const auto [masks, encoded, w, signals] = tensors<T, 4>(given);
-    const Products multiply{half != 0};
+    const Products multiply{false};
     Scratch<T> scratch;
     each_tile(items, frames, C * N, [&](Tile tile, int thread) {
         T* masked = scratch.of(thread, tile.rows * C * N);
@@ -209,9 +209,9 @@ void decode_forward(const long* sizes, void** given) {
 
 template <class T>
 void decode_backward(const long* sizes, void** given) {
-    const auto [half, items, frames, C, N, L] = numbers<6>(sizes);
+    const auto [items, frames, C, N, L] = numbers<5>(sizes);
     const auto [masks, encoded, w, dsignals, dmasks, dencoded, dw] = tensors<T, 7>(given);
-    const Products multiply{half != 0};
+    const Products multiply{false};
     Sums<T> of_w(N * L);
     Scratch<T> scratch;
     each_tile(items, frames, C * N, [&](Tile tile, int thread) {

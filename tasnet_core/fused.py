@@ -4,7 +4,6 @@ model.py is the definition. `speed_up` lets a network compute by the functions o
 signals as [B, K, channels]; where there is no compiler, or the variant has what they lack, the plain layers go on.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -32,35 +31,34 @@ def speed_up(network: ConvTasNet, precision: str = "float32") -> ConvTasNet:
     With precision "bf16" factors of matrix products are rounded to bfloat16, in the plain layers by autocast. Norms,
     sums, weights and their gradients stay float32.
     """
-    plain = type(network).forward
     if supports(network.variant) and not native.why_not():
         network.forward = partial(_forward, network, precision == "bf16")   # type: ignore[method-assign]
     elif precision == "bf16":
-        network.forward = partial(_autocast, partial(plain, network))       # type: ignore[method-assign]
+        network.forward = partial(_plain, network, True)     # type: ignore[method-assign]
     return network
 
 
-def _autocast(plain: Callable[[Tensor], Tensor], mixture: Tensor) -> Tensor:
-    with torch.autocast(mixture.device.type, torch.bfloat16):
-        return plain(mixture).float()
+def _plain(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:
+    with torch.autocast(mixture.device.type, torch.bfloat16, enabled=half):
+        signals = ConvTasNet.forward(network, mixture)
+    return signals.float() if half else signals
 
 
 def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:       # [B, T]
     if not mixture.is_cpu or mixture.requires_grad:
-        plain = partial(ConvTasNet.forward, network)
-        return _autocast(plain, mixture) if half else plain(mixture)
+        return _plain(network, half, mixture)
     v, separator = network.variant, network.separator
-    samples, work, norm = mixture.shape[-1], Precision(half), NORMS[v.norm]
+    samples, norm = mixture.shape[-1], NORMS[v.norm]
     covered = (frames_of(v, samples) + 1) * v.hop
     pieces = F.pad(mixture, (0, covered - samples)).unfold(-1, v.L, v.hop)      # [B, K, L]
     frames = network.rectify(pieces @ network.encoder.weight[:, 0].t())         # [B, K, N]
-    x = work.narrow(frames, None, NORMS[v.input_norm or v.norm], separator.norm, (separator.bottleneck, None))[0]
+    x = _narrow(half, NORMS[v.input_norm or v.norm], frames, None, separator.norm, (separator.bottleneck, None))[0]
     skips = None
     for block in separator.blocks:
-        z = work.widen(x, block, norm)                                          # [B, K, H]
-        after, skips = work.narrow(z, block.prelu2, norm, block.norm2, (block.residual, x), (block.skip, skips))
+        z = _widen(half, norm, x, block)                                        # [B, K, H]
+        after, skips = _narrow(half, norm, z, block.prelu2, block.norm2, (block.residual, x), (block.skip, skips))
         x = x if after is None else after                                       # [B, K, B], [B, K, Sc]
-    y = work.narrow(x if skips is None else skips, separator.prelu, 0, None, (separator.to_masks, None))[0]
+    y = _narrow(half, 0, x if skips is None else skips, separator.prelu, None, (separator.to_masks, None))[0]
     masks = y.unflatten(-1, (v.C, v.N))                                         # [B, K, C, N]
     masks = masks.softmax(2) if v.mask == "softmax" else separator.mask(masks)
     signals = _apply(Decode, masks, frames, network.decoder.weight[:, 0]).transpose(1, 2)   # [B, C, K, L]
@@ -68,35 +66,29 @@ def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:       
     return halves.flatten(2)[..., :samples]                                     # [B, C, T]
 
 
-class Precision:
-    """The fast layers of one network: `half` rounds the factors of their matrix products to bfloat16."""
+def _narrow(half: bool, norm: int, x: Tensor, prelu: Any, layer: Any, *outs: tuple[Any, Tensor | None]) -> Any:
+    """PReLU, norm and the one or two 1×1 convolutions of `outs`, each added to the signal beside it; None for None."""
+    gains = (layer.weight, layer.bias) if norm else (None, None)
+    weights = [(None, None, None) if conv is None else (conv.weight[..., 0], conv.bias, past) for conv, past in outs]
+    weights += [(None, None, None)] * (2 - len(outs))
+    slope = None if prelu is None else prelu.weight
+    return _apply(Narrow, (half, norm), x, slope, *gains, *weights[0], *weights[1])
 
-    def __init__(self, half: bool):
-        self.half = half
 
-    def narrow(self, x: Tensor, prelu: Any, norm: int, layer: Any, *outs: tuple[Any, Tensor | None]) -> Any:
-        """PReLU, norm and the one or two 1×1 convolutions of `outs`, each added to the signal beside it; None for None."""
-        half = self.half and x.dtype == torch.float32
-        gains = (layer.weight, layer.bias) if norm else (None, None)
-        weights = [(None, None, None) if conv is None else (conv.weight[..., 0], conv.bias, past) for conv, past in outs]
-        weights += [(None, None, None)] * (2 - len(outs))
-        slope = None if prelu is None else prelu.weight
-        return _apply(Narrow, (int(half), norm), x, slope, *gains, *weights[0], *weights[1])
-
-    def widen(self, x: Tensor, block: Any, norm: int) -> Tensor:
-        """The first half of a block, to the depthwise convolution."""
-        half, deep, layer = self.half and x.dtype == torch.float32, block.depthwise, block.norm1
-        result: Tensor = _apply(
-            Widen, (int(half), norm, deep.dilation[0], deep.past), x, block.widen.weight[..., 0], block.widen.bias,
-            block.prelu1.weight, layer.weight, layer.bias, deep.weight[:, 0], deep.bias)
-        return result
+def _widen(half: bool, norm: int, x: Tensor, block: Any) -> Tensor:
+    """The first half of a block, to the depthwise convolution."""
+    deep, layer = block.depthwise, block.norm1
+    result: Tensor = _apply(
+        Widen, (half, norm, deep.dilation[0], deep.past), x, block.widen.weight[..., 0], block.widen.bias,
+        block.prelu1.weight, layer.weight, layer.bias, deep.weight[:, 0], deep.bias)
+    return result
 
 
 class Narrow(torch.autograd.Function):
     """y = past + W norm(prelu(x)) + b, for up to two W: [B, K, in] -> [B, K, out] each, or None."""
 
     @staticmethod
-    def forward(ctx: Any, how: tuple[int, int], x: Tensor, slope: Tensor | None, gain: Tensor | None, offset: Tensor | None,
+    def forward(ctx: Any, how: tuple[bool, int], x: Tensor, slope: Tensor | None, gain: Tensor | None, offset: Tensor | None,
                 w1: Tensor | None, b1: Tensor | None, past1: Tensor | None,
                 w2: Tensor | None, b2: Tensor | None, past2: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         (half, norm), x = how, x.contiguous()
@@ -129,7 +121,7 @@ class Widen(torch.autograd.Function):
     """depthwise(norm(prelu(W x + b))): [B, K, in] -> [B, K, H]."""
 
     @staticmethod
-    def forward(ctx: Any, how: tuple[int, int, int, int], x: Tensor, w: Tensor, b: Tensor, slope: Tensor, gain: Tensor,
+    def forward(ctx: Any, how: tuple[bool, int, int, int], x: Tensor, w: Tensor, b: Tensor, slope: Tensor, gain: Tensor,
                 offset: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
         (half, norm, dilation, past), x = how, x.contiguous()
         sizes = (half, *x.shape, len(w), norm, taps.shape[1], dilation, past)
@@ -157,7 +149,7 @@ class Decode(torch.autograd.Function):
     def forward(ctx: Any, masks: Tensor, frames: Tensor, w: Tensor) -> Tensor:
         masks, frames = masks.contiguous(), frames.contiguous()
         signals = masks.new_empty(*masks.shape[:3], w.shape[1])
-        ctx.sizes = (0, *masks.shape, w.shape[1])
+        ctx.sizes = (*masks.shape, w.shape[1])
         native.call("decode_forward", ctx.sizes, (masks, frames, w, signals))
         ctx.save_for_backward(masks, frames, w)
         return signals

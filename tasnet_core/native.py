@@ -7,7 +7,6 @@ import ctypes
 import hashlib
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +21,7 @@ from tasnet_core.shelf import cache_folder
 
 SOURCES = [Path(__file__).with_name(name) for name in ("fused.cpp", "fused_parts.h")]
 # A loop may forget about errno and floating-point exceptions, and so be vectorised; it may not reorder or assume finite.
-FLAGS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
+FLAGS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
 PATIENCE_S = 120.0
 
 
@@ -82,25 +81,24 @@ def _load() -> ctypes.CDLL:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fused.", dir=place.parent) as scratch:
             made = Path(scratch) / place.name
-            _compile([compiler, *FLAGS, str(SOURCES[0]), "-o", str(made)], scratch)
+            _compile(compiler, made)
             made.replace(place)     # whole or not at all: several workers may be at it
         return ctypes.CDLL(str(place))
     except OSError as error:
         raise _Unavailable(f"{place.parent}: {error.strerror or error}") from None
 
 
-def _compile(command: list[str], folder: str) -> None:
+def _compile(compiler: str, library: Path) -> None:
     # -fopenmp at the linker would bring a second OpenMP along; torch has loaded its own, and its threads are to be used.
-    objects = [*command[:-1], str(Path(folder) / "fused.o"), "-c"]
-    link = [command[0], "-shared", objects[-2], "-o", command[-1]]
-    for step in ([part for part in objects if part != "-shared"], link):
+    made = library.with_suffix(".o")
+    for step in ([*FLAGS, "-c", str(SOURCES[0]), "-o", str(made)], ["-shared", str(made), "-o", str(library)]):
         try:
-            done = subprocess.run(step, capture_output=True, text=True, timeout=PATIENCE_S)
+            done = subprocess.run([compiler, *step], capture_output=True, text=True, timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
-            raise _Unavailable(f"{command[0]} took more than {PATIENCE_S:g} s") from None
+            raise _Unavailable(f"{compiler} took more than {PATIENCE_S:g} s") from None
         if done.returncode:
             said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
-            raise _Unavailable(f"{shlex.join(step[:1])} failed: {said}")
+            raise _Unavailable(f"{compiler} failed: {said}")
 
 
 def _machine() -> list[str]:
