@@ -4,8 +4,9 @@ model.py is the definition. `speed_up` lets a network compute by the functions o
 signals as [B, K, channels]; where there is no compiler, or the variant has what they lack, the plain layers go on.
 """
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +17,13 @@ from tasnet_core import native
 from tasnet_core.model import ConvTasNet, frames_of
 from tasnet_core.records import Variant
 
-NORMS = {"global": 1, "cumulative": 2, "frame": 3}      # fused_parts.h's numbers; 0 is no norm
+# The numbers of fused_parts.h and fused.cpp.
+NORMS = {"global": 1, "cumulative": 2, "frame": 3}      # 0 is no norm
+MASKS = {"softmax": 0, "sigmoid": 1, "relu": 2}         # 0: as they are
+EACH = 14               # weights of a block
+
+Sizes = tuple[int, ...]
+Weights = tuple[Tensor | None, ...]
 
 
 def supports(variant: Variant) -> bool:
@@ -48,127 +55,153 @@ def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:       
     if not mixture.is_cpu or mixture.requires_grad:
         return _plain(network, half, mixture)
     v, separator = network.variant, network.separator
-    samples, norm = mixture.shape[-1], NORMS[v.norm]
+    samples = mixture.shape[-1]
     covered = (frames_of(v, samples) + 1) * v.hop
     pieces = F.pad(mixture, (0, covered - samples)).unfold(-1, v.L, v.hop)      # [B, K, L]
     frames = network.rectify(pieces @ network.encoder.weight[:, 0].t())         # [B, K, N]
-    x = _narrow(half, NORMS[v.input_norm or v.norm], frames, None, separator.norm, (separator.bottleneck, None))[0]
-    skips = None
-    for block in separator.blocks:
-        z = _widen(half, norm, x, block)                                        # [B, K, H]
-        after, skips = _narrow(half, norm, z, block.prelu2, block.norm2, (block.residual, x), (block.skip, skips))
-        x = x if after is None else after                                       # [B, K, B], [B, K, Sc]
-    y = _narrow(half, 0, x if skips is None else skips, separator.prelu, None, (separator.to_masks, None))[0]
-    masks = y.unflatten(-1, (v.C, v.N))                                         # [B, K, C, N]
-    masks = masks.softmax(2) if v.mask == "softmax" else separator.mask(masks)
-    signals = _apply(Decode, masks, frames, network.decoder.weight[:, 0]).transpose(1, 2)   # [B, C, K, L]
+    x = _narrow(half, NORMS[v.input_norm or v.norm], frames, None, separator.norm, separator.bottleneck)    # [B, K, B]
+    x = _apply(Blocks, Plan.of(network, half), x, *(weight for block in separator.blocks for weight in _weights(block)))
+    masks = _narrow(half, 0, x, separator.prelu, None, separator.to_masks).unflatten(-1, (v.C, v.N))    # [B, K, C, N]
+    masks = masks.softmax(2) if v.mask == "softmax" else masks
+    signals = _apply(Decode, MASKS[v.mask], masks, frames, network.decoder.weight).transpose(1, 2)      # [B, C, K, L]
     halves = F.pad(signals[..., :v.hop], (0, 0, 0, 1)) + F.pad(signals[..., v.hop:], (0, 0, 1, 0))
     return halves.flatten(2)[..., :samples]                                     # [B, C, T]
 
 
-def _narrow(half: bool, norm: int, x: Tensor, prelu: Any, layer: Any, *outs: tuple[Any, Tensor | None]) -> Any:
-    """PReLU, norm and the one or two 1×1 convolutions of `outs`, each added to the signal beside it; None for None."""
+def _narrow(half: bool, norm: int, x: Tensor, prelu: Any, layer: Any, conv: Any) -> Tensor:
     gains = (layer.weight, layer.bias) if norm else (None, None)
-    weights = [(None, None, None) if conv is None else (conv.weight[..., 0], conv.bias, past) for conv, past in outs]
-    weights += [(None, None, None)] * (2 - len(outs))
-    slope = None if prelu is None else prelu.weight
-    return _apply(Narrow, (half, norm), x, slope, *gains, *weights[0], *weights[1])
-
-
-def _widen(half: bool, norm: int, x: Tensor, block: Any) -> Tensor:
-    """The first half of a block, to the depthwise convolution."""
-    deep, layer = block.depthwise, block.norm1
-    result: Tensor = _apply(
-        Widen, (half, norm, deep.dilation[0], deep.past), x, block.widen.weight[..., 0], block.widen.bias,
-        block.prelu1.weight, layer.weight, layer.bias, deep.weight[:, 0], deep.bias)
-    return result
+    found: Tensor = _apply(Narrow, (half, norm), x, prelu and prelu.weight, *gains, conv.weight, conv.bias)
+    return found
 
 
 class Narrow(torch.autograd.Function):
-    """y = past + W norm(prelu(x)) + b, for up to two W: [B, K, in] -> [B, K, out] each, or None."""
+    """PReLU, norm and 1×1 convolution, W norm(prelu(x)) + b: [B, K, in] -> [B, K, out]."""
 
     @staticmethod
     def forward(ctx: Any, how: tuple[bool, int], x: Tensor, slope: Tensor | None, gain: Tensor | None, offset: Tensor | None,
-                w1: Tensor | None, b1: Tensor | None, past1: Tensor | None,
-                w2: Tensor | None, b2: Tensor | None, past2: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+                w: Tensor, b: Tensor) -> Tensor:
         (half, norm), x = how, x.contiguous()
-        ctx.set_materialize_grads(False)        # of a last residual, which feeds nothing
-        sizes = (half, *x.shape, norm, *(0 if w is None else len(w) for w in (w1, w2)))
-        y1, y2 = (None if w is None else x.new_empty(*x.shape[:2], len(w)) for w in (w1, w2))
+        sizes = (half, *x.shape, norm, len(w))
+        y = x.new_empty(*x.shape[:2], len(w))
         s, t = (x.new_empty(x.shape[:2]) if norm else None for _ in range(2))
-        native.call("narrow_forward", sizes, (x, slope, gain, offset, w1, b1, _solid(past1), y1, w2, b2, _solid(past2), y2, s, t))
-        ctx.save_for_backward(x, slope, gain, offset, w1, w2, s, t)
-        ctx.sizes, ctx.passing = sizes, (past1 is not None, past2 is not None)
-        return y1, y2
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, slope, gain, offset, w1, w2, s, t = ctx.saved_tensors
-        dy1, dy2 = map(_solid, grads)
-        if dy1 is None and dy2 is None:
-            return (None,) * 11
-        dx, dslope, dgain, doffset = map(_like, (x, slope, gain, offset))
-        dw1, dw2 = (None if dy is None else _like(w) for dy, w in ((dy1, w1), (dy2, w2)))
-        db1, db2 = (None if dw is None else dw.new_empty(len(dw)) for dw in (dw1, dw2))
-        native.call("narrow_backward", ctx.sizes, (x, slope, gain, offset, w1, dy1, w2, dy2, s, t,
-                                                   dx, dslope, dgain, doffset, dw1, db1, dw2, db2))
-        past1, past2 = (dy if passing else None for dy, passing in zip((dy1, dy2), ctx.passing, strict=True))
-        return None, dx, dslope, dgain, doffset, dw1, db1, past1, dw2, db2, past2
-
-
-class Widen(torch.autograd.Function):
-    """depthwise(norm(prelu(W x + b))): [B, K, in] -> [B, K, H]."""
-
-    @staticmethod
-    def forward(ctx: Any, how: tuple[bool, int, int, int], x: Tensor, w: Tensor, b: Tensor, slope: Tensor, gain: Tensor,
-                offset: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
-        (half, norm, dilation, past), x = how, x.contiguous()
-        sizes = (half, *x.shape, len(w), norm, taps.shape[1], dilation, past)
-        y, z = (x.new_empty(*x.shape[:2], len(w)) for _ in range(2))
-        s, t = (x.new_empty(x.shape[:2]) for _ in range(2))
-        native.call("widen_forward", sizes, (x, w, b, slope, gain, offset, taps, bias, y, s, t, z))
-        ctx.save_for_backward(x, w, slope, gain, offset, taps, y, s, t)
+        native.call("narrow_forward", sizes, (x, slope, gain, offset, w, b, y, s, t))
+        ctx.save_for_backward(x, slope, gain, offset, w, s, t)
         ctx.sizes = sizes
-        return z
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, w, slope, gain, offset, taps, y, s, t = ctx.saved_tensors
-        found = [torch.empty_like(one) for one in (x, w, gain, slope, gain, offset, taps, gain)]
-        native.call("widen_backward", ctx.sizes, (x, w, slope, gain, offset, taps, y, s, t, grads[0].contiguous(),
-                                                  torch.empty_like(y), *found))
-        return None, *found
+        x, slope, gain, offset, w, s, t = ctx.saved_tensors
+        dx, found = torch.empty_like(x), [_zeros(one) for one in (slope, gain, offset, w)]
+        db = w.new_zeros(len(w))
+        native.call("narrow_backward", ctx.sizes, (x, slope, gain, offset, w, s, t, grads[0].contiguous(), dx, *found, db))
+        return None, dx, *found, db
+
+
+class Plan(NamedTuple):
+    """What the blocks are, beside their weights."""
+
+    half: bool
+    norm: int
+    hearing: tuple[tuple[int, int], ...]    # of each block: its dilation, and how many frames it hears of the past
+    skips: bool                             # whether the sum of the skip paths goes on, or else the last residual
+
+    @classmethod
+    def of(cls, network: ConvTasNet, half: bool) -> "Plan":
+        deep: list[Any] = [block.depthwise for block in network.separator.blocks]
+        return cls(half, NORMS[network.variant.norm], tuple((one.dilation[0], one.past) for one in deep), network.variant.Sc > 0)
+
+    def blocks(self, x: Tensor, weights: Weights) -> Iterator[tuple[Sizes, Weights]]:
+        """Of each block the sizes that fused.cpp asks for, and the weights in its order."""
+        for number, (dilation, past) in enumerate(self.hearing):
+            block = weights[number * EACH:(number + 1) * EACH]
+            w, taps, wr, ws = (block[i] for i in (0, 5, 10, 12))
+            assert w is not None
+            assert taps is not None
+            follows = wr is not None and not (self.skips and number + 1 == len(self.hearing))   # else the residual feeds nothing
+            yield ((self.half, *x.shape, len(w), self.norm, taps.shape[-1], dilation, past, x.shape[-1] if follows else 0,
+                    0 if ws is None else len(ws)), block)
+
+
+def _weights(block: Any) -> Weights:
+    """The EACH weights of a block, as fused.cpp asks for them; None for those of a convolution that is not there."""
+    residual, skip = ((None, None) if one is None else (one.weight, one.bias) for one in (block.residual, block.skip))
+    one, two, deep = block.norm1, block.norm2, block.depthwise
+    return (block.widen.weight, block.widen.bias, block.prelu1.weight, one.weight, one.bias, deep.weight, deep.bias,
+            block.prelu2.weight, two.weight, two.bias, *residual, *skip)
+
+
+class Blocks(torch.autograd.Function):
+    """All blocks of a separator: [B, K, B] -> [B, K, Sc], or [B, K, B] without skip paths.
+
+    One function, so that the sum of the skip paths, and that of the gradients of x, is one signal which all add to.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, x: Tensor, *weights: Tensor | None) -> Tensor:
+        x, training, skips = x.contiguous(), any(ctx.needs_input_grad), None
+        kept: list[Tensor] = []
+        for sizes, block in plan.blocks(x, weights):
+            _, items, frames, _, wide, _, _, _, _, out, skip = sizes
+            first = not kept
+            if first or training:       # else one block's signals may take the place of another's
+                y, z, moments = *(x.new_empty(items, frames, wide) for _ in range(2)), x.new_empty(4, items, frames)
+            if first and skip:
+                skips = x.new_empty(items, frames, skip)
+            after = torch.empty_like(x) if out else None
+            native.call("block_forward", (*sizes, first), (x, *block, y, z, *moments, after, skips))
+            kept += x, y, z, moments
+            x = x if after is None else after
+        if training:
+            ctx.save_for_backward(*weights, *kept)
+        ctx.plan = plan
+        return x if skips is None else skips
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        count = EACH * len(ctx.plan.hearing)
+        weights, kept = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        x, z = kept[0], kept[2]
+        dskips = grads[0].contiguous() if ctx.plan.skips else None
+        dx = torch.empty_like(x) if ctx.plan.skips else grads[0].clone(memory_format=torch.contiguous_format)
+        dz = torch.empty_like(z)
+        found: list[Tensor | None] = []
+        blocks = list(ctx.plan.blocks(x, weights))
+        for number in reversed(range(len(blocks))):
+            sizes, block = blocks[number]
+            x, y, z, moments = kept[4 * number:4 * number + 4]
+            unused = (10, 11) if not sizes[9] else ()
+            into = [None if i in unused else _zeros(weight) for i, weight in enumerate(block)]
+            native.call("block_backward", sizes, (x, *block, y, z, *moments, dx, dskips, dz, *into))
+            found = into + found
+        return None, dx, *found
 
 
 class Decode(torch.autograd.Function):
-    """What each frame's filters play, masked: [B, K, C, N], [B, K, N], [N, L] -> [B, K, C, L]. Never in bfloat16."""
+    """What each frame's filters play, masked: [B, K, C, N], [B, K, N], [N, 1, L] -> [B, K, C, L]. Never in bfloat16."""
 
     @staticmethod
-    def forward(ctx: Any, masks: Tensor, frames: Tensor, w: Tensor) -> Tensor:
-        masks, frames = masks.contiguous(), frames.contiguous()
-        signals = masks.new_empty(*masks.shape[:3], w.shape[1])
-        ctx.sizes = (*masks.shape, w.shape[1])
-        native.call("decode_forward", ctx.sizes, (masks, frames, w, signals))
+    def forward(ctx: Any, mask: int, x: Tensor, frames: Tensor, w: Tensor) -> Tensor:
+        x, frames = x.contiguous(), frames.contiguous()
+        masks, signals = torch.empty_like(x), x.new_empty(*x.shape[:3], w.shape[-1])
+        ctx.sizes = (*x.shape, w.shape[-1], mask)
+        native.call("decode_forward", ctx.sizes, (x, frames, w, masks, signals))
         ctx.save_for_backward(masks, frames, w)
         return signals
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         found = tuple(torch.empty_like(one) for one in ctx.saved_tensors)
         native.call("decode_backward", ctx.sizes, (*ctx.saved_tensors, grads[0].contiguous(), *found))
-        return found
+        return None, *found
 
 
 def _apply(function: Any, *arguments: Any) -> Any:
     return function.apply(*arguments)
 
 
-def _solid(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()
-
-
-def _like(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else torch.empty_like(tensor)
+def _zeros(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else torch.zeros_like(tensor)

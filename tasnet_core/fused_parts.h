@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
+#include <new>
 #include <type_traits>
 #include <vector>
 
@@ -15,6 +17,17 @@
 constexpr double EPS = 1e-8;        // model.py's
 constexpr long TILE = 1 << 16;      // values in a tile: with its neighbours it stays in a core's own cache
 enum Norm : long { NONE, GLOBAL, CUMULATIVE, FRAME };
+
+// Numbers that begin where torch's tensors may begin as well: BLAS rounds by where things lie, and results are to repeat.
+template <class T>
+struct Aligned {
+    using value_type = T;
+    T* allocate(size_t size) { return static_cast<T*>(::operator new(size * sizeof(T), std::align_val_t(64))); }
+    void deallocate(T* at, size_t) { ::operator delete(at, std::align_val_t(64)); }
+    bool operator==(const Aligned&) const { return true; }
+};
+template <class T>
+using Values = std::vector<T, Aligned<T>>;
 
 // BLAS as torch brings it along, by address: sgemm, dgemm, and the product of bfloat16 where there is one.
 inline void* blas[3];
@@ -32,7 +45,7 @@ void gemm(void* routine, char of_a, char of_b, int m, int n, int k, const In* a,
 }
 
 // float32 rounded to the nearest bfloat16, its upper half; what is not a number stays none.
-inline const uint16_t* rounded(const float* x, long size, std::vector<uint16_t>& into) {
+inline const uint16_t* rounded(const float* x, long size, Values<uint16_t>& into) {
     into.resize(size);
     uint16_t* y = into.data();
 #pragma omp simd
@@ -53,7 +66,7 @@ struct Products {
     void operator()(char of_a, char of_b, long m, long n, long k, const T* a, const T* b, T beta, T* c) const {
         if constexpr (std::is_same_v<T, float>)
             if (half) {
-                thread_local std::vector<uint16_t> half_a, half_b;
+                thread_local Values<uint16_t> half_a, half_b;
                 return gemm(blas[2], of_a, of_b, m, n, k, rounded(a, m * k, half_a), rounded(b, k * n, half_b), beta, c);
             }
         gemm(blas[sizeof(T) / 8], of_a, of_b, m, n, k, a, b, beta, c);
@@ -78,27 +91,30 @@ void each_tile(long items, long frames, long channels, Work work) {
     }
 }
 
-// A buffer for each thread, as large as its tile needs.
-template <class T>
-struct Scratch {
-    std::vector<std::vector<T>> buffers = std::vector<std::vector<T>>(omp_get_max_threads());
-    T* of(int thread, long size) {
-        buffers[thread].resize(size);
-        return buffers[thread].data();
-    }
-};
+// A thread's own buffer, one per purpose; it stays for the next call.
+template <class T, int purpose>
+T* scratch(long size) {
+    thread_local Values<T> buffer;
+    if (long(buffer.size()) < size) buffer.resize(size);
+    return buffer.data();
+}
 
-// A sum that every thread adds to for itself, put together in the threads' order.
+// Sums that every thread adds to for itself: `parts` of them (one per item, or one in all), put together in the threads' order.
 template <class T>
 struct Sums {
-    long size;
-    std::vector<T> parts;
-    explicit Sums(long size) : size(size), parts(size * omp_get_max_threads()) {}
-    T* of(int thread) { return parts.data() + thread * size; }
-    void into(T* total) const {
-        if (!total) return;
-        std::fill(total, total + size, T(0));
-        for (size_t i = 0; i < parts.size(); ++i) total[i % size] += parts[i];
+    long size, parts;
+    Values<T> values;
+    explicit Sums(long size, long parts = 1) : size(size), parts(parts), values(size * parts * omp_get_max_threads()) {}
+    T* of(int thread, long item = 0) { return values.data() + (thread * parts + item % parts) * size; }
+    // The sum of all threads, in the place of the first one's.
+    T* total(long part = 0) {
+        T* sum = values.data() + part * size;
+        for (size_t at = parts * size; at < values.size(); at += parts * size)
+            for (long i = 0; i < size; ++i) sum[i] += sum[at + i];
+        return sum;
+    }
+    void into(T* sum) {
+        if (sum) std::copy_n(total(), size, sum);
     }
 };
 
@@ -108,6 +124,33 @@ void add_rows(const T* x, long rows, long channels, T* sum) {
     for (long k = 0; k < rows; ++k)
 #pragma omp simd
         for (long c = 0; c < channels; ++c) sum[c] += x[k * channels + c];
+}
+
+// y = a + b, and more where there is more.
+template <class T>
+void add(const T* a, const T* b, const T* more, long channels, T* y) {
+    if (more)
+#pragma omp simd
+        for (long c = 0; c < channels; ++c) y[c] = a[c] + b[c] + more[c];
+    else
+#pragma omp simd
+        for (long c = 0; c < channels; ++c) y[c] = a[c] + b[c];
+}
+
+inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// The same in operations that a loop is vectorised with: e^-x = 2^n e^r with |r| <= ln 2 / 2, and e^r by the polynomial of
+// Cephes' expf, good to 2e-7. From 88 on the result is 1 or, as near as matters, 0.
+inline float sigmoid(float x) {
+    const float y = -x < -88 ? -88 : -x > 88 ? 88 : -x;     // what is not a number stays none
+    const float n = y * 1.44269504f + 12582912.0f - 12582912.0f, r = y - n * 0.693359375f + n * 2.12194440e-4f;
+    float e = 1.9875691500e-4f;
+    for (const float next : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f, 1.0f, 1.0f})
+        e = e * r + next;
+    const uint32_t bits = uint32_t(int32_t(n) + 127) << 23;
+    float power;
+    std::memcpy(&power, &bits, sizeof power);
+    return 1 / (1 + e * power);
 }
 
 template <class T>
@@ -177,17 +220,20 @@ void scale_gradients(Norm norm, long items, long frames, long channels, const T*
     }
 }
 
-// y = gain (s prelu(x) + t) + offset, a row at a time. Without a PReLU the slope is 1, without a norm s and t are null.
+// y = gain h + offset with h = s prelu(x) + t, a row at a time. Without a PReLU the slope is 1, without a norm s and t are null.
 // The loops run over locals: a store to y might change a member, for all that the compiler knows.
 template <class T>
 struct Activation {
-    long channels;
+    Norm norm;
+    long items, frames, channels;
     T slope;
     const T *s, *t;
-    std::vector<T> gain, offset;
+    Values<T> gain, offset;
 
-    Activation(long channels, const T* slope, const T* gains, const T* offsets, const T* s, const T* t)
-        : channels(channels), slope(slope ? *slope : 1), s(s), t(t), gain(channels, 1), offset(channels, 0) {
+    Activation(Norm norm, long items, long frames, long channels, const T* slope, const T* gains, const T* offsets, const T* s,
+               const T* t)
+        : norm(norm), items(items), frames(frames), channels(channels), slope(slope ? *slope : 1), s(s), t(t),
+          gain(channels, 1), offset(channels, 0) {
         if (gains) gain.assign(gains, gains + channels), offset.assign(offsets, offsets + channels);
     }
 
@@ -202,18 +248,43 @@ struct Activation {
         }
     }
 
-    // What a row adds to the gradients of gain and offset, and those of its own s and t.
-    void reduce(const T* x, const T* dy, long row, T* dgain, T* doffset, T& ds, T& dt) const {
-        const T scale = s[row], shift = t[row], below = slope, *gains = gain.data();
+    // The same without gain and offset: h.
+    void standardise(const T* x, long first, long rows, T* h) const {
+        const T below = slope;
+        for (long k = 0; k < rows; ++k) {
+            const T scale = s ? s[first + k] : 1, shift = s ? t[first + k] : 0, *from = x + (first + k) * channels;
+            T* to = h + k * channels;
+#pragma omp simd
+            for (long c = 0; c < channels; ++c) to[c] = rectified(from[c], below) * scale + shift;
+        }
+    }
+
+    // The gradients of a row's own s and t.
+    void reduce(const T* x, const T* dy, T& ds, T& dt) const {
+        const T below = slope, *gains = gain.data();
         T of_s = 0, of_t = 0;
 #pragma omp simd reduction(+ : of_s, of_t)
         for (long c = 0; c < channels; ++c) {
-            const T p = rectified(x[c], below), g = gains[c] * dy[c];
-            of_s += g * p, of_t += g;
-            dgain[c] += dy[c] * (p * scale + shift);
-            doffset[c] += dy[c];
+            const T g = gains[c] * dy[c];
+            of_s += g * rectified(x[c], below), of_t += g;
         }
         ds = of_s, dt = of_t;
+    }
+
+    // Of how many parts the sums over rows are kept: of every item, where a global norm asks for them.
+    long parts() const { return norm == GLOBAL ? items : 1; }
+
+    // From each channel's sums of dy and of dy h over a part's rows: what they add to the gradients of gain and offset, and
+    // for a global norm the gradients of the item's s and t, put into its first row.
+    void account(long part, const T* of_dy, const T* of_dyh, T* dgain, T* doffset, T* ds, T* dt) const {
+        if (norm == NONE) return;
+        const double scale = s[part * frames], shift = t[part * frames];
+        double of_s = 0, of_t = 0;
+        for (long c = 0; c < channels; ++c) {
+            dgain[c] += of_dyh[c], doffset[c] += of_dy[c];
+            of_s += gain[c] * (of_dyh[c] - shift * of_dy[c]), of_t += gain[c] * of_dy[c];
+        }
+        if (norm == GLOBAL) ds[part * frames] = of_s / scale, dt[part * frames] = of_t;
     }
 
     // The gradient of a row of x, in place of that of y; returns what the row adds to the slope's.
@@ -234,10 +305,11 @@ struct Activation {
 // A depthwise convolution's taps: weights [P][channels], and the frame each hears, counted from the present one.
 template <class T>
 struct Taps {
+    static constexpr long AT_ONCE = 3;
     long count, dilation, past, channels;
-    std::vector<T> weights;
+    Values<T> weights, silence;    // as many taps as three at a time need, those beyond `count` 0
     Taps(long count, long dilation, long past, long channels, const T* w)
-        : count(count), dilation(dilation), past(past), channels(channels), weights(count * channels) {
+        : count(count), dilation(dilation), past(past), channels(channels), weights((count + 2) * channels), silence(channels) {
         for (long i = 0; i < count * channels; ++i) weights[i % count * channels + i / count] = w[i];
     }
     long shift(long tap) const { return tap * dilation - past; }
@@ -245,4 +317,31 @@ struct Taps {
     // The frames that a tile hears: from first to end.
     long first(const Tile& tile) const { return std::max(0L, tile.first - past); }
     long end(const Tile& tile) const { return std::min(tile.frames, tile.first + tile.rows + (count - 1) * dilation - past); }
+    // The row that a tap hears at frame k, with direction 1, or is heard at, with -1; rows begin at frame `begin`.
+    const T* row(long tap, long k, long frames, int direction, const T* rows, long begin) const {
+        const long heard = k + direction * shift(tap);
+        return tap < count && heard >= 0 && heard < frames ? rows + (heard - begin) * channels : silence.data();
+    }
+    // y = start + the weighted rows.
+    void convolve(long k, long frames, int direction, const T* rows, long begin, const T* start, T* y) const {
+        for (long tap = 0; tap < count; tap += AT_ONCE, start = y) {
+            const T *a = row(tap, k, frames, direction, rows, begin), *b = row(tap + 1, k, frames, direction, rows, begin),
+                    *c = row(tap + 2, k, frames, direction, rows, begin), *wa = weight(tap), *wb = wa + channels,
+                    *wc = wb + channels;
+#pragma omp simd
+            for (long i = 0; i < channels; ++i) y[i] = start[i] + wa[i] * a[i] + wb[i] * b[i] + wc[i] * c[i];
+        }
+    }
+    // What frame k adds to each tap's sum of dz h and to that of the dz whose tap hears nothing. h begins at frame `begin`.
+    void correlate(long k, long frames, const T* dz, const T* h, long begin, T* products, T* unheard) const {
+        for (long tap = 0; tap < count; tap += AT_ONCE) {
+            const T *a = row(tap, k, frames, 1, h, begin), *b = row(tap + 1, k, frames, 1, h, begin),
+                    *c = row(tap + 2, k, frames, 1, h, begin);
+            T *pa = products + tap * channels, *pb = pa + channels, *pc = pb + channels;
+#pragma omp simd
+            for (long i = 0; i < channels; ++i) pa[i] += dz[i] * a[i], pb[i] += dz[i] * b[i], pc[i] += dz[i] * c[i];
+            for (long one = tap; one < std::min(tap + AT_ONCE, count); ++one)
+                if (row(one, k, frames, 1, h, begin) == silence.data()) add_rows(dz, 1, channels, unheard + one * channels);
+        }
+    }
 };

@@ -13,7 +13,7 @@ from tiny import TINY
 from torch import nn
 
 from tasnet_core import native
-from tasnet_core.fused import Decode, Narrow, Widen, speed_up, supports
+from tasnet_core.fused import Blocks, Decode, Narrow, Plan, speed_up, supports
 from tasnet_core.loss import pit_loss
 from tasnet_core.model import seeded
 from tasnet_core.records import Variant
@@ -31,28 +31,37 @@ def double(*shape):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("dilation", [1, 2, 7])     # 7: beyond the ends of five frames
 @pytest.mark.parametrize("taps", [1, 3, 5])
-def test_gradients_of_a_blocks_first_half_are_those_of_finite_differences(dilation, taps, causal, norm):
+def test_gradients_of_blocks_are_those_of_finite_differences(taps, dilation, causal, norm):
     torch.manual_seed(0)
-    how = (0, norm, dilation, dilation * (taps - 1) // (1 if causal else 2))
-    given = double(2, 5, 3), double(4, 3), double(4), double(1), double(4), double(4), double(4, taps), double(4)
-    assert torch.autograd.gradcheck(lambda *tensors: Widen.apply(how, *tensors), given)
+    B, H, Sc = 3, 4, 2
+
+    def weights(residual):
+        yield from (double(H, B, 1), double(H), double(1), double(H), double(H), double(H, 1, taps), double(H),
+                    double(1), double(H), double(H))
+        yield from (double(B, H, 1), double(B)) if residual else (None, None)
+        yield from (double(Sc, H, 1), double(Sc))
+    hearing = tuple((each, each * (taps - 1) // (1 if causal else 2)) for each in (dilation, 1))
+    given = double(2, 5, B), *weights(True), *weights(False)
+    assert torch.autograd.gradcheck(lambda *tensors: Blocks.apply(Plan(False, norm, hearing, True), *tensors), given)
 
 
 @compiled
-@pytest.mark.parametrize("norm", [1, 2, 3])
-def test_gradients_of_its_second_half_are_those_of_finite_differences(norm):
+@pytest.mark.parametrize("norm", [0, 1, 2, 3])
+@pytest.mark.parametrize("mask", [0, 1, 2])
+def test_gradients_around_the_blocks_are_those_of_finite_differences(norm, mask):
     torch.manual_seed(0)
-    given = (double(2, 5, 4), double(1), double(4), double(4), double(3, 4), double(3), double(2, 5, 3),
-             double(2, 4), double(2), double(2, 5, 2))
-    assert torch.autograd.gradcheck(lambda *tensors: Narrow.apply((0, norm), *tensors), given)
+    gains = (double(4), double(4)) if norm else (None, None)
+    given = double(2, 5, 4), double(1), *gains, double(3, 4, 1), double(3)
+    assert torch.autograd.gradcheck(lambda *tensors: Narrow.apply((False, norm), *tensors), given)
+    given = double(2, 5, 2, 3), double(2, 5, 3), double(3, 1, 4)
+    assert torch.autograd.gradcheck(lambda *tensors: Decode.apply(mask, *tensors), given)
 
 
 @compiled
-def test_gradients_around_the_blocks_are_those_of_finite_differences():
-    torch.manual_seed(0)
-    assert torch.autograd.gradcheck(Decode.apply, (double(2, 5, 2, 3), double(2, 5, 3), double(3, 4)))
-    bare = double(2, 5, 4), double(1), None, None, double(3, 4), double(3), None, None, None, None
-    assert torch.autograd.gradcheck(lambda *tensors: Narrow.apply((0, 0), *tensors)[0], bare)
+def test_a_sigmoid_is_equal_to_one_part_in_a_million_wherever_it_is_not_as_good_as_nothing():
+    x = torch.cat([torch.linspace(-100, 100, 20_001), torch.tensor([torch.inf, -torch.inf, torch.nan])])[None, :, None, None]
+    found = Decode.apply(1, x, torch.ones(1, x.shape[1], 1), torch.ones(1, 1, 1)).double()
+    assert torch.allclose(found, x.double().sigmoid(), rtol=1e-6, atol=1e-37, equal_nan=True)
 
 
 def close(found, expected):
@@ -82,7 +91,8 @@ def test_a_whole_network_trains_on_the_same_numbers(variant, samples, seed):
 
 @compiled
 @pytest.mark.parametrize("changes", [{}, {"norm": "cumulative", "causal": True}, {"norm": "frame"}, {"Sc": 0},
-                                     {"mask": "softmax"}, {"P": 5, "encoder": "relu", "input_norm": "frame"}], ids=str)
+                                     {"mask": "softmax"}, {"P": 5, "encoder": "relu", "input_norm": "frame"},
+                                     {"mask": "relu"}], ids=str)
 def test_tiles_and_neighbours_join_without_a_seam(changes):
     # 5003 frames' worth of sound is several tiles, the last one shorter, with dilations that reach over their ends.
     variant = replace(SMALL, **changes)
@@ -114,7 +124,7 @@ def test_the_same_threads_give_the_same_gradients_to_the_last_bit():
 def test_bf16_rounds_the_factors_of_products_and_nothing_else():
     x, w, b = torch.randn(2, 50, 12), torch.randn(7, 12), torch.randn(7)
     x[0, 0, 0] = float("nan")
-    found = Narrow.apply((1, 0), x, None, None, None, w, b, None, None, None, None)[0]
+    found = Narrow.apply((True, 0), x, None, None, None, w[..., None], b)
     expected = x.bfloat16().double() @ w.bfloat16().double().t() + b
     assert found.dtype == torch.float32
     assert torch.allclose(found.double(), expected, atol=1e-5, equal_nan=True)
