@@ -54,8 +54,7 @@ def run(given: argparse.Namespace) -> int:
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         finished = _work(given, name, settings, database, given.trials)
         if finished and given.seeds > 1 and database.trained(name, settings.recipe.seed):
-            database.queue_replicates(name, _front_and_reference(database, name), given.seeds)
-            _work(given, name, settings, database, 0)
+            _confirm(given, name, settings, database, corpus, _front_and_reference(database, name))
     return 0
 
 
@@ -180,6 +179,8 @@ def enqueue(given: argparse.Namespace) -> int:
         variants = [variant_of(text.split(), space.reference) for text in given.variants]
         for variant in variants:
             _check_same_corpus(variant, space.reference)
+            if settings.recipe.init == "inherit" and (why := variant.no_slice_of(space.reference)):
+                raise UserError(f"{variant}: {why}, so it cannot inherit from the reference; train it in a study from scratch")
         study = runner.open_study(name, settings, database)
         for variant in variants:
             if known := database.same(name, variant, settings.recipe):
@@ -206,9 +207,62 @@ def confirm(given: argparse.Namespace) -> int:
             raise UserError(f"study {name!r}: no trial is complete, so there is nothing to confirm; run more of it first")
         corpus = _prepared(given, settings)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
-        database.queue_replicates(name, trials, given.seeds)
         print(f"trials {', '.join(map(str, trials))}: {counted(given.seeds, 'seed')} each")
-        _work(given, name, settings, database, 0)
+        _confirm(given, name, settings, database, corpus, trials)
+    return 0
+
+
+def _confirm(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", corpus: "Corpus",
+             trials: list[int]) -> None:
+    """Train these trials with further seeds; where weights were inherited, from scratch in a study of their own."""
+    from study.agreement import lines
+    from study.replicates import per_trial
+    inherited = name
+    if settings.recipe.init == "inherit":
+        from study.derived import SCRATCH, from_scratch
+        variants = _variants(database, name, trials)
+        name, settings = name + SCRATCH, from_scratch(settings)
+        print(f"their weights were inherited: trained from scratch in study {name!r}")
+        if not _derived(given, name, settings, database, corpus, variants):
+            return
+        trials = sorted({run["trial"] for run in database.runs(name) if database.variant(run["variant"]) in variants} | {0})
+    database.queue_replicates(name, trials, given.seeds)
+    if _work(given, name, settings, database, 0) and name != inherited:
+        print("\n".join(lines([(study, per_trial(database.results(study))) for study in (inherited, name)])))
+
+
+def _derived(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", corpus: "Corpus",
+             variants: "list[Variant]") -> bool:
+    """Train variants of one study in another; whether the time was enough."""
+    from study.derived import derive
+    return _work(given, name, settings, database, derive(database, name, settings, variants, corpus.notes, corpus.fingerprint))
+
+
+def _variants(database: "Database", name: str, trials: list[int]) -> "list[Variant]":
+    keys = dict.fromkeys(run["variant"] for run in database.runs(name) if run["trial"] in trials)
+    return list(map(database.variant, keys))
+
+
+def fidelity(given: argparse.Namespace) -> int:
+    from study.agreement import lines
+    from study.derived import longer, spread
+    from study.replicates import per_trial
+    with _to_write(given.storage) as database:
+        name, settings = _known(given, database)
+        if settings.recipe.init != "scratch" or settings.tune:
+            raise UserError(f"study {name!r}: its trainings differ in more than their variants; name one whose trainings all "
+                            "begin from scratch by one recipe")
+        chosen = spread(per_trial(database.results(name)), given.variants)
+        if len(chosen) < 2:
+            raise UserError(f"study {name!r}: {counted(len(chosen), 'trial')} complete, but at least 2 are needed to compare "
+                            "orders; run more of it first")
+        corpus, studies = _prepared(given, settings), [name]
+        variants = _variants(database, name, [row["trial"] for row in chosen])
+        for times in sorted({budget for budget in given.budgets if budget > 1}):
+            studies.append(f"{name}-x{times}")
+            if not _derived(given, studies[-1], longer(settings, times, studies[-2]), database, corpus, variants):
+                return 0
+        print("\n".join(lines([(study, per_trial(database.results(study))) for study in studies])))
     return 0
 
 
@@ -327,8 +381,9 @@ def backup(given: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"run": run, "enqueue": enqueue, "confirm": confirm, "continue": going_on, "report": report, "status": status,
-            "show": show, "compare": compare, "export": export, "space": space, "doctor": doctor, "backup": backup}
+COMMANDS = {"run": run, "enqueue": enqueue, "confirm": confirm, "fidelity": fidelity, "continue": going_on, "report": report,
+            "status": status, "show": show, "compare": compare, "export": export, "space": space, "doctor": doctor,
+            "backup": backup}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,6 +19,14 @@ PAIRS_AT_MOST = 5       # of each kind that may change places
 SURE = 1.96 * math.sqrt(2)
 
 
+def inherited(rows: Sequence[Row], name: str) -> list[str]:
+    """A sentence where weights were inherited; none where all were trained from scratch."""
+    if not any(map(tables.inherited, rows)):
+        return []
+    return ["Every variant began as a slice of the reference and was tuned for a tenth of its epochs: scores to search by. "
+            f"The front is what holds from scratch: python -m study confirm --study {name} trains it so."]
+
+
 def answer(rows: Sequence[Row], mixtures: int) -> list[str]:
     """Sentences: how many are beaten by none, the smallest near the reference, how sure that is."""
     return [_beaten_by_none(rows), _smallest_near(rows), _how_sure(rows, mixtures)]

@@ -7,16 +7,24 @@ from study import tables
 from study.effect_figures import EffectPanel, together
 from study.effects import Effects, Importance, Interaction
 from study.fronts import AXES, LIKELY, FrontData
+from study.ink import Drawn
 from study.learning_figures import MOST, CurvesData, Growth
 from study.letter_figures import Letter, ParallelData
 from study.mixture_figures import Condition, Pairs, Spread
 from study.tables import decibels, engineering, percent
 from tasnet_core.errors import counted
 
+INHERITED = "weights inherited from the reference, not trained from scratch"
+
 
 class Words(NamedTuple):
     alt: str
     caption: str
+
+
+def marked(figure: Drawn) -> Drawn:
+    """A figure of networks whose weights were inherited, which says so in its words."""
+    return figure._replace(alt=f"With {INHERITED}. {figure.alt}", caption=f"With {INHERITED}. {figure.caption}")
 
 
 def front(data: FrontData, unlabelled: int) -> Words:

@@ -239,7 +239,8 @@ def show_status(name: str, settings: Settings | None, results: Rows, front: Rows
     if any(run["state"] == "stopped" for run in runs):
         console.print(f"stopping early saved {spared_s(runs):,.0f} s of sound")
     if settings:
-        console.print(f"corpus {settings.corpus}, space {settings.space}, {settings.recipe.audio_s:,.0f} s of sound a run")
+        console.print(f"corpus {settings.corpus}, space {settings.space}, {settings.recipe.audio_s:,.0f} s of sound a run"
+                      + (", inherited weights a tenth" if settings.recipe.init == "inherit" else ""))
     workers = {(run["trial"], run["seed"]): worker(run) for run in runs}
     for row in results:
         if row["state"] == "running":

@@ -13,7 +13,7 @@ from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull
 from tasnet_core.measuring import measure_apart
 from tasnet_core.memory import out_of_memory
 from tasnet_core.records import Cost, Epoch, Recipe, Variant
-from tasnet_core.training import Diverged, device_of, train
+from tasnet_core.training import NO_KIN, Diverged, Kin, device_of, train
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class Hooks:
 
 def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, checkpoint: Path, device: str = "cpu",
              measures: Sequence[str] = metrics.FAST, hooks: Hooks = Hooks(), measured: Cost | None = None,
-             parts: int = 1) -> Result:
+             parts: int = 1, kin: Kin = NO_KIN) -> Result:
     """Cheap before expensive: cost, budget, training (or the rest of it), scores on the whole test set.
 
     The tests are those of the metrics `measures`; what three of the mixtures sound like is kept beside the checkpoint.
-    `measured` is the cost, where it is known already. A batch is computed in at least `parts` parts; 0 looks for as few as
-    memory allows. Whatever goes wrong with the training comes back as a failed Result.
+    `measured` is the cost, where it is known already; `kin` those that the variant's weights have to do with. A batch is
+    computed in at least `parts` parts; 0 looks for as few as memory allows. Whatever goes wrong with the training comes back
+    as a failed Result.
 
     Raises:
         CheckpointError: the checkpoint cannot be written or read; the run can go on once that is mended.
@@ -49,7 +50,7 @@ def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, c
         return Result(state, cost=measured, curve=tuple(curve),
                       seconds=sum(epoch.seconds for epoch in curve) + seconds, **found)  # type: ignore[arg-type]
     try:
-        for epoch in train(variant, recipe, corpus, checkpoint, device, parts, hooks.pulse, hooks.wait):
+        for epoch in train(variant, recipe, corpus, checkpoint, device, parts, hooks.pulse, hooks.wait, kin):
             curve.append(epoch)
             if reason := hooks.tell(epoch):
                 return ended("stopped", reason=reason)

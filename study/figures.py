@@ -43,14 +43,15 @@ def draw_all(material: Material) -> dict[str, Drawn]:
     """Every figure that has something to show, by the name of its file. The fronts of parameters and MACs, the mixtures
     and the curves always are there; `letters` only where there are no `effects`."""
     rows, heard = per_trial(material.runs), material.mixtures.per_trial(material.runs)
-    with ink.house_style():
+    inherited = any(map(tables.inherited, rows))
+    with ink.house_style(captions.INHERITED if inherited else ""):
         drawn = {
             **{name: _front(rows, cost, material) for cost, name in FRONTS.items()},
             "hypervolume": _hypervolume(material.progress), **_letters(rows, material.effects),
             "interaction": _interaction(material.interaction), "importance": _importance(material.importance),
             "mixtures": _mixtures(rows, heard), "sexes": _sexes(rows, heard), "conditions": _conditions(rows, heard),
             "parallel": _parallel(rows), "curves": _curves(rows, material)}
-    return {name: one for name, one in drawn.items() if one}
+    return {name: captions.marked(one) if inherited else one for name, one in drawn.items() if one}
 
 
 def _front(rows: Sequence[Row], cost: str, material: Material) -> Drawn | None:

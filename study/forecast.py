@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from study.inheritance import recipe_of
 from study.records import Settings
 from study.rehearsal import Speeds
 from study.samplers import Proposals
@@ -70,7 +71,10 @@ class Forecast:
     def trial(self, variant: Variant, recipe: Recipe) -> Trial:
         """One trial from its cost to its scores."""
         speeds, sizes = self.speeds, self.sizes
-        training = recipe.epochs * (speeds.step(steps_work(variant, recipe, recipe.epoch_segments))
+        recipe = recipe_of(recipe, variant == self.space.reference)
+        slices = [self.space.extremes("macs_per_s")[0], self.at(0.5)[0]] if recipe.init == "teacher" else []
+        training = sum(recipe.epochs * speeds.step(steps_work(one, recipe, recipe.epoch_segments)) for one in slices)
+        training += recipe.epochs * (speeds.step(steps_work(variant, recipe, recipe.epoch_segments))
                                     + speeds.validation(valid_work(variant, recipe, sizes.valid_lengths, sizes.valid)))
         scoring = self.slow_s + speeds.scoring(score_work(variant, sizes.test_lengths, sizes.test))
         return Trial(self.factor * (training + scoring) + speeds.overhead_s, self.factor * scoring)

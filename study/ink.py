@@ -6,8 +6,9 @@ setting back. Sizes are those of a paper: 7.16 inches across both columns, type 
 
 import io
 import math
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -26,6 +27,7 @@ COLOURS = {"ink": INK, "grey": GREY, "grid": GRID, "paper": PAPER,
 LOOKS = {"beaten": (GREY, "o", 14), "front": (BLUE, "o", 20), "reference": (VERMILION, "*", 80)}  # colour, marker, area
 KEYS = {"front": "beaten by none", "beaten": "beaten", "reference": "reference"}
 WIDTH_IN, DOTS_PER_INCH, PIXELS_PER_INCH = 7.16, 200, 150  # of a PNG; of the crowded parts of an SVG
+_MARK: ContextVar[str] = ContextVar("mark", default="")
 MANY = 400  # marks of one kind; more than that are pixels in the SVG
 # Ticks of each decade, by how far an axis spans at most.
 TICKS = {2.0: (1, 1.1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9), 6.0: (1, 1.5, 2, 3, 4, 5, 6, 8),
@@ -55,9 +57,15 @@ class Drawn(NamedTuple):
     caption: str  # what is seen and how to read it
 
 
-def house_style() -> AbstractContextManager[None]:
-    """The settings of every figure, for as long as the context is open."""
-    return mpl.rc_context(SETTINGS)
+@contextmanager
+def house_style(mark: str = "") -> Iterator[None]:
+    """The settings of every figure, for as long as the context is open; `mark` stands small in the lower left corner of each."""
+    token = _MARK.set(mark)
+    try:
+        with mpl.rc_context(SETTINGS):
+            yield
+    finally:
+        _MARK.reset(token)
 
 
 def paper(height_in: float, **options: Any) -> Figure:
@@ -67,6 +75,8 @@ def paper(height_in: float, **options: Any) -> Figure:
 
 def files(figure: Figure) -> tuple[str, bytes]:
     """The figure as SVG and as PNG; the same ink gives the same bytes."""
+    if mark := _MARK.get():
+        figure.text(0.004, 0.006, mark, size=6, color=VERMILION, va="bottom")
     if engine := figure.get_layout_engine():
         engine.execute(figure)  # lay it out once ...
         figure.set_layout_engine(None)  # ... for both files

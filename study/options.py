@@ -6,7 +6,7 @@ from pathlib import Path
 
 from study.records import SAMPLERS
 from tasnet_core.__main__ import Parser, number_above_0
-from tasnet_core.records import PRECISIONS
+from tasnet_core.records import INITS, PRECISIONS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,9 +25,12 @@ def parser() -> argparse.ArgumentParser:
     confirm = commands.add_parser("confirm", help="train the front and the reference with further seeds")
     confirm.add_argument("trials", nargs="*", type=natural, metavar="TRIAL", help="these trials instead")
     confirm.add_argument("--seeds", type=whole, default=3, metavar="K", help="seeds of each in all (3)")
+    fidelity = commands.add_parser("fidelity", help="train some variants for longer, and say how well shorter trainings rank")
+    fidelity.add_argument("--budgets", type=whole, nargs="+", default=[2, 4], metavar="K", help="times the study's epochs (2 4)")
+    fidelity.add_argument("--variants", type=whole, default=8, metavar="V", help="complete ones, spread over their sizes (8)")
     going_on = commands.add_parser("continue", help="train stopped or failed trials to their end, from where they were")
     going_on.add_argument("trials", nargs="+", type=natural, metavar="TRIAL")
-    for command in (run, confirm, going_on):
+    for command in (run, confirm, fidelity, going_on):
         _add_work(command)
     report = commands.add_parser("report", help="write the answer: index.html, figures, tables")
     report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
@@ -51,9 +54,9 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="find what is inconsistent in the database and mend it")
     backup = commands.add_parser("backup", help="copy the database as it is now, also while workers write")
     backup.add_argument("file", type=Path, metavar="FILE", help="a new SQLite file")
-    for command in (run, enqueue, confirm, going_on, report, status, show, compare, export, doctor):
+    for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor):
         command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
-    for command in (run, enqueue, confirm, going_on, report, status, show, compare, export, doctor, backup):
+    for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor, backup):
         command.add_argument("--storage", default="sqlite:///results/study.db", metavar="URL",
                              help="database, as an SQLAlchemy URL or a path (results/study.db)")
     return top
@@ -71,6 +74,8 @@ def _add_settings(run: argparse.ArgumentParser) -> None:
     run.add_argument("--sampler", choices=SAMPLERS, help="how variants are proposed (tpe)")
     run.add_argument("--tune", type=words, metavar="LIST",
                      help="search learning_rate, segment_s, batch_size too, for each variant anew")
+    run.add_argument("--init", choices=INITS[:2], help="inherit: train the reference together with its slices, then tune each "
+                     "variant from its slice for a tenth of the epochs; confirm trains from scratch (scratch)")
     run.add_argument("--epochs", type=whole, metavar="E", help="epochs of every training (the space's)")
     run.add_argument("--epoch-segments", type=whole, metavar="K", help="segments drawn for one epoch (the space's)")
     run.add_argument("--segment-s", type=number_above_0, metavar="S", help="seconds of a segment (the space's)")

@@ -184,7 +184,8 @@ def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, ink.Drawn]) ->
     outlook = answer.still_rising(worked_out.rows, [pick.trial for pick in worked_out.picks if pick.trial is not None])
     sexes, pairs = tables.pairs_beside_each_other(worked_out.rows, worked_out.heard)
     return Page(
-        study=found.name, corpus=found.settings.corpus if found.settings else "unknown", answer=told[:2],
+        study=found.name, corpus=found.settings.corpus if found.settings else "unknown",
+        answer=[*answer.inherited(worked_out.rows, shlex.quote(found.name)), *told[:2]],
         sure=" ".join(filter(None, (told[2], outlook))),
         picks=worked_out.picks, rows=[{**row, "letters": tables.letters(row)} for row in rows],
         runs=tables.compared(runs, tables.reference(worked_out.rows)),
@@ -282,7 +283,7 @@ def command(found: Study) -> str:
         "tune": ",".join(settings.tune) or None, "stop-margin": stop,
         "threads": None if settings.threads == Settings().threads else settings.threads,
         "epochs": recipe.epochs, "epoch-segments": recipe.epoch_segments, "segment-s": recipe.segment_s,
-        "batch-size": recipe.batch_size, "seed": recipe.seed,
+        "batch-size": recipe.batch_size, "seed": recipe.seed, "init": None if recipe.init == "scratch" else recipe.init,
         "max-parameters": budget.max_parameters, "max-macs": budget.max_macs_per_s,
         "metrics": None if settings.metrics == Settings().metrics else ",".join(settings.metrics)}
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from study.database import Database, LeaseLost
 from study.environment import environment
 from study.evaluate import Hooks, evaluate, one_line
+from study.inheritance import recipe_of
 from study.leases import RENEW_S
 from study.pareto import Curve, hopeless
 from study.records import OBJECTIVES, Budget, Result, Settings
@@ -33,9 +35,10 @@ from study.watcher import Silent, Watcher
 from tasnet_core import cost
 from tasnet_core.corpora import Corpus
 from tasnet_core.errors import Abandoned, Damaged, DiskFull, UserError
+from tasnet_core.files import write_atomically
 from tasnet_core.measuring import measure_apart
-from tasnet_core.records import Cost, Epoch, Recipe, Scores, Variant
-from tasnet_core.training import Paused
+from tasnet_core.records import SLICED, Cost, Epoch, Recipe, Scores, Variant
+from tasnet_core.training import Kin, Paused, before_decay
 
 PATIENCE = 20       # repeats in a row before the sampler is helped to a variant it has not met
 DEATHS = 8          # of a run's processes within one epoch before it is given up
@@ -70,6 +73,15 @@ def enqueue(study: optuna.Study, space: Space, settings: Settings, variant: Vari
                         user_attrs={"variant": {field.name: getattr(variant, field.name) for field in fields(variant)}})
 
 
+def waiting(study: optuna.Study, space: Space) -> set[Variant]:
+    """The variants that are queued in a study."""
+    found = set()
+    for trial in study.get_trials(False, (TrialState.WAITING,)):
+        by_hand = trial.user_attrs.get("variant")
+        found.add(Variant(**by_hand) if by_hand is not None else space.variant_of(trial.system_attrs["fixed_params"]))
+    return found
+
+
 class Runner:
     """One process at work on one study."""
 
@@ -93,11 +105,17 @@ class Runner:
             Paused: when `stop` was set.
             UserError: when a checkpoint cannot be written, or nothing can be trained.
         """
-        while run := self.database.patiently(lambda: self.next_run(trials)):
-            try:
-                self.work_on(run)
-            except LeaseLost:
-                self.watcher.says(f"trial {run['trial']}: another worker has taken it over")
+        while True:
+            run = self.database.patiently(lambda: self.next_run(trials))
+            if run is not None:
+                try:
+                    self.work_on(run)
+                except LeaseLost:
+                    self.watcher.says(f"trial {run['trial']}: another worker has taken it over")
+            elif self.teacher_state() == "running":
+                self.rest("trial 0, from which all others inherit, is in training", 2.0)
+            else:
+                return
 
     def trained(self) -> int:
         return self.database.trained(self.name, self.seed)
@@ -113,6 +131,8 @@ class Runner:
                 return left
             while True:
                 self.pause_if_asked()
+                if self.teacher_state() not in ("", "complete"):
+                    return None
                 counts = self.database.counts(self.name, self.seed)
                 if self.database.trained(self.name, self.seed) + counts.get("running", 0) >= trials:
                     return None
@@ -121,6 +141,18 @@ class Runner:
                     return None
                 if run := self.begin(trial):
                     return run
+
+    def teacher_state(self) -> str:
+        """How far the network is from which others inherit; empty where nobody inherits, or it has not begun.
+
+        Raises:
+            UserError: when it has failed.
+        """
+        run = self.database.run_of(self.name, 0, self.seed) if self.settings.recipe.init == "inherit" else None
+        if run is not None and run["state"] not in ("running", "complete"):
+            raise UserError(f"trial 0, from which all others inherit, is {run['state']} ({run['reason']}); "
+                            f"go on with it: python -m study continue 0 --study {self.name}")
+        return "" if run is None else str(run["state"])
 
     def begin(self, trial: Trial) -> Mapping[str, Any] | None:
         """A trial's run; None where it needs none, being over the budget, or a repeat."""
@@ -147,8 +179,10 @@ class Runner:
         """What a trial stands for: a variant put in by hand, or the sampler's."""
         recipe, by_hand = self.settings.recipe, trial.user_attrs.get("variant")
         if by_hand is not None and self.space.parameters_of(Variant(**by_hand), recipe) is None:
-            return Variant(**by_hand), recipe       # the sampler need not know of what it cannot propose
-        return suggest(trial, self.space), suggested_recipe(trial, self.space, recipe)
+            variant = Variant(**by_hand)        # the sampler need not know of what it cannot propose
+        else:
+            variant, recipe = suggest(trial, self.space), suggested_recipe(trial, self.space, recipe)
+        return variant, recipe_of(recipe, variant == self.space.reference)
 
     def tell_untold(self) -> None:
         """Tell Optuna the results that are in our tables but not yet in its own."""
@@ -228,6 +262,7 @@ class Runner:
         known = {name: run[name] for name in MEASURED}
         measured = Cost(**{**vars(exact), **known}) if None not in known.values() else measure_apart(variant)
         self.database.set_cost(run["id"], measured)
+        self.bring_along(run)
         curve: list[float] = []
 
         def tell(epoch: Epoch) -> str:
@@ -250,7 +285,26 @@ class Runner:
         self.renewed_s = time.monotonic()
         return evaluate(variant, recipe, Budget(), self.corpus, self.checkpoint_of(run), self.device, self.settings.metrics,
                         Hooks(tell, scored, lambda: self.pulse(run), self.wait_for_space(run), say), measured,
-                        2 ** run["deaths"] if out_of_memory else self.parts)
+                        2 ** run["deaths"] if out_of_memory else self.parts, self.kin)
+
+    @property
+    def kin(self) -> Kin:
+        """The reference, as the teacher of others, and the slices that are trained with it."""
+        letters = {name: values for name, values in self.space.letters.items() if name in SLICED}
+        return Kin(self.checkpoints / "trial-0000.pt", letters)
+
+    def bring_along(self, run: Mapping[str, Any]) -> None:
+        """Let a run that has not begun go on from the shorter training of the study that this one has grown from."""
+        mine, base = self.checkpoint_of(run), self.settings.grown_from
+        if not base or mine.exists():
+            return
+        names = [Path(one["checkpoint"]).name for one in self.database.runs(base)
+                 if (one["variant"], one["seed"], one["state"]) == (run["variant"], run["seed"], "complete")]
+        places = [path for name in names for whole in [self.database.checkpoints(base) / name]
+                  for path in (before_decay(whole), whole) if path.exists()]
+        if places:
+            content = places[0].read_bytes()
+            write_atomically(mine, lambda file: file.write(content))
 
     def set_aside(self, run: Mapping[str, Any], error: Damaged) -> None:
         """Keep a damaged checkpoint out of the way."""

@@ -62,7 +62,7 @@ _RESULT_COLUMNS = (
     ["r.study", "r.trial", "r.state", "r.reason", "r.variant"] + [f'v."{letter}"' for letter in _LETTERS]
     + [f"v.{name}" for name in EXACT] + [f"r.{name}" for name in MEASURED[:2]]
     + [f"r.{name}" for name in ("si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
-                                "segment_s", "seed", "audio_s", "seconds", *OUTLOOK)])
+                                "segment_s", "seed", "audio_s", "seconds", "init", *OUTLOOK)])
 _no_worse = [f"b.{name} {'>=' if direction == 'maximize' else '<='} a.{name}" for name, direction in FRONT]
 _better = [f"b.{name} {'>' if direction == 'maximize' else '<'} a.{name}" for name, direction in FRONT]
 VIEWS = {

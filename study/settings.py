@@ -68,6 +68,11 @@ def _check_possible(settings: Settings) -> None:
     space = space_of(settings)
     if settings.sampler not in SAMPLERS:
         raise UserError(f"--sampler {settings.sampler!r}: unknown; choose from {', '.join(SAMPLERS)}")
+    if settings.recipe.init == "teacher":
+        raise UserError("--init teacher: is what the reference of a study becomes by --init inherit; choose that, or scratch")
+    if settings.recipe.init == "inherit" and settings.tune:
+        raise UserError(f"--tune {','.join(settings.tune)}: not with --init inherit, where all share what the reference has "
+                        "learned; leave one of them out")
     if isinstance(space, Listed) and settings.sampler != Settings.sampler:
         raise UserError(f"--sampler {settings.sampler}: space {space.name!r} is a list that is measured in its order; "
                         "leave --sampler out")

@@ -85,6 +85,13 @@ class Space:
         """What is measured before anything is searched, in this order: the reference."""
         return (self.reference,)
 
+    def slices(self) -> "Space":
+        """The same space without the values of letters that are no slice of the reference."""
+        def usable(name: str, value: Any) -> bool:
+            return name in TUNED or not replace(self.reference, **{name: value}).no_slice_of(self.reference)
+        return replace(self, choices={name: [value for value in values if usable(name, value)]
+                                      for name, values in self.choices.items()})
+
     def variants(self) -> Iterator[Variant]:
         """Every variant of the space, each once, whatever is tuned beside the letters."""
         letters = self.letters
@@ -288,6 +295,18 @@ class Listed(Space):
     @property
     def _searchable(self) -> tuple[str, ...]:
         return ("place", *TUNED)
+
+    def slices(self) -> "Listed":
+        """The list, if all of it are slices of its first.
+
+        Raises:
+            UserError: naming one that is none.
+        """
+        for variant in self.listed:
+            if why := variant.no_slice_of(self.reference):
+                raise UserError(f"--init inherit: space {self.name!r} has {variant}, which is no slice of its first: {why}; "
+                                "train it from scratch")
+        return self
 
     @property
     def first(self) -> tuple[Variant, ...]:

@@ -46,7 +46,8 @@ def space_of(settings: Settings) -> Space:
         UserError: when it is no preset any more.
     """
     space = parse_space(settings.definition, settings.space) if settings.definition else space_named(settings.space)
-    return space.tuned(settings.tune, settings.recipe) if settings.tune else space
+    space = space.tuned(settings.tune, settings.recipe) if settings.tune else space
+    return space.slices() if settings.recipe.init == "inherit" else space
 
 
 def read_space(path: Path) -> Space:

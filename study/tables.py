@@ -50,6 +50,7 @@ TITLES = {
     "receptive_field_s": ("receptive field", "s"), "peak_memory_bytes": ("memory", "bytes"),
     "realtime_factor": ("real-time factor", "one thread"), "audio_s": ("trained on", "s of sound"),
     "seconds": ("wall time", "s"), "seed": ("seed", ""), "kind": ("kind", "of failure"), "reason": ("reason", ""),
+    "init": ("weights", "at the start"),
     "rising": ("rising", "with more sound"), "slope_db_per_doubling": ("slope", "dB per doubling of sound"),
     "si_snri_extrapolated_db": ("twice the sound", "dB, fitted"), "si_snri_extrapolated_low_db": ("from", "dB, 95 %"),
     "si_snri_extrapolated_high_db": ("to", "dB, 95 %"),
@@ -73,6 +74,11 @@ def finished(rows: Iterable[Row]) -> list[Row]:
     """The rows that can be compared: complete, with a score and both costs."""
     return [row for row in rows if row["state"] == "complete"
             and all(number(row[name]) is not None for name in (SCORE, *COSTS))]
+
+
+def inherited(row: Row) -> bool:
+    """Whether a network's weights are a slice of another's, or were trained for others to inherit."""
+    return bool(row.get("init", "scratch") != "scratch")
 
 
 def reference(rows: Iterable[Row]) -> Row | None:

@@ -14,9 +14,12 @@ ENCODERS = ("linear", "relu")
 MASKS = ("sigmoid", "relu", "softmax")  # softmax: over the speakers
 NORMS = ("global", "cumulative", "frame", "batch")
 SCHEDULES = ("plateau", "decay")
+TAUGHT = 2              # slices that are trained with a teacher at each step
+INITS = ("scratch", "inherit", "teacher")   # what a training starts from, see Recipe
 PRECISIONS = ("float32", "bf16")     # bf16: the factors of matrix products alone; norms, loss and weights stay float32
 
 LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C")
+SLICED = ("N", "B", "H", "Sc", "X", "R")    # those in which a network's slice may be smaller
 
 
 def _check_count(record: str, name: str, value: Any, least: int = 1) -> None:
@@ -147,6 +150,16 @@ class Variant:
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
 
+    def no_slice_of(self, whole: "Variant") -> str:
+        """Why this is no slice of another network, in words, such as "L=32, but 16 there"; empty where it is one."""
+        for name in (field.name for field in fields(Variant)):
+            mine, theirs = getattr(self, name), getattr(whole, name)
+            if name != "last_residual" and (mine > theirs if name in SLICED else mine != theirs):
+                return f"{name}={mine}, but {theirs} there"
+        if bool(self.Sc) != bool(whole.Sc):
+            return f"Sc={self.Sc}, but {whole.Sc} there: without a skip path the masks are made of another signal"
+        return ""
+
     def __str__(self) -> str:
         return " ".join(f"{letter}{getattr(self, letter)}" for letter in LETTERS)
 
@@ -173,6 +186,8 @@ class Recipe:
     clip_norm: float = 5.0
     precision: str = "float32"
     seed: int = 0
+    # scratch: weights by chance; inherit: a slice of a larger network's; teacher: by chance, and trained together with slices
+    init: str = "scratch"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "epoch_segments", "batch_size", "patience"):
@@ -182,11 +197,17 @@ class Recipe:
             _check_positive("Recipe", name, getattr(self, name))
         _check_word("Recipe", "schedule", self.schedule, SCHEDULES)
         _check_word("Recipe", "precision", self.precision, PRECISIONS)
+        _check_word("Recipe", "init", self.init, INITS)
+
+    @property
+    def epoch_audio_s(self) -> float:
+        """Seconds of sound of an epoch, counted for every network that hears them: a teacher's slices hear all of it too."""
+        return self.epoch_segments * self.segment_s * (1 + TAUGHT if self.init == "teacher" else 1)
 
     @property
     def audio_s(self) -> float:
-        """Seconds of sound the whole training sees."""
-        return self.epochs * self.epoch_segments * self.segment_s
+        """Seconds of sound of the whole training, counted likewise."""
+        return self.epochs * self.epoch_audio_s
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from tasnet_core.memory import SHARE, available_bytes, largest_fitting, out_of_m
 from tasnet_core.model import ConvTasNet, seeded
 from tasnet_core.native import cpu_flags
 from tasnet_core.records import Epoch, Recipe, Variant
+from tasnet_core.sandwich import Letters, Sandwich
 from tasnet_core.segments import cut
+from tasnet_core.slices import take
 
 DECAY_SHARE = 0.4       # of the budget, at its end
 DECAY_FLOOR = 0.01      # of the rate: nearly zero
@@ -103,8 +106,20 @@ def constant_epochs(recipe: Recipe) -> int:
     return math.floor(recipe.epochs * (1 - DECAY_SHARE) + 1e-9) if recipe.schedule == "decay" else recipe.epochs
 
 
+@dataclass(frozen=True)
+class Kin:
+    """Whom a variant's weights have to do with."""
+
+    teacher: Path | None = None                         # for init "inherit": the checkpoint of the network they are a slice of
+    letters: Letters = field(default_factory=dict)      # for init "teacher": which slices are trained with it
+
+
+NO_KIN = Kin()
+
+
 def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: str = "cpu", parts: int = 1,
-          pulse: Callable[[], bool] = lambda: False, wait: Callable[[DiskFull], None] | None = None) -> Iterator[Epoch]:
+          pulse: Callable[[], bool] = lambda: False, wait: Callable[[DiskFull], None] | None = None,
+          kin: Kin = NO_KIN) -> Iterator[Epoch]:
     """Train, or go on training, and yield every epoch from the first: those already in `path` at once.
 
     After each new epoch, and before it is yielded, `path` holds the whole training. The gradients of a batch are computed
@@ -117,11 +132,15 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
     Raises:
         Diverged: when the loss is no finite number; `path` still holds the epoch before.
         Paused: when `pulse` asked for it.
-        CheckpointError: when `path` holds another training, or cannot be read or written.
+        CheckpointError: when `path` holds another training, or cannot be read or written; when the teacher's cannot be read.
+        UserError: when there is no teacher, or the variant is no slice of it.
     """
-    training = Training(variant, recipe, corpus, device_of(device))
-    if not training.resume(path) and not parts:
-        training.fit_memory()
+    training = Training(variant, recipe, corpus, device_of(device), kin.letters)
+    if not training.resume(path):
+        if recipe.init == "inherit":
+            training.inherit(kin.teacher)
+        if not parts:
+            training.fit_memory()
     if parts and training.splits:
         training.micro_batch = min(training.micro_batch, -(-recipe.batch_size // parts))
     yield from training.epochs
@@ -152,10 +171,12 @@ def _save(save: Callable[[], None], wait: Callable[[DiskFull], None] | None) -> 
 class Training:
     """The state between two epochs: network, optimizer, best weights so far, and the curve."""
 
-    def __init__(self, variant: Variant, recipe: Recipe, corpus: Corpus, device: torch.device):
+    def __init__(self, variant: Variant, recipe: Recipe, corpus: Corpus, device: torch.device,
+                 letters: Letters | None = None):
         self.variant, self.recipe, self.corpus, self.device = variant, recipe, corpus, device
         self.network = speed_up(seeded(variant, recipe.seed).to(device), recipe.precision)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=True)
+        self.sandwich = Sandwich(self.network, letters or {}, recipe.precision) if recipe.init == "teacher" else None
         self.best = copy.deepcopy(self.network.state_dict())
         self.epochs: list[Epoch] = []
         self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=device)     # of the epoch under way
@@ -163,6 +184,16 @@ class Training:
         self.drawer = Drawer(corpus, recipe, self.segment, ahead=device.type == "cuda")
         self.micro_batch = recipe.batch_size            # items at once; their gradients add up to the batch's
         self.validation: list[Batch] | None = None      # made when first needed: resuming may not need it
+
+    def inherit(self, teacher: Path | None) -> None:
+        """Begin with the weights of a slice of the teacher's best network."""
+        if teacher is None:
+            raise UserError(f"{self.variant}: init 'inherit' needs a network to inherit from")
+        whole = checkpoint.load(teacher)
+        if why := self.variant.no_slice_of(whole.variant):
+            raise UserError(f"{self.variant}: is no slice of {teacher}: {why}")
+        self.network.load_state_dict(take(whole, self.variant).state_dict())
+        self.best = copy.deepcopy(self.network.state_dict())
 
     @property
     def scores(self) -> list[float]:
@@ -203,7 +234,7 @@ class Training:
         if not self.epochs or score > max(self.scores):
             self.best = copy.deepcopy(self.network.state_dict())
         self.epochs.append(Epoch(number, loss, score, self.optimizer.param_groups[0]["lr"],
-                                 audio_s=number * self.recipe.epoch_segments * self.recipe.segment_s, seconds=seconds))
+                                 audio_s=number * self.recipe.epoch_audio_s, seconds=seconds))
         self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=self.device)
 
     def _gradients(self, mixtures: Sequence[Mixture], chance: tuple[int, ...]) -> Tensor:
@@ -213,9 +244,13 @@ class Training:
         for first in range(0, len(mixtures), self.micro_batch):
             part = mixtures[first:first + self.micro_batch]
             batch = batch_of(part, self.device)
+            share = len(part) / len(mixtures)
             with self._chance(*chance, first):
-                loss = pit_loss(batch.sources, self.network(batch.mixture), batch.heard) * (len(part) / len(mixtures))
-            loss.backward()
+                signals = self.network(batch.mixture)
+                loss = pit_loss(batch.sources, signals, batch.heard) * share
+                loss.backward()
+                if self.sandwich:
+                    self.sandwich.teach(batch, signals, chance, share)
             total += loss.detach()
         return total
 

@@ -1,0 +1,46 @@
+"""Studies made of another one: its front trained from scratch, some of its variants trained for longer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from study import runner, tables
+from study.database import Database
+from study.records import Settings
+from study.replicates import Row
+from study.spacefile import space_of
+from tasnet_core.records import Variant
+
+SCRATCH = "-scratch"        # behind a study's name: its front, trained from scratch
+
+
+def from_scratch(settings: Settings) -> Settings:
+    """Of a study of inherited weights, those of the one that confirms it: every training by the whole recipe."""
+    return replace(settings, recipe=replace(settings.recipe, init="scratch"), stop=None)
+
+
+def longer(settings: Settings, times: int, grown_from: str) -> Settings:
+    """Of a study, those of one with `times` its epochs, whose trainings go on from those of the study `grown_from`."""
+    recipe = replace(settings.recipe, epochs=times * settings.recipe.epochs)
+    return replace(settings, recipe=recipe, stop=None, grown_from=grown_from)
+
+
+def derive(database: Database, name: str, settings: Settings, variants: Sequence[Variant], notes: tuple[str, ...],
+           fingerprint: str) -> int:
+    """Make the study if it is not there, and let these variants be among its trials; returns how many trials it then has."""
+    database.register(name, settings, notes, fingerprint)
+    study, space = runner.open_study(name, settings, database), space_of(settings)
+    with database.turn(name):
+        known = {database.variant(run["variant"]) for run in database.runs(name)} | runner.waiting(study, space)
+        for variant in variants:
+            if variant not in known:
+                runner.enqueue(study, space, settings, variant)
+    return len(known | set(variants))
+
+
+def spread(rows: Sequence[Row], count: int) -> list[Row]:
+    """The reference and variants of evenly spread ranks of MACs, `count` in all, of those that are complete."""
+    known = sorted(tables.finished(rows), key=lambda row: (row["macs_per_s"], row["parameters"], row["trial"]))
+    places = {round(place * (len(known) - 1) / max(1, count - 1)) for place in range(count)}
+    chosen = [known[place] for place in sorted(places)] if known else []
+    base = [row for row in known if row["trial"] == 0 and row not in chosen]
+    return [*base, *chosen[len(base) if len(chosen) == count else 0:]]

@@ -1,0 +1,53 @@
+"""How well two budgets agree, against definitions."""
+
+import math
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.agreement import FIELLER, agreement, tau
+
+
+def rows(scores, audio_s=100.0):
+    return [{"trial": i, "variant": f"v{i}", "state": "complete", "si_snri_db": score, "parameters": 100 - i,
+             "macs_per_s": 100 - i, "audio_s": audio_s, "norm": "global", "causal": False,
+             **dict.fromkeys(("L", "B", "H", "Sc", "P", "X", "R", "C"), 1), "N": 100 - i} for i, score in enumerate(scores)]
+
+
+@given(st.lists(st.floats(-20, 20), min_size=5, max_size=12, unique=True), st.randoms())
+def test_tau_counts_pairs(scores, random):
+    other = random.sample(scores, len(scores))
+    signs = [math.copysign(1, (a - b) * (c - d)) for (a, c), (b, d) in combinations(zip(scores, other, strict=True), 2)]
+    found = tau(scores, other)
+    assert found.value == pytest.approx(sum(signs) / len(signs))
+    assert -1 <= found.low <= found.value <= found.high <= 1
+
+
+def test_its_interval_is_fiellers():
+    one, other = list(range(20)), [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14, 17, 16, 19, 18]
+    found = tau(one, other)
+    assert found.value == pytest.approx(1 - 2 * 10 / 190)
+    assert math.atanh(found.high) - math.atanh(found.value) == pytest.approx(1.96 * math.sqrt(FIELLER / 16))
+    assert tau([1, 2, 3], [1, 2, 3])[1:] == (-1, 1)
+    assert tau(one, one).low < 1 == tau(one, one).high
+
+
+def test_picks_fronts_and_gains_by_hand():
+    # The reference is v0; of those within 0.5 dB the smallest is v2 at the short budget, v1 at the long one.
+    short, long = rows([5.0, 4.8, 4.6, 3.0]), rows([7.0, 6.6, 6.0, 4.0])
+    found = agreement(short, long)
+    assert (found.variants, found.tau.value) == (4, 1.0)
+    assert found.gain_db == found.difference_db == pytest.approx(1.55)
+    assert (found.pick, found.believed_pick) == ("N98", "N99")
+    assert found.regret_db == pytest.approx(0.6)
+    assert found.front == 1
+    falling = agreement(rows([5.0, 5.1, 5.2, 5.3]), long)       # the smallest beats all: a front of one
+    assert falling.tau.value == -1
+    assert falling.front == 0.25
+
+
+def test_without_two_scores_or_the_reference_nothing_is_said():
+    assert agreement(rows([1.0]), rows([1.0])) is None
+    assert agreement(rows([1.0, 2.0, 3.0])[1:], rows([1.0, 2.0, 3.0])) is None
