@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tasnet_core import checkpoint, native
 from tasnet_core.batches import Batch, Drawer, batch_of
-from tasnet_core.corpora import Corpus, Mixture
+from tasnet_core.corpora import Corpus
 from tasnet_core.cost import LiveBytes
 from tasnet_core.errors import Abandoned, CheckpointError, DiskFull, UserError
 from tasnet_core.fused import speed_up, supports
@@ -29,6 +29,7 @@ from tasnet_core.memory import SHARE, available_bytes, largest_fitting, out_of_m
 from tasnet_core.model import ConvTasNet, seeded
 from tasnet_core.native import cpu_flags
 from tasnet_core.records import Epoch, Recipe, Variant
+from tasnet_core.resident import resident
 from tasnet_core.segments import cut
 
 DECAY_SHARE = 0.4       # of the budget, at its end
@@ -160,7 +161,9 @@ class Training:
         self.epochs: list[Epoch] = []
         self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=device)     # of the epoch under way
         self.segment = round(recipe.segment_s * variant.sample_rate_hz)
-        self.drawer = Drawer(corpus, recipe, self.segment, ahead=device.type == "cuda")
+        self.resident = resident(corpus, device)        # where there is none, segments are mixed on the host
+        self.drawer: Drawer[Any] = Drawer(self.resident.plan if self.resident else corpus.segment, recipe, self.segment,
+                                          ahead=device.type == "cuda")
         self.micro_batch = recipe.batch_size            # items at once; their gradients add up to the batch's
         self.validation: list[Batch] | None = None      # made when first needed: resuming may not need it
 
@@ -189,8 +192,8 @@ class Training:
         indices = range(self.segments, min(self.segments + recipe.batch_size, recipe.epoch_segments))
         progress = (number - 1 + indices.stop / recipe.epoch_segments) / recipe.epochs
         self.optimizer.param_groups[0]["lr"] = recipe.learning_rate * rate_factor(recipe, progress, self.scores)
-        mixtures = self.drawer.draw(number, indices)
-        loss = self._within_memory(partial(self._gradients, mixtures, (recipe.seed, number, indices.start)))
+        drawn = self.drawer.draw(number, indices)
+        loss = self._within_memory(partial(self._gradients, drawn, (recipe.seed, number, indices.start)))
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self.optimizer.step()
         self.loss += loss * len(indices)        # stays on the device: no wait for the number
@@ -206,15 +209,18 @@ class Training:
                                  audio_s=number * self.recipe.epoch_segments * self.recipe.segment_s, seconds=seconds))
         self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=self.device)
 
-    def _gradients(self, mixtures: Sequence[Mixture], chance: tuple[int, ...]) -> Tensor:
+    def _batch(self, drawn: Sequence[Any]) -> Batch:
+        return self.resident.batch(drawn, self.segment) if self.resident else batch_of(drawn, self.device)
+
+    def _gradients(self, drawn: Sequence[Any], chance: tuple[int, ...]) -> Tensor:
         """The mean loss over a batch and its gradients, one micro-batch after another; begins anew when called again."""
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
-        for first in range(0, len(mixtures), self.micro_batch):
-            part = mixtures[first:first + self.micro_batch]
-            batch = batch_of(part, self.device)
+        for first in range(0, len(drawn), self.micro_batch):
+            part = drawn[first:first + self.micro_batch]
+            batch = self._batch(part)
             with self._chance(*chance, first):
-                loss = pit_loss(batch.sources, self.network(batch.mixture), batch.heard) * (len(part) / len(mixtures))
+                loss = pit_loss(batch.sources, self.network(batch.mixture), batch.heard) * (len(part) / len(drawn))
             loss.backward()
             total += loss.detach()
         return total
