@@ -49,7 +49,7 @@ def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, c
         return Result(state, cost=measured, curve=tuple(curve),
                       seconds=sum(epoch.seconds for epoch in curve) + seconds, **found)  # type: ignore[arg-type]
     try:
-        for epoch in train(variant, recipe, corpus, checkpoint, device, parts, hooks.pulse, hooks.wait):
+        for epoch in train(variant, recipe, corpus, checkpoint, device, parts, hooks.pulse, hooks.wait, hooks.say):
             curve.append(epoch)
             if reason := hooks.tell(epoch):
                 return ended("stopped", reason=reason)

@@ -222,7 +222,7 @@ def train(given: argparse.Namespace) -> int:
     tell_unusable(corpus.unusable, given.corpus)
     try:
         for epoch in training.train(variant, recipe, corpus, given.checkpoint, given.device,
-                                    parts=int(given.batch_size != "auto")):
+                                    parts=int(given.batch_size != "auto"), say=print):
             print(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
                   f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s", flush=True)
     except training.Diverged as error:

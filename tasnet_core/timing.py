@@ -89,6 +89,8 @@ class Timed:
 
     def round(self, warm: bool = True) -> None:
         """Time some steps, a validation and a scoring; a round that is not `warm` is the first and does not count."""
+        if not warm and self.training.captured:
+            self.epoch()        # more steps, so that a GPU has recorded them when others count
         times, scored = self.epoch(), self._score()
         if warm:
             self.step_s += times[:self.count]

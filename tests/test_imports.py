@@ -14,7 +14,7 @@ LEVELS = {
                     "shelf": 2, "progress": 1, "mixture": 1, "segments": 2, "speakers": 3, "listed": 3, "layout": 3,
                     "background": 3, "wsj0mix": 4, "librimix": 4, "folder": 4, "mixing": 4, "corpora": 5,
                     "mixdown": 6, "batches": 6, "checking": 6, "cost": 6, "metrics": 6, "listeners": 2,
-                    "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1,
+                    "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1, "capture": 1, "schedule": 2,
                     "checkpoint": 6, "separate": 6, "jobs": 7, "sounds": 7, "resident": 7, "measuring": 7,
                     "training": 8, "timing": 9, "__main__": 9},
     "study": {"records": 0, "pareto": 0, "replicates": 0, "testset": 1, "statistics": 2, "effects": 3, "progress": 1, "picks": 3,

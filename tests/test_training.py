@@ -12,16 +12,8 @@ from tasnet_core import checkpoint, memory, training
 from tasnet_core.errors import CheckpointError, DiskFull, UserError
 from tasnet_core.loss import si_snr
 from tasnet_core.records import Recipe
-from tasnet_core.training import (
-    Diverged,
-    Paused,
-    before_decay,
-    constant_epochs,
-    halvings,
-    rate_factor,
-    train,
-    within_epoch,
-)
+from tasnet_core.schedule import constant_epochs, halvings, rate_factor
+from tasnet_core.training import Diverged, Paused, before_decay, train, within_epoch
 
 
 def curve(epochs):
