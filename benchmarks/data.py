@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -22,21 +21,13 @@ from tasnet_core.batches import batch_of
 from tasnet_core.corpora import open_voices
 from tasnet_core.mixing import MixedCorpus
 from tasnet_core.mixture import Sound
-from tasnet_core.shelf import Item, Shelf
+from tasnet_core.shelf import Cut, Item, Shelf
 
 REPEATS = 9
 REPEAT_S = 400          # seconds of sound that each way makes in a repeat
 BATCH = 8
 RATE_HZ = 8000
 KINDS = ("wav", "flac")
-
-
-class Cut(NamedTuple):
-    """A part of one recording."""
-
-    item: Item
-    start: int
-    length: int
 
 
 class Watched:
@@ -49,6 +40,9 @@ class Watched:
     def read(self, item: Item, start: int, length: int) -> Sound:
         self.cuts.append(Cut(item, start, length))
         return self.shelf.read(item, start, length)
+
+    def peak(self, cut: Cut, step: int) -> np.float32:
+        return self.shelf.peak(cut, step)
 
 
 def chosen(corpus: MixedCorpus, samples: int) -> dict[int, list[Cut]]:

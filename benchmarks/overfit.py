@@ -23,6 +23,7 @@ class Four:
     """The same four mixtures for training, validation and test."""
 
     spec, sample_rate_hz, C, speakers_known, fingerprint, notes, unusable = "four", 8000, 2, True, "", (), ()
+    planned = None
 
     def __init__(self) -> None:
         voices = open_corpus("voices", say=print)

@@ -4,9 +4,12 @@ Whole training steps (mixture, forward, PIT loss, backward, clipping, Adam) and 
 medians and the median ratio. Asteroid takes part where the environment names a folder with asteroid and
 asteroid_filterbanks in it; torch.compile where --compiled asks for it, which takes minutes.
 
-    ASTEROID=FOLDER python benchmarks/speed.py [--compiled]
+On a GPU trainings alone: "fast" is there what `Training` does, with the precision that is its default on that device.
+
+    ASTEROID=FOLDER python benchmarks/speed.py [--compiled] [--device cpu|cuda]
 """
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -24,22 +27,26 @@ from torch import Tensor, nn
 from study.presets import QUICK
 from tasnet_core import native
 from tasnet_core.cost import macs
+from tasnet_core.devices import device_of, precision_of
 from tasnet_core.fused import speed_up
 from tasnet_core.loss import pit_loss
+from tasnet_core.mixture import Mixture
 from tasnet_core.model import frames_of, seeded
-from tasnet_core.records import Variant
+from tasnet_core.records import Recipe, Variant
+from tasnet_core.training import Training
 
 ROUNDS = 7
-WARM_UP = 2
+WARM_UP = {"cpu": 2, "cuda": 6}      # a GPU's steps are recorded by then
 SMALLEST = next(QUICK.variants())
 TRAININGS = [("the paper's best", Variant(), 2, 4.0), ("quick reference", QUICK.reference, 4, 4.0),
              ("quick reference", QUICK.reference, 8, 1.0), ("smallest of quick", SMALLEST, 8, 1.0)]
+CPU = torch.device("cpu")
 Maker = Callable[[Variant], nn.Module]
 
 
 @dataclass(frozen=True)
 class Floors:
-    """What the hardware allows at most, measured: float32 operations and bytes per second."""
+    """What the hardware allows at most, measured: operations of matrix products and bytes per second."""
 
     operations: float
     bytes: float
@@ -54,21 +61,26 @@ class Floors:
         return 6 * batch * macs(variant, samples) / self.operations, 4 * values / self.bytes
 
 
-def fastest(work: Callable[[], object]) -> float:
-    def seconds() -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-    return min(seconds() for _ in range(10))
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """From the call to the end of what it began on the device, with nothing left to do there before."""
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
 
 
-def floors() -> Floors:
-    a, wide = torch.randn(2048, 2048), torch.randn(2**25)
+def floors(device: torch.device, precision: str) -> Floors:
+    """Of matrices that a GPU needs larger than a CPU does to be busy, in the precision that "fast" has there."""
+    size, values = (8192, 2**28) if device.type == "cuda" else (2048, 2**25)
+    a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    wide = torch.randn(values, device=device)
     to = torch.empty_like(wide)
-    return Floors(2 * 2048**3 / fastest(lambda: a @ a), 2 * 4 * 2**25 / fastest(lambda: to.copy_(wide)))
+    product, copy = (min(seconds_of(work, device) for _ in range(10)) for work in (lambda: a @ a, lambda: to.copy_(wide)))
+    return Floors(2 * size**3 / product, 2 * 4 * values / copy)
 
 
-def makers(compiled: bool) -> dict[str, Maker]:
+def makers(compiled: bool, device: torch.device = CPU) -> dict[str, Maker]:
     """What is compared, by name."""
     found: dict[str, Maker] = {}
     if folder := os.environ.get("ASTEROID"):
@@ -79,7 +91,7 @@ def makers(compiled: bool) -> dict[str, Maker]:
     found["plain"] = lambda v: seeded(v, 0)
     if compiled:
         found["plain, compiled"] = lambda v: torch.compile(seeded(v, 0))       # type: ignore[return-value]
-    found["fast bf16"] = lambda v: speed_up(seeded(v, 0), "bf16")
+    found["fast bf16" if device.type == "cpu" else "plain bf16"] = lambda v: speed_up(seeded(v, 0), "bf16")
     found["fast"] = lambda v: speed_up(seeded(v, 0))
     return found
 
@@ -96,6 +108,26 @@ def trainer(network: nn.Module, sources: Tensor) -> Callable[[], None]:
     return step
 
 
+class Fixed:
+    """A corpus whose training segments are always the same."""
+
+    planned = None
+
+    def __init__(self, sources: Tensor) -> None:
+        self.sources = sources.numpy()
+
+    def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
+        return Mixture("", self.sources[index % len(self.sources)], samples, (), ())
+
+
+def training(variant: Variant, sources: Tensor, device: torch.device, precision: str) -> Callable[[], None]:
+    """A step as `Training` does it on a device, with all that belongs to it but drawing."""
+    recipe = Recipe(epochs=1, epoch_segments=10**9, segment_s=sources.shape[-1] / variant.sample_rate_hz,
+                    batch_size=len(sources), precision=precision)
+    steps = Training(variant, recipe, Fixed(sources), device).steps()       # type: ignore[arg-type]
+    return lambda: next(steps)
+
+
 def separator(network: nn.Module, mixture: Tensor) -> Callable[[], None]:
     network.eval()
 
@@ -105,15 +137,13 @@ def separator(network: nn.Module, mixture: Tensor) -> Callable[[], None]:
     return separate
 
 
-def timed(steps: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
+def timed(steps: dict[str, Callable[[], None]], device: torch.device = CPU) -> dict[str, list[float]]:
     """Seconds of each, in turn, after a warm-up."""
     found: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(WARM_UP + ROUNDS):
+    for _ in range(WARM_UP[device.type] + ROUNDS):
         for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            found[name].append(time.perf_counter() - start)
-    return {name: seconds[WARM_UP:] for name, seconds in found.items()}
+            found[name].append(seconds_of(step, device))
+    return {name: seconds[WARM_UP[device.type]:] for name, seconds in found.items()}
 
 
 def row(name: str, sound_s: float, seconds: dict[str, list[float]], *more: str) -> str:
@@ -146,33 +176,42 @@ def first_steps(make: Maker) -> str:
     late = []
     for variant in (QUICK.reference, SMALLEST, Variant(N=96, L=16, B=48, H=96, Sc=48, X=5, R=2)):
         step = trainer(make(variant), sources)
-        seconds = []
-        for _ in range(5):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
+        seconds = [seconds_of(step, CPU) for _ in range(5)]
         late.append(seconds[0] - statistics.median(seconds[1:]))
     return ", ".join(f"{one:.2f}" for one in late)
 
 
-def main(compiled: bool) -> None:
+def train_table(where: str, kinds: dict[str, Maker], device: torch.device, without: Variant | None = None) -> None:
+    """Print how fast each network trains on a device, all but one of them."""
+    precision = precision_of("auto", "cuda") if device.type == "cuda" else "float32"
+    limits = floors(device, precision)
+    print(f"\n{where}: {limits.operations / 1e9:.0f} GFLOP/s {precision}, {limits.bytes / 1e9:.0f} GB/s copy. "
+          f"Seconds of sound trained per second, medians of {ROUNDS} rounds.\n")
+    print(header("network, batch × s", list(kinds), "floor, operations", "floor, bytes"))
+    for name, variant, batch, seconds in TRAININGS:
+        if variant == without:
+            continue
+        sources = torch.randn(batch, 2, round(8000 * seconds))
+        work = {kind: trainer(make(variant).to(device), sources.to(device)) for kind, make in kinds.items()}
+        if device.type == "cuda":
+            work["fast"] = training(variant, sources, device, precision)
+        steps = timed(work, device)
+        bounds = [f"{batch * seconds / one:.3g}" for one in limits.step_s(variant, batch, sources.shape[-1])]
+        print(row(f"{name}, {batch} × {seconds:g}", batch * seconds, steps, *bounds), flush=True)
+
+
+def main(compiled: bool, device: torch.device) -> None:
     warnings.simplefilter("ignore")     # Asteroid's imports
+    kinds = makers(compiled, device)
+    if device.type == "cuda":
+        train_table(torch.cuda.get_device_name(device), kinds, device)
+        return
     if reason := native.why_not():
         print(f"no fast layers here: {reason}")
-    kinds = makers(compiled)
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         torch.set_num_threads(threads)
-        limits = floors()
-        print(f"\n{threads} thread{'s' * (threads > 1)}: {limits.operations / 1e9:.0f} GFLOP/s float32, "
-              f"{limits.bytes / 1e9:.0f} GB/s copy. Seconds of sound trained per second, medians of {ROUNDS} rounds.\n")
-        print(header("network, batch × s", list(kinds), "floor, operations", "floor, bytes"))
-        for name, variant, batch, seconds in TRAININGS:
-            if threads == 1 and variant == Variant():
-                continue        # minutes
-            sources = torch.randn(batch, 2, round(8000 * seconds))
-            steps = timed({kind: trainer(make(variant), sources) for kind, make in kinds.items()})
-            bounds = [f"{batch * seconds / one:.3g}" for one in limits.step_s(variant, batch, sources.shape[-1])]
-            print(row(f"{name}, {batch} × {seconds:g}", batch * seconds, steps, *bounds), flush=True)
+        train_table(f"{threads} thread{'s' * (threads > 1)}", kinds, device,
+                    without=Variant() if threads == 1 else None)        # minutes
     torch.set_num_threads(1)
     print("\nOne thread: seconds of sound separated per second, one mixture of 4 s.\n")
     print(header("network", list(kinds)))
@@ -185,4 +224,8 @@ def main(compiled: bool) -> None:
 
 
 if __name__ == "__main__":
-    main("--compiled" in sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    given = parser.parse_args()
+    main(given.compiled, device_of(given.device))

@@ -34,7 +34,7 @@ def run(given: argparse.Namespace) -> int:
     from study.presets import SPACES
     from study.settings import check_installed, default_space, settings_of
     from study.spacefile import space_named
-    from tasnet_core.training import precision_of
+    from tasnet_core.devices import precision_of
 
     gpu = torch.cuda.is_available()
     space = space_named(given.space or default_space(gpu)).name
@@ -62,7 +62,7 @@ def _prepared(given: argparse.Namespace, settings: "Settings") -> "Corpus":
     """The corpus; what it and the compiled layers lack is said, once. Those are made here, before any worker wants them."""
     from study.spacefile import space_of
     from tasnet_core.corpora import open_corpus
-    from tasnet_core.training import say_if_plain
+    from tasnet_core.devices import say_if_plain
     reference = space_of(settings).reference
     say_if_plain(reference, given.device, print)
     corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=print)
@@ -82,7 +82,7 @@ def _opener(settings: "Settings") -> "Callable[[], Corpus]":
 def _workers(given: argparse.Namespace, settings: "Settings") -> tuple[str, int]:
     """The device, and how many trainings it has at a time."""
     from study.settings import default_workers
-    from tasnet_core.training import device_of
+    from tasnet_core.devices import device_of
     device = device_of(given.device).type
     return device, given.workers or default_workers(device == "cuda", settings.threads)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tasnet_core.training import device_of
+from tasnet_core.devices import device_of
 
 
 @cache

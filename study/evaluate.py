@@ -9,11 +9,13 @@ from study.records import Budget, Result
 from tasnet_core import cost, metrics, sounds
 from tasnet_core.checkpoint import load
 from tasnet_core.corpora import Corpus
+from tasnet_core.devices import device_of
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull
 from tasnet_core.measuring import measure_apart
 from tasnet_core.memory import out_of_memory
 from tasnet_core.records import Cost, Epoch, Recipe, Variant
-from tasnet_core.training import NO_KIN, Diverged, Kin, device_of, train
+from tasnet_core.sandwich import NO_KIN, Kin
+from tasnet_core.training import Diverged, train
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, c
         return Result(state, cost=measured, curve=tuple(curve),
                       seconds=sum(epoch.seconds for epoch in curve) + seconds, **found)  # type: ignore[arg-type]
     try:
-        for epoch in train(variant, recipe, corpus, checkpoint, device, parts, hooks.pulse, hooks.wait, kin):
+        for epoch in train(variant, recipe, corpus, checkpoint, device, parts, hooks.pulse, hooks.wait, hooks.say, kin):
             curve.append(epoch)
             if reason := hooks.tell(epoch):
                 return ended("stopped", reason=reason)

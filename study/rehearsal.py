@@ -128,8 +128,8 @@ def measure(plan: Plan, started_s: float) -> Measured:
 
     from study.database import described
     from study.environment import environment
+    from tasnet_core.devices import device_of
     from tasnet_core.timing import Timed, slow_seconds
-    from tasnet_core.training import device_of
     torch.set_num_threads(plan.threads)
     corpus, device = plan.open_corpus(), device_of(plan.device)
     startup_s = time.time() - started_s

@@ -38,7 +38,8 @@ from tasnet_core.errors import Abandoned, Damaged, DiskFull, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.measuring import measure_apart
 from tasnet_core.records import SLICED, Cost, Epoch, Recipe, Scores, Variant
-from tasnet_core.training import Kin, Paused, before_decay
+from tasnet_core.sandwich import Kin
+from tasnet_core.training import Paused, before_decay
 
 PATIENCE = 20       # repeats in a row before the sampler is helped to a variant it has not met
 DEATHS = 8          # of a run's processes within one epoch before it is given up

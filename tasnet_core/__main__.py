@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
         default = "auto" if field.name == "precision" else field.default
         train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default,
                            help=f"({default})" + HELP.get(field.name, ""))
+    train.add_argument("--teacher", type=Path, metavar="FILE", help="whose slice --init inherit begins with")
     add_separate(commands)
     add_export(commands)
     return top
@@ -209,25 +210,31 @@ def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
 def train(given: argparse.Namespace) -> int:
     variant = variant_of(given.variant)
     from tasnet_core import metrics, training
-    given.precision = training.precision_of(given.precision, given.device)
+    from tasnet_core.devices import device_of, precision_of, say_if_plain
+    given.precision = precision_of(given.precision, given.device)
     try:
         recipe = Recipe(**{field.name: getattr(given, field.name) for field in fields(Recipe)
                            if getattr(given, field.name) != "auto"})
     except ValueError as error:
         raise UserError(str(error)) from None
+    if recipe.init == "teacher":
+        raise UserError("--init teacher: that is done by python -m study run --init inherit; choose scratch or inherit")
+    if recipe.init == "inherit" and not given.teacher:
+        raise UserError("--init inherit: from which network? name its checkpoint with --teacher")
     from tasnet_core.checkpoint import load
     from tasnet_core.corpora import open_corpus
-    training.say_if_plain(variant, given.device, print)
+    from tasnet_core.sandwich import Kin
+    say_if_plain(variant, given.device, print)
     corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=print)
     tell_unusable(corpus.unusable, given.corpus)
     try:
         for epoch in training.train(variant, recipe, corpus, given.checkpoint, given.device,
-                                    parts=int(given.batch_size != "auto")):
+                                    parts=int(given.batch_size != "auto"), say=print, kin=Kin(given.teacher)):
             print(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
                   f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s", flush=True)
     except training.Diverged as error:
         raise UserError(f"training diverged: {error}; try a lower --learning-rate, from a new --checkpoint") from None
-    network = load(given.checkpoint).to(training.device_of(given.device))
+    network = load(given.checkpoint).to(device_of(given.device))
     scores = metrics.summary(metrics.score_test(network, corpus))
     print(f"test: {scores.si_snri_db:.2f} dB SI-SNRi over {scores.mixtures - scores.unscored} of {scores.mixtures} mixtures"
           if scores.si_snri_db is not None else "test: no mixture could be scored")
@@ -240,9 +247,9 @@ def separate(given: argparse.Namespace) -> int:
     from tasnet_core import jobs
     from tasnet_core.checkpoint import load
     from tasnet_core.corpora import open_corpus
+    from tasnet_core.devices import device_of
     from tasnet_core.fused import speed_up
     from tasnet_core.separate import How
-    from tasnet_core.training import device_of
     how = How(given.chunk_s, given.overlap_s, given.batch, given.channel, given.overwrite)
     network = speed_up(load(given.checkpoint).to(device_of(given.device)))
     if not given.corpus:

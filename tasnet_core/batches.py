@@ -1,16 +1,19 @@
 """Batches of training segments, and drawing them ahead of a GPU."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasnet_core.corpora import Corpus, Mixture
+from tasnet_core.mixture import Mixture
 from tasnet_core.records import Recipe
+
+Drawn = TypeVar("Drawn")
 
 
 @dataclass
@@ -35,44 +38,43 @@ class Batch:
 
 def batch_of(mixtures: Sequence[Mixture], device: torch.device) -> Batch:
     """Put segments of equal length on the device as one batch."""
-    sources = _sent(np.stack([mixture.sources for mixture in mixtures]), device)
+    sources = sent(np.stack([mixture.sources for mixture in mixtures]), device)
     noises = [mixture.noise for mixture in mixtures if mixture.noise is not None]      # of all mixtures, or of none
-    noise = _sent(np.stack(noises), device) if noises else None
-    lengths = [mixture.length for mixture in mixtures]
-    if min(lengths) == sources.shape[-1]:
+    noise = sent(np.stack(noises), device) if noises else None
+    lengths = np.array([mixture.length for mixture in mixtures])
+    if lengths.min() == sources.shape[-1]:
         return Batch(sources, None, noise)
-    heard = torch.arange(sources.shape[-1]) < torch.tensor(lengths)[:, None]
-    return Batch(sources, heard.to(device, sources.dtype), noise)
+    heard = torch.arange(sources.shape[-1], device=device) < sent(lengths, device)[:, None]
+    return Batch(sources, heard.to(sources.dtype), noise)
 
 
-def _sent(signals: NDArray[np.float32], device: torch.device) -> Tensor:
+def sent(numbers: NDArray[Any], device: torch.device) -> Tensor:
     """On the device; a GPU fetches it by itself from memory that stays in its place, and nobody waits."""
-    tensor = torch.from_numpy(signals)
+    tensor = torch.from_numpy(numbers)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-class Drawer:
+class Drawer(Generic[Drawn]):
     """The segments of a training, batch after batch. With `ahead`, a thread draws the next while this one is computed.
 
-    One core mixes thousands of seconds of sound per second (benchmarks/data.py), more than a GPU trains on: to mix on
-    the device would save nothing.
+    `one(seed, epoch, index, samples)` draws a segment: `Corpus.segment`, or what plans it for a device.
     """
 
-    def __init__(self, corpus: Corpus, recipe: Recipe, samples: int, ahead: bool):
-        self.corpus, self.recipe, self.samples = corpus, recipe, samples
+    def __init__(self, one: Callable[[int, int, int, int], Drawn], recipe: Recipe, samples: int, ahead: bool):
+        self.one, self.recipe, self.samples = one, recipe, samples
         self.thread = ThreadPoolExecutor(1) if ahead else None
-        self.coming: tuple[int, range, Future[list[Mixture]]] | None = None
+        self.coming: tuple[int, range, Future[list[Drawn]]] | None = None
 
-    def draw(self, epoch: int, indices: range) -> list[Mixture]:
+    def draw(self, epoch: int, indices: range) -> list[Drawn]:
         """These segments of an epoch, whatever was drawn before: chance is a function of where they are."""
         if self.thread is None:
             return self._draw(epoch, indices)
-        mixtures = self.coming[2].result() if self.coming and self.coming[:2] == (epoch, indices) else self._draw(epoch, indices)
+        drawn = self.coming[2].result() if self.coming and self.coming[:2] == (epoch, indices) else self._draw(epoch, indices)
         follow = range(indices.stop, min(indices.stop + self.recipe.batch_size, self.recipe.epoch_segments))
         if not follow:
             epoch, follow = epoch + 1, range(min(self.recipe.batch_size, self.recipe.epoch_segments))
         self.coming = epoch, follow, self.thread.submit(self._draw, epoch, follow)
-        return mixtures
+        return drawn
 
-    def _draw(self, epoch: int, indices: range) -> list[Mixture]:
-        return [self.corpus.segment(self.recipe.seed, epoch, index, self.samples) for index in indices]
+    def _draw(self, epoch: int, indices: range) -> list[Drawn]:
+        return [self.one(self.recipe.seed, epoch, index, self.samples) for index in indices]

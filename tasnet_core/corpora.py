@@ -42,6 +42,10 @@ class Corpus(Protocol):
     def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
         """One training segment, sources [C, samples]: a pure function of its arguments."""
 
+    @property
+    def planned(self) -> MixedCorpus | None:
+        """The corpus that can tell what a segment is made of instead of mixing it; None where none can."""
+
     def count(self, split: str) -> int:
         """How many fixed mixtures "valid" or "test" has."""
 

@@ -71,6 +71,8 @@ class Finding(NamedTuple):
 class ListedCorpus:
     """Fixed mixtures for training too: cut without overlap, in an order drawn anew for each epoch."""
 
+    planned = None  # its mixtures are mixed already
+
     def __init__(self, spec: str, root: Path, listings: Sequence[Listing], rules: Rules,
                  known: dict[str, Speaker], notes: Sequence[str] = (), say: Say = lambda message: None) -> None:
         self.spec, self.C, self.sample_rate_hz = spec, len(listings[0].sources), rules.sample_rate_hz

@@ -4,14 +4,17 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasnet_core import audio
 from tasnet_core.background import Background
 from tasnet_core.errors import CorpusError
 from tasnet_core.mixture import Mixture, Part, Sound
-from tasnet_core.shelf import SPLITS, Item, Recording, Shelf, Unusable
+from tasnet_core.shelf import SPLITS, Cut, Item, Recording, Shelf, Unusable
 
 MIXTURES = {"valid": 40, "test": 120}  # at most; fewer where there is little sound
 LEVEL_DB = 2.5  # sources differ in level by up to this, as in WSJ0-2mix
@@ -21,6 +24,18 @@ PEAK = 0.9  # a mixture that would be louder is turned down as a whole
 WHOLE_S = 4.0  # recordings of one speaker are joined until a test mixture has this length
 LONGEST_S = 20.0  # longer recordings are cut to this in test mixtures
 REUSE = 10  # times a second of sound may be heard in the mixtures of its split, about
+
+
+class Plan(NamedTuple):
+    """What chance decides of a training segment; its sound follows from that."""
+
+    cuts: tuple[list[Cut], ...]  # of each source, one after the other
+    levels: NDArray[np.float64]  # [C]: the RMS of each, before a loud mixture is turned down
+
+    @property
+    def length(self) -> int:
+        """Samples that are sound: all sources end with the shortest."""
+        return min(sum(cut.length for cut in cuts) for cuts in self.cuts)
 
 
 class MixedCorpus:
@@ -55,17 +70,35 @@ class MixedCorpus:
         Where a speaker has less sound than that, all sources end with his, and zeros follow.
         """
         rng = np.random.default_rng((seed, epoch, index))
-        names = [self._names["train"][i] for i in rng.permutation(len(self._names["train"]))[:self.C]]
+        names = self._talkers(rng)
         speeds = [1.0] * self.C
         if self._speed:  # drawn apart, so that the same people say the same at the same level without it
             speeds = np.random.default_rng((seed, epoch, index, 1)).uniform(*self._speed, self.C).tolist()
-        cuts = [self._cut(rng, self._items["train"][name], samples, speed) for name, speed in zip(names, speeds, strict=True)]
-        mixed = self._mixture(f"train/{seed}/{epoch}/{index}", rng, cuts, names)
+        sounds = [self._spoken(rng, self._items["train"][name], samples, speed)
+                  for name, speed in zip(names, speeds, strict=True)]
+        mixed = self._mixture(f"train/{seed}/{epoch}/{index}", rng, sounds, names)
         missing = samples - mixed.length
         if not missing:
             return mixed
         return mixed._replace(sources=np.pad(mixed.sources, ((0, 0), (0, missing))),
                               noise=None if mixed.noise is None else np.pad(mixed.noise, (0, missing)))
+
+    @property
+    def planned(self) -> "MixedCorpus | None":
+        """Itself where `plan` and `stored` say all there is to a training segment: not with noise or other speeds."""
+        return None if self._background or self._speed else self
+
+    def plan(self, seed: int, epoch: int, index: int, samples: int) -> Plan:
+        """What `segment` draws, for whoever mixes it elsewhere: the same sources follow from it, but for rounding."""
+        rng = np.random.default_rng((seed, epoch, index))
+        cuts = tuple(self._piece(rng, self._items["train"][name], samples) for name in self._talkers(rng))
+        return Plan(cuts, _levels(rng, self.C))
+
+    def stored(self) -> Iterator[tuple[Item, NDArray[np.int16]]]:
+        """The recordings of training, as they lie on the shelf: sample = number * item.scale."""
+        for recording in self.recordings:
+            if recording.split == "train":
+                yield recording.item, self._shelf.numbers(Cut(recording.item, 0, recording.item.length))
 
     def count(self, split: str) -> int:
         """How many fixed mixtures the split ("valid" or "test") has."""
@@ -135,14 +168,18 @@ class MixedCorpus:
             groups.append([names[i] for i in best])
         return groups
 
-    def _cut(self, rng: np.random.Generator, items: list[Item], samples: int, speed: float) -> Sound:
+    def _talkers(self, rng: np.random.Generator) -> list[str]:
+        """Who talks in a training segment."""
+        return [self._names["train"][i] for i in rng.permutation(len(self._names["train"]))[:self.C]]
+
+    def _spoken(self, rng: np.random.Generator, items: list[Item], samples: int, speed: float) -> Sound:
         """`samples` of one speaker, spoken at another speed; or all there is."""
         if speed == 1:
-            return self._piece(rng, items, samples)
-        piece = self._piece(rng, items, math.ceil(samples * speed) + 1)
+            return self._read(self._piece(rng, items, samples))
+        piece = self._read(self._piece(rng, items, math.ceil(samples * speed) + 1))
         return audio.resample(piece, self.sample_rate_hz * speed, self.sample_rate_hz)[:samples]
 
-    def _piece(self, rng: np.random.Generator, items: list[Item], samples: int) -> Sound:
+    def _piece(self, rng: np.random.Generator, items: list[Item], samples: int) -> list[Cut]:
         """`samples` of one speaker from a random place in recordings joined at random; or all there is.
 
         A place where he is silent is given up for one with his loudest moment: a source is never silence.
@@ -154,21 +191,18 @@ class MixedCorpus:
             if total >= samples:
                 break
         latest = max(0, total - samples)
-        cut = self._read(chosen, int(rng.integers(latest + 1)), samples)
-        if np.abs(cut).max() < QUIET * max(item.peak for item in chosen):
-            loudest = int(np.abs(self._read(chosen, 0, total)).argmax())
-            cut = self._read(chosen, min(latest, max(0, loudest - int(rng.integers(samples)))), samples)
-        return cut
+        cuts = _cuts(chosen, int(rng.integers(latest + 1)), samples)
+        if self._silent(cuts, QUIET * max(item.peak for item in chosen)):
+            loudest = int(np.abs(self._read(_cuts(chosen, 0, total))).argmax())
+            cuts = _cuts(chosen, min(latest, max(0, loudest - int(rng.integers(samples)))), samples)
+        return cuts
 
-    def _read(self, items: list[Item], start: int, samples: int) -> Sound:
-        """Samples from `start` on of recordings as if they were one; only what is wanted is read."""
-        pieces = []
-        for item in items:
-            begin, end = max(0, start), min(item.length, start + samples)
-            if begin < end:
-                pieces.append(self._shelf.read(item, begin, end - begin))
-            start -= item.length
-        return np.concatenate(pieces)
+    def _silent(self, cuts: list[Cut], level: float) -> bool:
+        """Whether all samples stay below a level. One in sixteen shows mostly that they do not; else all are looked at."""
+        return all(self._shelf.peak(cut, step) < level for step in (16, 1) for cut in cuts)
+
+    def _read(self, cuts: list[Cut]) -> Sound:
+        return np.concatenate([self._shelf.read(*cut) for cut in cuts])
 
     def _join(self, rng: np.random.Generator, items: list[Item]) -> Sound:
         """Whole recordings of one speaker in random order, until there are WHOLE_S of them or no more."""
@@ -181,15 +215,31 @@ class MixedCorpus:
         return np.concatenate(pieces)
 
 
+def _cuts(items: list[Item], start: int, samples: int) -> list[Cut]:
+    """Where `samples` from `start` on lie in recordings that are heard as if they were one."""
+    found = []
+    for item in items:
+        begin, end = max(0, start), min(item.length, start + samples)
+        if begin < end:
+            found.append(Cut(item, begin, end - begin))
+        start -= item.length
+    return found
+
+
 def _levelled(rng: np.random.Generator, sounds: list[Sound], length: int) -> Sound:
     """[C, length]: equal RMS, then levels as drawn."""
     sources = np.stack([sound[:length] for sound in sounds])
-    if len(sources) == 2:
+    rms = np.sqrt(np.einsum("ct,ct->c", sources, sources) / length)
+    gains = _levels(rng, len(sources)) / np.maximum(rms, 1e-12)
+    sources *= gains.astype(np.float32)[:, None]
+    return sources
+
+
+def _levels(rng: np.random.Generator, speakers: int) -> NDArray[np.float64]:
+    """[C]: the RMS of each source, drawn."""
+    if speakers == 2:
         difference = rng.uniform(-LEVEL_DB, LEVEL_DB)
         levels_db = np.array([difference / 2, -difference / 2])
     else:
-        levels_db = rng.uniform(-LEVEL_DB, LEVEL_DB, len(sources))
-    rms = np.sqrt(np.einsum("ct,ct->c", sources, sources) / length)
-    gains = MIXTURE_RMS / math.sqrt(len(sources)) * 10 ** (levels_db / 20) / np.maximum(rms, 1e-12)
-    sources *= gains.astype(np.float32)[:, None]
-    return sources
+        levels_db = rng.uniform(-LEVEL_DB, LEVEL_DB, speakers)
+    return MIXTURE_RMS / math.sqrt(speakers) * 10 ** (levels_db / 20)

@@ -7,7 +7,8 @@ has no upper end, and pulled all of them to where they are alike, at -9 dB (benc
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,17 @@ from tasnet_core.records import Variant
 from tasnet_core.slices import parts, take
 
 Letters = Mapping[str, Sequence[int]]       # by letter the values a slice may have, ascending
+
+
+@dataclass(frozen=True)
+class Kin:
+    """Whom a variant's weights have to do with."""
+
+    teacher: Path | None = None                         # for init "inherit": the checkpoint of the network they are a slice of
+    letters: Letters = field(default_factory=dict)      # for init "teacher": which slices are trained with it
+
+
+NO_KIN = Kin()
 
 
 class Sandwich:

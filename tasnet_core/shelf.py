@@ -39,6 +39,14 @@ class Item(NamedTuple):
         return self.scale * 32767
 
 
+class Cut(NamedTuple):
+    """A part of one recording."""
+
+    item: Item
+    start: int  # in samples from the recording's beginning
+    length: int
+
+
 class Recording(NamedTuple):
     """One person talking alone, and what the recording is used for."""
 
@@ -77,6 +85,15 @@ class Shelf:
         """float32 [length]: the part of a recording from `start` on; by default all of it."""
         end = item.length if length is None else start + length
         return self._sound[item.start + start:item.start + end] * np.float32(item.scale)
+
+    def peak(self, cut: Cut, step: int = 1) -> np.float32:
+        """The largest absolute sample of a cut, or of every `step`-th one in it."""
+        return np.float32(np.abs(self.numbers(cut)[::step]).max()) * np.float32(cut.item.scale)
+
+    def numbers(self, cut: Cut) -> NDArray[np.int16]:
+        """The 16-bit numbers of a cut as they lie there: a view."""
+        start = cut.item.start + cut.start
+        return self._sound[start:start + cut.length]
 
 
 def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making]) -> Shelf:

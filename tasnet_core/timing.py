@@ -10,6 +10,7 @@ from tasnet_core.corpora import Corpus, Mixture, Part
 from tasnet_core.cost import LiveBytes
 from tasnet_core.growth import Work, work
 from tasnet_core.metrics import score, score_test
+from tasnet_core.mixing import MixedCorpus
 from tasnet_core.model import seeded
 from tasnet_core.records import Recipe, Variant
 from tasnet_core.segments import cuts
@@ -30,6 +31,10 @@ class Excerpt:
     @property
     def fingerprint(self) -> str:
         return self.corpus.fingerprint
+
+    @property
+    def planned(self) -> MixedCorpus | None:
+        return self.corpus.planned
 
     def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
         return self.corpus.segment(seed, epoch, index, samples)
@@ -84,6 +89,8 @@ class Timed:
 
     def round(self, warm: bool = True) -> None:
         """Time some steps, a validation and a scoring; a round that is not `warm` is the first and does not count."""
+        if not warm and self.training.captured:
+            self.epoch()        # more steps, so that a GPU has recorded them when others count
         times, scored = self.epoch(), self._score()
         if warm:
             self.step_s += times[:self.count]

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,24 +18,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasnet_core import checkpoint, native
+from tasnet_core import checkpoint
 from tasnet_core.batches import Batch, Drawer, batch_of
-from tasnet_core.corpora import Corpus, Mixture
+from tasnet_core.capture import Captured, adam, recorder_of, set_rate
+from tasnet_core.corpora import Corpus
 from tasnet_core.cost import LiveBytes
+from tasnet_core.devices import device_of
 from tasnet_core.errors import Abandoned, CheckpointError, DiskFull, UserError
-from tasnet_core.fused import speed_up, supports
+from tasnet_core.fused import speed_up
 from tasnet_core.loss import best_permutation, pit_loss, reorder, si_snr
 from tasnet_core.memory import SHARE, available_bytes, largest_fitting, out_of_memory
 from tasnet_core.model import ConvTasNet, seeded
-from tasnet_core.native import cpu_flags
 from tasnet_core.records import Epoch, Recipe, Variant
-from tasnet_core.sandwich import Letters, Sandwich
+from tasnet_core.resident import resident
+from tasnet_core.sandwich import NO_KIN, Kin, Letters, Sandwich
+from tasnet_core.schedule import constant_epochs, rate_factor
 from tasnet_core.segments import cut
 from tasnet_core.slices import take
-
-DECAY_SHARE = 0.4       # of the budget, at its end
-DECAY_FLOOR = 0.01      # of the rate: nearly zero
-
 
 SAVE_S = 300.0          # a training that takes longer for an epoch is also saved in the middle of it
 
@@ -49,77 +47,9 @@ class Paused(Abandoned):
     """The training was asked to pause. All it did is saved, to the last step."""
 
 
-def device_of(name: str) -> torch.device:
-    """The device a word stands for: auto, cpu, cuda.
-
-    Raises:
-        UserError: when there is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device {name!r}: this torch finds no CUDA device; use cpu or auto")
-    return torch.device(name)
-
-
-def precision_of(name: str, device: str) -> str:
-    """The precision a word stands for: float32, bf16, or auto, which is bf16 where the device multiplies it faster.
-
-    On a CPU without AMX tiles it does not: 75 instead of 150 billion operations per second and core were seen.
-    """
-    if name != "auto":
-        return name
-    fast = torch.cuda.is_bf16_supported(including_emulation=False) if device_of(device).type == "cuda" else \
-        "amx_bf16" in cpu_flags()
-    return "bf16" if fast else "float32"
-
-
-def say_if_plain(variant: Variant, device: str, say: Callable[[str], None]) -> None:
-    """Say why a training on this CPU goes by the plain layers, where it does."""
-    if device_of(device).type == "cpu" and supports(variant) and (reason := native.why_not()):
-        say(f"the plain layers are used, at less than half the speed: {reason}")
-
-
-def rate_factor(recipe: Recipe, progress: float, scores: Sequence[float]) -> float:
-    """What the learning rate is multiplied with, from where we are: nothing to store, nothing to lose.
-
-    `progress` is the share of the budget behind us, 0 to 1; `scores` are the validation scores so far.
-    """
-    if recipe.schedule == "decay":
-        left = (1 - progress) / DECAY_SHARE
-        return max(DECAY_FLOOR, min(1.0, left))
-    return 0.5 ** halvings(scores, recipe.patience)
-
-
-def halvings(scores: Sequence[float], patience: int) -> int:
-    """How often `patience` epochs in a row brought no new best; each halving starts the count anew."""
-    best, waited, count = -math.inf, 0, 0
-    for score in scores:
-        best, waited = (score, 0) if score > best else (best, waited + 1)
-        if waited == patience:
-            waited, count = 0, count + 1
-    return count
-
-
-def constant_epochs(recipe: Recipe) -> int:
-    """Epochs whose rate no decay has touched: from the last of them a longer budget can continue."""
-    return math.floor(recipe.epochs * (1 - DECAY_SHARE) + 1e-9) if recipe.schedule == "decay" else recipe.epochs
-
-
-@dataclass(frozen=True)
-class Kin:
-    """Whom a variant's weights have to do with."""
-
-    teacher: Path | None = None                         # for init "inherit": the checkpoint of the network they are a slice of
-    letters: Letters = field(default_factory=dict)      # for init "teacher": which slices are trained with it
-
-
-NO_KIN = Kin()
-
-
 def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: str = "cpu", parts: int = 1,
           pulse: Callable[[], bool] = lambda: False, wait: Callable[[DiskFull], None] | None = None,
-          kin: Kin = NO_KIN) -> Iterator[Epoch]:
+          say: Callable[[str], None] = lambda line: None, kin: Kin = NO_KIN) -> Iterator[Epoch]:
     """Train, or go on training, and yield every epoch from the first: those already in `path` at once.
 
     After each new epoch, and before it is yielded, `path` holds the whole training. The gradients of a batch are computed
@@ -127,7 +57,8 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
     batch stays.
 
     `pulse` is called after every step; when it says True, the training is saved where it is, beside `path`, and ends. A
-    full disk is told to `wait`, and written to again when that returns; without it, it is an error.
+    full disk is told to `wait`, and written to again when that returns; without it, it is an error. `say` is told what
+    makes the training slower than it could be.
 
     Raises:
         Diverged: when the loss is no finite number; `path` still holds the epoch before.
@@ -136,6 +67,7 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
         UserError: when there is no teacher, or the variant is no slice of it.
     """
     training = Training(variant, recipe, corpus, device_of(device), kin.letters)
+    training.say = say
     if not training.resume(path):
         if recipe.init == "inherit":
             training.inherit(kin.teacher)
@@ -175,13 +107,19 @@ class Training:
                  letters: Letters | None = None):
         self.variant, self.recipe, self.corpus, self.device = variant, recipe, corpus, device
         self.network = speed_up(seeded(variant, recipe.seed).to(device), recipe.precision)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=True)
+        self.optimizer = adam(self.network, device)
         self.sandwich = Sandwich(self.network, letters or {}, recipe.precision) if recipe.init == "teacher" else None
+        # Dropout and slices are drawn anew in each step, and a recording is not.
+        recorder = None if variant.dropout or self.sandwich else recorder_of(device)
+        self.captured = Captured(recorder) if recorder else None
+        self.say: Callable[[str], None] = lambda line: None
         self.best = copy.deepcopy(self.network.state_dict())
         self.epochs: list[Epoch] = []
         self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=device)     # of the epoch under way
         self.segment = round(recipe.segment_s * variant.sample_rate_hz)
-        self.drawer = Drawer(corpus, recipe, self.segment, ahead=device.type == "cuda")
+        self.resident = resident(corpus, device)        # where there is none, segments are mixed on the host
+        self.drawer: Drawer[Any] = Drawer(self.resident.plan if self.resident else corpus.segment, recipe, self.segment,
+                                          ahead=device.type == "cuda")
         self.micro_batch = recipe.batch_size            # items at once; their gradients add up to the batch's
         self.validation: list[Batch] | None = None      # made when first needed: resuming may not need it
 
@@ -218,41 +156,73 @@ class Training:
     def _step(self, number: int) -> None:
         recipe = self.recipe
         indices = range(self.segments, min(self.segments + recipe.batch_size, recipe.epoch_segments))
-        progress = (number - 1 + indices.stop / recipe.epoch_segments) / recipe.epochs
-        self.optimizer.param_groups[0]["lr"] = recipe.learning_rate * rate_factor(recipe, progress, self.scores)
-        mixtures = self.drawer.draw(number, indices)
-        loss = self._within_memory(partial(self._gradients, mixtures, (recipe.seed, number, indices.start)))
-        nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
-        self.optimizer.step()
+        set_rate(self.optimizer, self._rate(number, indices.stop))
+        drawn = self.drawer.draw(number, indices)
+        loss = self._captured_step(drawn)
+        if loss is None:
+            loss = self._within_memory(partial(self._gradients, drawn, (recipe.seed, number, indices.start)))
+            self._update()
         self.loss += loss * len(indices)        # stays on the device: no wait for the number
         self.segments = indices.stop
+
+    def _rate(self, number: int, segments: int) -> float:
+        """The learning rate of the step that ends at so many segments of an epoch."""
+        progress = (number - 1 + segments / self.recipe.epoch_segments) / self.recipe.epochs
+        return self.recipe.learning_rate * rate_factor(self.recipe, progress, self.scores)
+
+    def _captured_step(self, drawn: Sequence[Any]) -> Tensor | None:
+        """The loss of a step that is recorded, or soon will be; None where nothing was done, since this one is not."""
+        if self.captured is None or not len(drawn) == self.recipe.batch_size == self.micro_batch:
+            return None
+        try:
+            batch = self._batch(drawn)
+            return self.captured(self._whole_step, batch.sources, batch.heard, batch.noise)
+        except (RuntimeError, MemoryError) as error:
+            reason = str(error)
+        self._drop_captured(reason)
+        return None
+
+    def _whole_step(self, sources: Tensor, heard: Tensor | None, noise: Tensor | None) -> Tensor:
+        """Gradients and update from one batch: work that asks the device for nothing, so that it can be recorded."""
+        self.optimizer.zero_grad()
+        loss = self._backward(Batch(sources, heard, noise))
+        self._update()
+        return loss
+
+    def _update(self) -> None:
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
 
     def _end_epoch(self, number: int, loss: float, score: float, seconds: float) -> None:
         if not (math.isfinite(loss) and math.isfinite(score)):
             last = f"last finite loss {self.epochs[-1].train_loss_db:.2f} dB" if self.epochs else "no finite epoch before"
             raise Diverged(f"epoch {number}: training loss {loss}, validation {score} dB; {last}")
+        rate = self._rate(number, self.recipe.epoch_segments)
         if not self.epochs or score > max(self.scores):
             self.best = copy.deepcopy(self.network.state_dict())
-        self.epochs.append(Epoch(number, loss, score, self.optimizer.param_groups[0]["lr"],
-                                 audio_s=number * self.recipe.epoch_audio_s, seconds=seconds))
+        self.epochs.append(Epoch(number, loss, score, rate, audio_s=number * self.recipe.epoch_audio_s, seconds=seconds))
         self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=self.device)
 
-    def _gradients(self, mixtures: Sequence[Mixture], chance: tuple[int, ...]) -> Tensor:
+    def _batch(self, drawn: Sequence[Any]) -> Batch:
+        return self.resident.batch(drawn, self.segment) if self.resident else batch_of(drawn, self.device)
+
+    def _gradients(self, drawn: Sequence[Any], chance: tuple[int, ...]) -> Tensor:
         """The mean loss over a batch and its gradients, one micro-batch after another; begins anew when called again."""
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
-        for first in range(0, len(mixtures), self.micro_batch):
-            part = mixtures[first:first + self.micro_batch]
-            batch = batch_of(part, self.device)
-            share = len(part) / len(mixtures)
+        for first in range(0, len(drawn), self.micro_batch):
+            part = drawn[first:first + self.micro_batch]
             with self._chance(*chance, first):
-                signals = self.network(batch.mixture)
-                loss = pit_loss(batch.sources, signals, batch.heard) * share
-                loss.backward()
-                if self.sandwich:
-                    self.sandwich.teach(batch, signals, chance, share)
-            total += loss.detach()
+                total += self._backward(self._batch(part), len(part) / len(drawn), chance)
         return total
+
+    def _backward(self, batch: Batch, share: float = 1.0, chance: tuple[int, ...] = ()) -> Tensor:
+        signals = self.network(batch.mixture)
+        loss = pit_loss(batch.sources, signals, batch.heard) * share
+        loss.backward()
+        if self.sandwich:
+            self.sandwich.teach(batch, signals, chance, share)
+        return loss.detach()
 
     @contextmanager
     def _chance(self, *where: int) -> Iterator[None]:
@@ -265,18 +235,32 @@ class Training:
             yield
 
     def _within_memory(self, work: Callable[[], Tensor]) -> Tensor:
-        """Do what needs memory; where that runs out, halve the micro-batch and do the same again from its start."""
+        """Do what needs memory; where that runs out, give up the recording, then halve the micro-batch, and do the same again
+        from its start."""
         while True:
             try:
                 return work()
             except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or self.micro_batch == 1 or not self.splits:
+                if not out_of_memory(error) or not (self.captured or (self.micro_batch > 1 and self.splits)):
                     raise
+                reason = str(error)
             # Here the error, and with it every tensor of the failed attempt, is gone.
-            self.micro_batch = -(-self.micro_batch // 2)
-            self.optimizer.zero_grad()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            if self.captured:
+                self._drop_captured(reason)
+            else:
+                self.micro_batch = -(-self.micro_batch // 2)
+                self._free()
+
+    def _drop_captured(self, reason: str) -> None:
+        """Do without recorded steps from here on, and without the memory they hold."""
+        self.say(f"steps are not recorded any more, so a small network trains slower: {reason.partition(chr(10))[0]}")
+        self.captured = None
+        self._free()
+
+    def _free(self) -> None:
+        self.optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @property
     def splits(self) -> bool:
@@ -312,9 +296,7 @@ class Training:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-        self.optimizer.zero_grad()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._free()
         return False
 
     def _validation(self) -> list[Batch]:
@@ -377,7 +359,8 @@ class Training:
 
     def _continue(self, content: dict[str, Any]) -> None:
         self.network.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        # Its moments alone: how steps are taken is this device's, and the rate follows from where we are.
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": content["optimizer"]["state"]})
         self.best, self.epochs = content["best"], content["epochs"]
         self.micro_batch = content.get("micro_batch", self.micro_batch)
 

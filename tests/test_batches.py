@@ -31,7 +31,7 @@ JUMPS = [(1, range(2)), (1, range(4, 5)), (2, range(4, 5))]
 
 @pytest.mark.parametrize("wanted", [order(2), order(1)[1:], JUMPS], ids=["all", "resumed", "jumps"])
 def test_what_is_drawn_ahead_is_what_would_be_drawn(wanted):
-    plain, ahead = (Drawer(Tiny(), FIVE, 800, ahead=on) for on in (False, True))
+    plain, ahead = (Drawer(Tiny().segment, FIVE, 800, ahead=on) for on in (False, True))
     for epoch, indices in wanted:
         one, other = plain.draw(epoch, indices), ahead.draw(epoch, indices)
         assert [mixture.id for mixture in one] == [mixture.id for mixture in other]
@@ -40,7 +40,7 @@ def test_what_is_drawn_ahead_is_what_would_be_drawn(wanted):
 
 def test_only_the_first_batch_is_waited_for():
     corpus = Watched()
-    drawer = Drawer(corpus, FIVE, 800, ahead=True)
+    drawer = Drawer(corpus.segment, FIVE, 800, ahead=True)
     for epoch, indices in order(2):
         drawer.draw(epoch, indices)
     drawer.thread.shutdown()

@@ -1,13 +1,17 @@
 """What the benchmarks replay is what the search does."""
 
+import queue
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny_study
-from tiny import RECIPE, Tiny
+import torch
+from tiny import RECIPE, TINY, Tiny
 
 from study import runner
 from study.database import open_database
@@ -16,8 +20,11 @@ from study.records import Result, Settings, StopRule
 from study.runner import Runner, enqueue
 from tasnet_core import cost
 from tasnet_core.records import Epoch, Scores
+from tasnet_core.training import Training
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import packing
+import speed
 from curves import EPOCHS, Recorded
 from stop_rule import by_halving, by_rule
 
@@ -69,3 +76,30 @@ def test_halving_keeps_the_better_half_at_each_rung(second, ends):
     good, other = (Recorded(tiny_study.SPACE.reference, 0.0, Curve((1, 1), (*four, 4, 4, 4, 4)))
                    for four in ((1, 2, 2, 2), second))
     assert by_halving([good, good, other])([0, 1, 2]) == [EPOCHS, EPOCHS, ends]
+
+
+def test_a_process_of_many_tells_the_seconds_of_sound_it_trains_in_a_second(monkeypatch):
+    clock = [0.0]
+
+    def steps():
+        while True:
+            clock[0] += 0.01
+            yield
+    monkeypatch.setattr(packing, "Training", lambda *given: SimpleNamespace(steps=steps))
+    monkeypatch.setattr(packing, "open_corpus", lambda *given: None)
+    monkeypatch.setattr(packing, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    answers = queue.Queue()
+    packing.train(TINY, RECIPE, "tiny", torch.device("cpu"), 0.3, threading.Barrier(1), answers)
+    assert answers.get() == pytest.approx(RECIPE.batch_size * RECIPE.segment_s / 0.01)
+
+
+def test_what_the_table_of_speeds_calls_fast_on_a_gpu_is_a_step_of_a_training_on_its_sources(monkeypatch):
+    made, sources = [], torch.randn(3, 2, 400)
+    monkeypatch.setattr(speed, "Training", lambda *given: made.append(Training(*given)) or made[0])
+    step = speed.training(TINY, sources, torch.device("cpu"), "float32")
+    before = [weight.clone() for weight in made[0].network.parameters()]
+    step()
+    step()
+    assert made[0].segments == 6
+    assert not all(map(torch.equal, before, made[0].network.parameters()))
+    assert torch.equal(made[0]._batch(made[0].drawer.draw(1, range(6, 9))).sources, sources)

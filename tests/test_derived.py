@@ -14,9 +14,10 @@ from study.derived import spread
 from study.inheritance import recipe_of
 from study.presets import SPACES
 from tasnet_core import checkpoint
+from tasnet_core.devices import device_of
 from tasnet_core.records import TAUGHT
 from tasnet_core.slices import take
-from tasnet_core.training import Training, device_of
+from tasnet_core.training import Training
 
 STORAGE = "results/study.db"
 RUN = ("run", *tiny_study.ARGUMENTS, "--epoch-segments", "4", "--workers", "1")

@@ -8,20 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import RECIPE, TINY, Tiny
 
-from tasnet_core import checkpoint, memory, training
+from tasnet_core import checkpoint, devices, memory, training
 from tasnet_core.errors import CheckpointError, DiskFull, UserError
 from tasnet_core.loss import si_snr
 from tasnet_core.records import Recipe
-from tasnet_core.training import (
-    Diverged,
-    Paused,
-    before_decay,
-    constant_epochs,
-    halvings,
-    rate_factor,
-    train,
-    within_epoch,
-)
+from tasnet_core.schedule import constant_epochs, halvings, rate_factor
+from tasnet_core.training import Diverged, Paused, before_decay, train, within_epoch
 
 
 def curve(epochs):
@@ -245,9 +237,9 @@ def test_every_run_of_a_recipe_hears_the_same_amount_of_sound(tmp_path):
 
 def test_a_device_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert training.device_of("auto") == torch.device("cpu")
+    assert devices.device_of("auto") == torch.device("cpu")
     with pytest.raises(UserError, match="finds no CUDA device"):
-        training.device_of("cuda")
+        devices.device_of("cuda")
 
 
 class Allocator:
@@ -374,16 +366,16 @@ def test_dropout_is_a_function_of_where_the_training_is(tmp_path):
 
 @pytest.mark.parametrize(("flags", "word"), [({"avx512f", "amx_bf16"}, "bf16"), ({"avx512_bf16"}, "float32"), (set(), "float32")])
 def test_auto_is_bf16_where_a_cpu_has_tiles_for_it_and_a_word_stays_what_it_is(monkeypatch, flags, word):
-    monkeypatch.setattr(training, "cpu_flags", lambda: flags)
-    assert training.precision_of("auto", "cpu") == word
-    assert [training.precision_of(name, "cpu") for name in ("float32", "bf16")] == ["float32", "bf16"]
+    monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
+    assert devices.precision_of("auto", "cpu") == word
+    assert [devices.precision_of(name, "cpu") for name in ("float32", "bf16")] == ["float32", "bf16"]
 
 
 def test_who_trains_by_the_plain_layers_is_told_once_and_why(monkeypatch):
     said = []
-    monkeypatch.setattr(training.native, "why_not", lambda: "no C++ compiler was found")
-    training.say_if_plain(TINY, "cpu", said.append)
+    monkeypatch.setattr(devices.native, "why_not", lambda: "no C++ compiler was found")
+    devices.say_if_plain(TINY, "cpu", said.append)
     assert len(said) == 1
     assert "no C++ compiler was found" in said[0]
-    training.say_if_plain(replace(TINY, norm="batch"), "cpu", said.append)      # would go by them anyway
+    devices.say_if_plain(replace(TINY, norm="batch"), "cpu", said.append)      # would go by them anyway
     assert len(said) == 1

@@ -16,6 +16,7 @@ class Tiny:
     fingerprint = "tiny"
     notes: tuple[str, ...] = ()
     unusable: tuple[object, ...] = ()
+    planned = None
 
     def __init__(self, mixtures: int = 3, lengths: tuple[int, ...] = (900, 500, 300)):
         self.mixtures, self.lengths = mixtures, lengths
