@@ -199,15 +199,14 @@ class Recipe:
         _check_word("Recipe", "precision", self.precision, PRECISIONS)
         _check_word("Recipe", "init", self.init, INITS)
 
-    @property
-    def epoch_audio_s(self) -> float:
-        """Seconds of sound of an epoch, counted for every network that hears them: a teacher's slices hear all of it too."""
-        return self.epoch_segments * self.segment_s * (1 + TAUGHT if self.init == "teacher" else 1)
+    def audio_s_of(self, epochs: int) -> float:
+        """Seconds of sound of so many epochs, counted for every network that hears them: a teacher's slices hear all of it too."""
+        return epochs * self.epoch_segments * self.segment_s * (1 + TAUGHT if self.init == "teacher" else 1)
 
     @property
     def audio_s(self) -> float:
         """Seconds of sound of the whole training, counted likewise."""
-        return self.epochs * self.epoch_audio_s
+        return self.audio_s_of(self.epochs)
 
 
 @dataclass(frozen=True)

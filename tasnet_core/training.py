@@ -200,7 +200,7 @@ class Training:
         rate = self._rate(number, self.recipe.epoch_segments)
         if not self.epochs or score > max(self.scores):
             self.best = copy.deepcopy(self.network.state_dict())
-        self.epochs.append(Epoch(number, loss, score, rate, audio_s=number * self.recipe.epoch_audio_s, seconds=seconds))
+        self.epochs.append(Epoch(number, loss, score, rate, audio_s=self.recipe.audio_s_of(number), seconds=seconds))
         self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=self.device)
 
     def _batch(self, drawn: Sequence[Any]) -> Batch:
