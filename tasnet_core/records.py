@@ -200,7 +200,7 @@ class Recipe:
         _check_word("Recipe", "init", self.init, INITS)
 
     def audio_s_of(self, epochs: int) -> float:
-        """Seconds of sound of so many epochs, counted for every network that hears them: a teacher's slices hear all of it too."""
+        """Seconds of sound of so many epochs, counted for every network that hears them: a teacher's slices hear it too."""
         return epochs * self.epoch_segments * self.segment_s * (1 + TAUGHT if self.init == "teacher" else 1)
 
     @property
