@@ -23,9 +23,10 @@ from tasnet_core.records import Epoch, Scores
 from tasnet_core.training import Training
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import front
 import packing
 import speed
-from curves import EPOCHS, Recorded
+from curves import EPOCHS, Recorded, volume
 from stop_rule import by_halving, by_rule
 
 # With this rule and order a stopped run that counted as a rival, or another warm-up, would stop others.
@@ -103,3 +104,16 @@ def test_what_the_table_of_speeds_calls_fast_on_a_gpu_is_a_step_of_a_training_on
     assert made[0].segments == 6
     assert not all(map(torch.equal, before, made[0].network.parameters()))
     assert torch.equal(made[0]._batch(made[0].drawer.draw(1, range(6, 9))).sources, sources)
+
+
+def test_what_is_confirmed_first_adds_the_most_and_all_of_it_is_the_front_of_what_was_believed():
+    rows = [Recorded(replace(TINY, N=n), score, Curve((100 * n, 1000 * n), ())) for n, score in
+            ((8, 9.0), (6, 8.0), (4, 3.0), (2, 2.9))]
+    believed = [9.0, 4.0, 8.5, 1.0]         # so the third seems to beat the second
+    assert front.gains(rows, believed) == [0, 2, 3]
+    progress = front.confirmed(rows, range(4), believed, spent_s=50.0)
+    assert [sound for sound, _ in progress] == [50 + number * front.SCRATCH_S for number in (1, 2, 3)]
+    whole = volume([row.point for row in rows], rows[0])
+    shares = [volume([rows[place].point for place in some], rows[0]) / whole for some in ([0], [0, 2], [0, 2, 3])]
+    assert [share for _, share in progress] == pytest.approx(shares)
+    assert front.gains(rows, [9.0, 8.0, 3.0, 2.9])[:2] == [0, 3]      # by far the cheapest adds more than the best
