@@ -47,12 +47,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study import commands, options
+from study.options import STORAGE
 from tasnet_core.errors import UserError
 
 if TYPE_CHECKING:
     from study.frames import Frames
-
-STORAGE = "sqlite:///results/study.db"
 
 
 def run(trials: int, *, study: str | None = None, storage: str = STORAGE, corpus: str | None = None, space: str | None = None,
@@ -61,7 +60,8 @@ def run(trials: int, *, study: str | None = None, storage: str = STORAGE, corpus
         segment_s: float | None = None, batch_size: int | str | None = None, precision: str | None = None,
         seed: int | None = None, max_parameters: int | str | None = None, max_macs: int | str | None = None,
         stop_margin: float | str | None = None, threads: int | None = None, seeds: int = 1, dry_run: bool = False,
-        workers: int | None = None, timeout: float | str | None = None, device: str = "auto") -> "Study":
+        workers: int | None = None, timeout: float | str | None = None, device: str = "auto",
+        engine: str = "local", gpus_per_trial: float | None = None) -> "Study":
     """Train variants until the study has `trials` of them in all, or the time is up; the same call again goes on.
 
     What is left out is as it is for the command: the known study's, or the space's. Interrupting the kernel pauses it with
@@ -133,18 +133,23 @@ class Study:
         self._do("enqueue", *variants)
 
     def confirm(self, *trials: int, seeds: int = 3, workers: int | None = None, timeout: float | str | None = None,
-                device: str = "auto") -> None:
+                device: str = "auto", engine: str = "local", gpus_per_trial: float | None = None) -> None:
         """Train these trials, or the front and the reference, with further seeds, `seeds` of each in all."""
-        self._do("confirm", *trials, seeds=seeds, workers=workers, timeout=timeout, device=device)
+        self._do("confirm", *trials, seeds=seeds, workers=workers, timeout=timeout, device=device, engine=engine,
+                 gpus_per_trial=gpus_per_trial)
 
     def fidelity(self, *, budgets: Sequence[int] = (2, 4), variants: int = 8, workers: int | None = None,
-                 timeout: float | str | None = None, device: str = "auto") -> None:
+                 timeout: float | str | None = None, device: str = "auto", engine: str = "local",
+                 gpus_per_trial: float | None = None) -> None:
         """Train some variants for so many times the epochs, and print how well shorter trainings rank."""
-        self._do("fidelity", "--budgets", *budgets, variants=variants, workers=workers, timeout=timeout, device=device)
+        self._do("fidelity", "--budgets", *budgets, variants=variants, workers=workers, timeout=timeout, device=device,
+                 engine=engine, gpus_per_trial=gpus_per_trial)
 
-    def go_on(self, *trials: int, workers: int | None = None, timeout: float | str | None = None, device: str = "auto") -> None:
+    def go_on(self, *trials: int, workers: int | None = None, timeout: float | str | None = None, device: str = "auto",
+              engine: str = "local", gpus_per_trial: float | None = None) -> None:
         """Train stopped or failed trials to their end: the command `continue`."""
-        self._do("continue", *trials, workers=workers, timeout=timeout, device=device)
+        self._do("continue", *trials, workers=workers, timeout=timeout, device=device, engine=engine,
+                 gpus_per_trial=gpus_per_trial)
 
     def doctor(self) -> None:
         """Find what is inconsistent in the database, mend it, and print that."""

@@ -17,6 +17,7 @@ from tasnet_core.errors import UserError, counted
 if TYPE_CHECKING:
     from study.database import Database
     from study.doctor import Finding
+    from study.engine import Engine
     from study.records import Settings
     from tasnet_core.corpora import Corpus
     from tasnet_core.records import Variant
@@ -32,12 +33,12 @@ def run(given: argparse.Namespace) -> str:
     from study.spacefile import space_named
     from tasnet_core.devices import precision_of
 
-    gpu = torch.cuda.is_available()
+    gpu = bool(_gpus(given)) if given.engine == "ray" else torch.cuda.is_available()
     space = space_named(given.space or default_space(gpu)).name
     name = given.study or f"{space}-{(given.corpus or 'voices').partition(':')[0]}"
     known = stored_settings(given.storage, name, read_only=given.dry_run)
     if given.precision == "auto" or (not (given.precision or known) and space in SPACES):
-        given.precision = known.recipe.precision if known else precision_of("auto", given.device)
+        given.precision = known.recipe.precision if known else precision_of("auto", _device_here(given))
     settings = settings_of(given, known, gpu)
     if known:
         check_same(name, settings, known)
@@ -61,7 +62,8 @@ def _prepared(given: argparse.Namespace, settings: "Settings") -> "Corpus":
     from tasnet_core.corpora import open_corpus
     from tasnet_core.devices import say_if_plain
     reference = space_of(settings).reference
-    say_if_plain(reference, given.device, print)
+    _gpus(given)        # refused before anything is done
+    say_if_plain(reference, _device_here(given), print)
     corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=print)
     tell_unusable(corpus.unusable, settings.corpus)
     return corpus
@@ -76,18 +78,47 @@ def _opener(settings: "Settings") -> Callable[[], "Corpus"]:
     return partial(CORPORA[kind], settings.corpus, reference.C, reference.sample_rate_hz, nothing)
 
 
-def _workers(given: argparse.Namespace, settings: "Settings") -> tuple[str, int]:
-    """The device, and how many trainings it has at a time."""
+def _device_here(given: argparse.Namespace) -> str:
+    """The device that is asked about what it can do. Under Ray this machine need not have the nodes' GPUs."""
+    return "auto" if given.engine == "ray" else given.device
+
+
+def _gpus(given: argparse.Namespace) -> float:
+    """The share of a GPU that each training has of a node's.
+
+    Raises:
+        UserError: nobody shares them out.
+    """
+    if given.gpus_per_trial and given.engine != "ray":
+        raise UserError(f"--gpus-per-trial {given.gpus_per_trial:g}: only --engine ray shares GPUs out; "
+                        "here --workers says how many trainings have one at a time")
+    return given.gpus_per_trial or float(given.device == "cuda")
+
+
+def _workers(given: argparse.Namespace, settings: "Settings") -> tuple[str, int | None]:
+    """The device, and how many trainings it has at a time; None: as many as a cluster has room for."""
     from study.settings import default_workers
     from tasnet_core.devices import device_of
+    if given.engine == "ray":
+        return "cuda" if _gpus(given) else "cpu", given.workers
     device = device_of(given.device).type
     return device, given.workers or default_workers(device == "cuda", settings.threads)
+
+
+def _engine(name: str) -> type["Engine"]:
+    if name == "ray":
+        from study.cluster import Ray
+        return Ray
+    from study import workers
+    return workers.Workers
 
 
 def _dry_run(given: argparse.Namespace, name: str, settings: "Settings", corpus: "Corpus", begun: bool) -> None:
     from study.database import open_database
     from study.dryrun import command, dry_run
+    from study.settings import default_workers
     device, count = _workers(given, settings)
+    count = count or default_workers(device == "cuda", settings.threads)
     with ExitStack() as stack:
         database = stack.enter_context(open_database(given.storage)) if begun else None
         for line in dry_run(name, settings, given.trials, given.seeds, count, device, corpus, _opener(settings), database):
@@ -97,17 +128,18 @@ def _dry_run(given: argparse.Namespace, name: str, settings: "Settings", corpus:
 
 def _work(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", trials: int) -> bool:
     """Let workers train until the study has so many trials, and say how far it came; whether the time was enough."""
-    from study import display, workers
+    from study import display
+    from study.engine import Job
     from study.replicates import per_trial
     from study.tables import front
     (device, count), seed = _workers(given, settings), settings.recipe.seed
-    job = workers.Job(given.storage, name, trials, device, settings.threads,
-                      int(getattr(given, "batch_size", None) != "auto"), _opener(settings))
+    job = Job(given.storage, name, trials, device, settings.threads, int(getattr(given, "batch_size", None) != "auto"),
+              _opener(settings), _gpus(given) if given.engine == "ray" else 0.0)
     wanted = trials or database.trained(name, seed)
     shown = display.watcher(wanted, database.trained(name, seed), settings.recipe.epochs,
                             front(per_trial(database.results(name))), seed)
     with shown:
-        ended = workers.Workers(job, count, database, shown).run(given.timeout)
+        ended = _engine(given.engine)(job, count, database, shown).run(given.timeout)
     database.rest = lambda reason: time.sleep(0.5)      # a server that is gone now comes back
     trained, states = database.trained(name, seed), database.counts(name, seed)
     beside = "".join(f", {states[state]} {state}" for state in ("stopped", "failed", "rejected") if states.get(state))
