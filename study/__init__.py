@@ -1,24 +1,20 @@
-"""The search over variants of the network, and what came of it as tables: `study.load`."""
+"""The search over variants of the network, from Python: `study.run`, `study.Study` and, for tables, `study.load`.
 
-from typing import TYPE_CHECKING
+See `study.api` for examples. Names are fetched when first used: `import study` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from study.frames import Frames
+    from study.api import Study, describe_space, run
+    from study.frames import load
+
+__all__ = ["Study", "describe_space", "load", "run"]
+_HOMES = {"Study": "api", "run": "api", "load": "frames", "describe_space": "api"}
 
 
-def load(url: str = "results/study.db", study: str | None = None) -> "Frames":
-    """What a study measured, as three pandas frames of one moment: `runs`, `epochs`, `mixtures`.
-
-    `url` is the database, a path or an SQLAlchemy URL; without a name it is the newest study of it. Columns are those of
-    `python -m study export`; `trial` and `seed` say whose a row is. A value that is not there is pandas' missing value.
-
-        >>> import study
-        >>> found = study.load("results/study.db")
-        >>> found.runs.query("state == 'complete'").sort_values("parameters")[["trial", "parameters", "si_snri_db"]]
-        >>> found.mixtures.groupby("sexes").si_snri_db.mean()
-
-    Raises:
-        tasnet_core.errors.UserError: no such database or study, or one of another version, in one line.
-    """
-    from study import frames
-    return frames.load(url, study)
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'study' has no attribute {name!r}")
+    return getattr(import_module(f"study.{_HOMES[name]}"), name)

@@ -7,7 +7,7 @@ No foreign key leads into Optuna's tables, and no name here is one of Optuna's.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -136,14 +136,17 @@ class Database(Reader):
             return int(made.inserted_primary_key[0])  # type: ignore[index]  # it was just made
         return self._write(begin)
 
-    def take_up(self, study: str) -> dict[str, Any] | None:
-        """A run that nobody works on although it is not finished, now ours: the first of them; None when there is none."""
+    def take_up(self, study: str, besides: Collection[int] = ()) -> dict[str, Any] | None:
+        """A run that nobody works on although it is not finished, now ours: the first of them; None when there is none.
+
+        `besides` are ours and at work.
+        """
         def take(connection: sa.Connection) -> dict[str, Any] | None:
             now = now_s(connection)
             found = connection.execute(select(runs).where(runs.c.study == study, runs.c.state == "running")
                                        .order_by(runs.c.trial, runs.c.seed)).mappings()
             for run in map(dict[str, Any], found.all()):
-                if is_held(run, now):
+                if run["id"] in besides or is_held(run, now):
                     continue
                 died = run["owner"] not in (None, me())     # whoever pauses gives the run back
                 taken = connection.execute(
@@ -204,6 +207,12 @@ class Database(Reader):
         """Give a run back that is not finished: whoever comes next goes on with it."""
         self._write(lambda connection: connection.execute(
             runs.update().where(runs.c.id == run, runs.c.owner == me()).values(owner=None, lease_until_s=None)))
+
+    def note_death(self, run: int, kind: str = "") -> None:
+        """Give a run of ours back whose process died elsewhere; `kind` as in `records.FAILURES`, where it is known."""
+        died: dict[str, Any] = {"deaths": sa.func.coalesce(runs.c.deaths, 0) + 1, **({"kind": kind} if kind else {})}
+        self._write(lambda connection: connection.execute(
+            runs.update().where(runs.c.id == run, runs.c.owner == me()).values(owner=None, lease_until_s=None, **died)))
 
     def reopen(self, study: str, trial: int) -> None:
         """Let a trial's stopped and failed runs go on to their end, whatever the stop rule says."""

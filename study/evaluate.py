@@ -27,6 +27,7 @@ class Hooks:
     pulse: Callable[[], bool] = lambda: False               # after each step of the training: whether to pause
     wait: Callable[[DiskFull], None] | None = None          # returns when a full disk is to be written to again
     say: Callable[[str], None] = lambda line: None          # what went wrong without harm to the result
+    measured: Callable[[Cost], None] = lambda cost: None    # what it costs to run, before the training
 
 
 def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, checkpoint: Path, device: str = "cpu",

@@ -34,8 +34,19 @@ class Frames(NamedTuple):
     mixtures: "pd.DataFrame"    # one row per run and test mixture: speakers, sexes, every score
 
 
-def load(url: str, study: str | None) -> Frames:
-    """The tables of a study, the newest where none is named. See `study.load`."""
+def load(url: str = "results/study.db", study: str | None = None) -> Frames:
+    """What a study measured, as three pandas frames of one moment: `runs`, `epochs`, `mixtures`.
+
+    `url` is the database, a path or an SQLAlchemy URL; without a name it is the newest study of it. Columns are those of
+    `python -m study export`; `trial` and `seed` say whose a row is. A value that is not there is pandas' missing value.
+
+        found = study.load("results/study.db")
+        found.runs.query("state == 'complete'").sort_values("parameters")[["trial", "parameters", "si_snri_db"]]
+        found.mixtures.groupby("sexes").si_snri_db.mean()
+
+    Raises:
+        UserError: no such database or study, or one of another version, in one line.
+    """
     with open_database(url) as database, database.snapshot():
         name = database.choose(study)
         return Frames(*(_frame(tidy.kinds, _parts(database, name, table)) for table, tidy in TIDY.items()))

@@ -8,6 +8,8 @@ from study.records import SAMPLERS
 from tasnet_core.__main__ import Parser, number_above_0
 from tasnet_core.records import INITS, PRECISIONS
 
+STORAGE = "sqlite:///results/study.db"
+
 
 def parser() -> argparse.ArgumentParser:
     top = Parser(prog="python -m study", description="How far can a Conv-TasNet be shrunk, and what does each step cost in dB?")
@@ -57,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor):
         command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
     for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor, backup):
-        command.add_argument("--storage", default="sqlite:///results/study.db", metavar="URL",
+        command.add_argument("--storage", default=STORAGE, metavar="URL",
                              help="database, as an SQLAlchemy URL or a path (results/study.db)")
     return top
 
@@ -97,6 +99,10 @@ def _add_work(command: argparse.ArgumentParser) -> None:
                          "threads, at most 8; with a GPU 1)")
     command.add_argument("--timeout", type=duration, metavar="T", help="stop after 600 (seconds), 90m or 11h; continue later")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="where trainings run: on this machine, or "
+                         "on the nodes of a Ray cluster, as many as there is room for (local)")
+    command.add_argument("--gpus-per-trial", type=number_above_0, metavar="G",
+                         help="share of a GPU of each training, such as 0.25, with --engine ray (with --device cuda 1, else 0)")
 
 
 def whole(text: str) -> int:

@@ -24,10 +24,10 @@ FULL = Space(
      "Sc": range(0, 129, 32), "X": range(3, 9), "R": range(1, 4)},
     Recipe(epochs=100, epoch_segments=5000, segment_s=4.0, batch_size=4, learning_rate=1e-3, schedule="plateau"))
 
-# Everything below the paper's best causal network (10.6 dB in its Table II, results/published.csv), for sound as it arrives.
+# Everything below the paper's best causal network (10.6 dB in its Table II, study/published.csv), for sound as it arrives.
 CAUSAL = replace(FULL, name="causal", reference=Variant.v3(norm="cumulative", causal=True))
 
-# The networks of a bachelor thesis (github.com/valgrut/TasNet), its figures in results/published_thesis.csv. Its seventh
+# The networks of a bachelor thesis (github.com/valgrut/TasNet), its figures in study/published_thesis.csv. Its seventh
 # row is its first network on segments of 2 s. A study has one recipe, so that row is a study of its own:
 # --space thesis --study thesis-2s --segment-s 2 --epoch-segments 40000 --trials 1.
 # The letters are those of its scripts (TasNet.py, ResBlock.py): Conv1d(1, 256, 20) and a ReLU, 256 bottleneck channels,
@@ -38,7 +38,7 @@ THESIS = Listed.of(
     tuple(Variant.v1(norm="batch", X=X, R=R) for X, R in ((8, 4), (8, 2), (6, 4), (6, 3), (6, 2), (4, 4))),
     Recipe(epochs=60, epoch_segments=20_000, segment_s=4.0, batch_size=50, learning_rate=1e-3, schedule="plateau"))
 
-# Table II of arXiv 1809.07454v3 (results/published.csv), its best network first. The last block's residual
+# Table II of arXiv 1809.07454v3 (study/published.csv), its best network first. The last block's residual
 # convolution, which feeds nothing, is there because the printed sizes count it.
 _TABLE2 = (     # N, L, B, H, Sc, X, R
     (512, 16, 128, 512, 128, 8, 3), (128, 40, 128, 256, 128, 7, 2), (256, 40, 128, 256, 128, 7, 2),

@@ -1,6 +1,6 @@
 """A study that repeats somebody's table, printed in the form of that table, beside what was printed there.
 
-The published figures are files under results/, each row with its source.
+The published figures are files beside this one, each row with its source.
 """
 
 import csv
@@ -13,7 +13,7 @@ from study import tables
 from study.replicates import Row, number
 from study.tables import Table
 
-FOLDER = Path(__file__).parents[1] / "results"
+FOLDER = Path(__file__).parent
 
 
 class Form(NamedTuple):

@@ -1,7 +1,8 @@
 """The search: Optuna asks, we measure, the database keeps, Optuna is told. In that order.
 
 A worker takes a run, trains it, and comes back for the next; any number of them, on any number of machines, may be at work
-on one study. Work is handed out by one at a time (`Database.turn`), so the total is kept and nothing is trained twice.
+on one study. Or it lets others train, several at a time, and records what they tell. Work is handed out by one at a time
+(`Database.turn`), so the total is kept and nothing is trained twice.
 A result is in our tables before Optuna hears of it, and whoever hands out work next tells what a killed process left
 untold and takes up what it left unfinished. So no order of death loses a result.
 """
@@ -12,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,28 @@ def waiting(study: optuna.Study, space: Space) -> set[Variant]:
     return found
 
 
+@dataclass(frozen=True)
+class Task:
+    """One training, as any process of any machine can do it."""
+
+    variant: Variant
+    recipe: Recipe
+    checkpoint: Path
+    device: str
+    metrics: tuple[str, ...]
+    measured: Cost | None       # None: to be measured where it is trained
+    parts: int
+    kin: Kin
+
+
+def carry_out(task: Task, corpus: Corpus, hooks: Hooks) -> Result:
+    """Measure, train, score; `evaluate` says what may be raised."""
+    measured = task.measured or measure_apart(task.variant)
+    hooks.measured(measured)
+    return evaluate(task.variant, task.recipe, Budget(), corpus, task.checkpoint, task.device, task.metrics, hooks, measured,
+                    task.parts, task.kin)
+
+
 class Runner:
     """One process at work on one study."""
 
@@ -92,7 +115,10 @@ class Runner:
         self.parts, self.watcher, self.seed = parts, watcher or Silent(), settings.recipe.seed
         self.space = space_of(settings)
         self.stop = stop or threading.Event()       # set: pause at the next step, with everything saved
-        self.said_s, self.renewed_s, self.barren = -math.inf, 0.0, 0
+        self.said_s, self.barren = -math.inf, 0
+        self.renewed_s: dict[int, float] = {}       # by run: when its lease was
+        self.at_work: set[int] = set()              # runs that others train for us
+        self.environment: Mapping[str, Any] | None = None       # where the next run will be trained; None: here
         database.rest = self.rest
         self.study = database.patiently(lambda: open_study(name, settings, database))
         self.checkpoints = database.checkpoints(name)
@@ -128,7 +154,7 @@ class Runner:
         self.pause_if_asked()
         with self.database.turn(self.name):
             self.tell_untold()
-            if left := self.database.take_up(self.name):
+            if left := self.database.take_up(self.name, self.at_work):
                 return left
             while True:
                 self.pause_if_asked()
@@ -165,8 +191,8 @@ class Runner:
                 self.tell(trial, self.measured(same))
             return None
         exact, path = cost.exact(variant), self.checkpoints / f"trial-{trial.number:04}.pt"
-        run = self.database.begin_run(self.name, trial.number, variant, recipe, exact, str(path), environment(self.device),
-                                      stoppable=variant not in self.space.first)
+        run = self.database.begin_run(self.name, trial.number, variant, recipe, exact, str(path),
+                                      self.environment or environment(self.device), stoppable=variant not in self.space.first)
         # The reference is the yardstick, not a candidate: no budget rejects it.
         if trial.number and (excess := self.settings.budget.excess(exact)):
             rejected = Result("rejected", reason=excess, cost=exact)
@@ -228,15 +254,14 @@ class Runner:
 
     def work_on(self, run: Mapping[str, Any]) -> None:
         """Train a run, or the rest of it, to its result."""
-        variant = self.database.variant(run["variant"])
-        self.watcher.trial_begins(run["trial"], run["seed"], variant, cost.exact(variant), run["epochs"])
+        variant = self.begins(run)
         try:
             while True:
                 try:
                     result = self.measure(run, variant)
                     break
                 except Damaged as error:        # what it held can be had again, by training
-                    self.set_aside(run, error)
+                    self.set_aside(run, error.path)
                 except (Abandoned, UserError):
                     raise
                 except Exception as error:      # of ours: a row all the same, or it would be met again and again
@@ -244,34 +269,60 @@ class Runner:
                     break
             self.database.finish(run["id"], result)
         except (Abandoned, UserError):
-            self.database.rest = None       # no patience now: whoever stops us wants an end, and a lease ends by itself
-            self.database.release(run["id"])
+            self.give_back(run)
             raise
-        finally:
-            self.database.rest = self.rest
+        self.ends(run, variant, result)
+
+    def measure(self, run: Mapping[str, Any], variant: Variant) -> Result:
+        assert self.corpus is not None      # only who trains nothing goes without
+        return self.given_up(run, variant) or carry_out(self.task(run, variant), self.corpus, self.hooks(run))
+
+    def begins(self, run: Mapping[str, Any]) -> Variant:
+        variant = self.database.variant(run["variant"])
+        self.watcher.trial_begins(run["trial"], run["seed"], variant, cost.exact(variant), run["epochs"])
+        return variant
+
+    def ends(self, run: Mapping[str, Any], variant: Variant, result: Result) -> None:
+        """Tell of a result that is stored."""
         self.watcher.trial_ends(run["trial"], run["seed"], variant, result)
         if run["seed"] == self.seed:
             self.database.patiently(self.tell_untold)
             self.tell_continued(run, result)
         self.see_it_bears(run, result)
 
-    def measure(self, run: Mapping[str, Any], variant: Variant) -> Result:
-        recipe = Recipe(**{field.name: run[field.name] for field in fields(Recipe)})
-        exact = cost.exact(variant)
-        if given_up := self.given_up(run, recipe):
-            return Result("failed", given_up[1], given_up[0], exact)
+    def give_back(self, run: Mapping[str, Any]) -> None:
+        self.database.rest = None       # no patience now: whoever stops us wants an end, and a lease ends by itself
+        try:
+            self.database.release(run["id"])
+        finally:
+            self.database.rest = self.rest
+
+    def task(self, run: Mapping[str, Any], variant: Variant) -> Task:
+        """What is to be done for a run."""
         known = {name: run[name] for name in MEASURED}
-        measured = Cost(**{**vars(exact), **known}) if None not in known.values() else measure_apart(variant)
-        self.database.set_cost(run["id"], measured)
         self.bring_along(run)
+        measured = None if None in known.values() else Cost(**{**vars(cost.exact(variant)), **known})
+        out_of_memory = run["kind"] == "out-of-memory"      # says whoever saw the kernel kill its process
+        recipe = Recipe(**{field.name: run[field.name] for field in fields(Recipe)})
+        return Task(variant, recipe, self.checkpoint_of(run), self.device, self.settings.metrics, measured,
+                    2 ** run["deaths"] if out_of_memory else self.parts, self.kin)
+
+    def hooks(self, run: Mapping[str, Any]) -> Hooks:
+        """What records a training of this run as it goes on."""
         curve: list[float] = []
+        costs: list[Cost] = []
+        self.renewed_s[run["id"]] = time.monotonic()
+
+        def measured(found: Cost) -> None:
+            self.database.set_cost(run["id"], found)
+            costs.append(found)
 
         def tell(epoch: Epoch) -> str:
             self.database.add_epoch(run["id"], epoch)
-            self.renewed_s = time.monotonic()
+            self.renewed_s[run["id"]] = time.monotonic()
             self.watcher.epoch_ends(run["trial"], run["seed"], epoch)
             curve.append(epoch.valid_si_snri_db)
-            return self.verdict(run, measured, tuple(curve))
+            return self.verdict(run, costs[-1], tuple(curve))
 
         def scored(done: int, total: int) -> None:
             self.watcher.mixture_scored(run["trial"], run["seed"], done, total)
@@ -281,12 +332,7 @@ class Runner:
         def say(line: str) -> None:
             self.watcher.says(f"trial {run['trial']}: {line}")
 
-        assert self.corpus is not None      # only who trains nothing goes without
-        out_of_memory = run["kind"] == "out-of-memory"      # says whoever saw the kernel kill its process
-        self.renewed_s = time.monotonic()
-        return evaluate(variant, recipe, Budget(), self.corpus, self.checkpoint_of(run), self.device, self.settings.metrics,
-                        Hooks(tell, scored, lambda: self.pulse(run), self.wait_for_space(run), say), measured,
-                        2 ** run["deaths"] if out_of_memory else self.parts, self.kin)
+        return Hooks(tell, scored, lambda: self.pulse(run), self.wait_for_space(run), say, measured)
 
     @property
     def kin(self) -> Kin:
@@ -307,26 +353,26 @@ class Runner:
             content = places[0].read_bytes()
             write_atomically(mine, lambda file: file.write(content))
 
-    def set_aside(self, run: Mapping[str, Any], error: Damaged) -> None:
+    def set_aside(self, run: Mapping[str, Any], damaged: Path) -> None:
         """Keep a damaged checkpoint out of the way."""
         kept = next(path for number in itertools.count(1)
-                    if not (path := error.path.with_name(f"{error.path.name}.damaged-{number}")).exists())
-        error.path.rename(kept)
+                    if not (path := damaged.with_name(f"{damaged.name}.damaged-{number}")).exists())
+        damaged.rename(kept)
         self.watcher.says(f"trial {run['trial']}: its checkpoint was damaged and is {kept} now; "
                           "what it held is trained again")
 
-    def checkpoint_of(self, run: Mapping[str, Any]) -> Any:
+    def checkpoint_of(self, run: Mapping[str, Any]) -> Path:
         """Where a run's training lies: in the folder the database lies in, wherever that has been moved to."""
         replicate = "" if run["seed"] == self.seed else f"-seed-{run['seed']}"
         return self.checkpoints / f"trial-{run['trial']:04}{replicate}.pt"
 
-    def given_up(self, run: Mapping[str, Any], recipe: Recipe) -> tuple[str, str] | None:
-        """Kind and reason of the failure, where a run has killed its process too often."""
-        deaths, epoch = run["deaths"] or 0, len(self.database.curve(run["id"])) + 1
-        if run["kind"] == "out-of-memory" and 2 ** (deaths - 1) >= recipe.batch_size:
-            return "out-of-memory", (f"epoch {epoch}: the kernel killed its process for lack of memory {deaths} times, "
-                                     "the last time with one segment at once")
-        return ("killed", f"epoch {epoch}: its process died {deaths} times") if deaths >= DEATHS else None
+    def given_up(self, run: Mapping[str, Any], variant: Variant) -> Result | None:
+        """The failure of a run that has killed its process too often."""
+        deaths, epoch, exact = run["deaths"] or 0, len(self.database.curve(run["id"])) + 1, cost.exact(variant)
+        if run["kind"] == "out-of-memory" and 2 ** (deaths - 1) >= run["batch_size"]:
+            return Result("failed", f"epoch {epoch}: the kernel killed its process for lack of memory {deaths} times, "
+                          "the last time with one segment at once", "out-of-memory", exact)
+        return Result("failed", f"epoch {epoch}: its process died {deaths} times", "killed", exact) if deaths >= DEATHS else None
 
     def verdict(self, run: Mapping[str, Any], measured: Cost, curve: tuple[float, ...]) -> str:
         """Why the stop rule ends a run here; empty when it does not."""
@@ -377,8 +423,8 @@ class Runner:
 
     def pulse(self, run: Mapping[str, Any]) -> bool:
         """Renew the lease now and then; whether to pause."""
-        if time.monotonic() - self.renewed_s > RENEW_S:     # monotonic: no clock that is set back stops it
-            self.renewed_s = time.monotonic()
+        if time.monotonic() - self.renewed_s[run["id"]] > RENEW_S:      # monotonic: no clock that is set back stops it
+            self.renewed_s[run["id"]] = time.monotonic()
             self.database.renew(run["id"])
         return self.stop.is_set()
 

@@ -1,8 +1,8 @@
-"""Several workers of one study on this machine, and the parent that starts them, shows what they do and sees them through.
+"""The local engine: several workers of one study on this machine, and the parent that starts them and shows what they do.
 
 Each worker is a process of its own, the first one too: the kernel's out-of-memory killer, or a crash in a library, takes one
-run's process and not the study. The parent trains nothing. It starts a worker again that died, and asks all of them to
-pause when a signal, a deadline or an error asks for it. A worker whose parent is gone ends at once.
+run's process and not the study. The parent trains nothing. Each worker asks the database for its work and records it there
+itself. One whose parent is gone ends at once.
 """
 
 import contextlib
@@ -11,48 +11,20 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from study.connection import passing
 from study.database import Database, open_database
+from study.engine import Engine, Job
 from study.records import Result
-from study.replicates import per_trial
-from study.tables import front
 from study.watcher import Rows, Watcher
-from tasnet_core.corpora import Corpus
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, Variant
 from tasnet_core.training import Paused
 
-GRACE_S = 10.0          # between asking a worker to pause and killing it: only what is not saved yet is done again
-STILLBORN = 5           # workers in a row, beside all at once, that die before they say anything: then it is not the runs
 REFUSED, PAUSED = 2, 75     # how a worker ends: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker has to know. It goes to other processes, so the corpus goes as how to open it."""
-
-    storage: str
-    study: str
-    trials: int
-    device: str
-    threads: int
-    parts: int
-    open_corpus: Callable[[], Corpus]
-
-
-class Outcome(NamedTuple):
-    """How the workers ended: by themselves, or why they were asked to."""
-
-    finished: bool
-    why: str = ""       # "time", "signal"
 
 
 class Sender:
@@ -134,40 +106,22 @@ def nothing(text: str) -> None:
     """Say nothing: the parent has said it."""
 
 
-class Workers:
+class Workers(Engine):
     """The parent's side."""
 
-    def __init__(self, job: Job, count: int, database: Database, watcher: Watcher):
-        self.job, self.database, self.watcher = job, database, watcher
+    def __init__(self, job: Job, count: int | None, database: Database, watcher: Watcher):
+        super().__init__(job, count, database, watcher)
         self.context = context()
-        self.count = count
         self.processes: dict[Any, tuple[int, Connection]] = {}      # by process: its number, and what it says
         self.heard: dict[int, bool] = {}                            # by number: whether it has said anything
-        self.refusal, self.why, self.asked_s = "", "", 0.0
-        self.stillborn, self.oom_kills, self.front_s = 0, _oom_kills(), (0.0, 0.0)
+        self.oom_kills = _oom_kills()
 
-    def run(self, timeout_s: float | None = None) -> Outcome:
-        """See the workers through to their end.
+    def begin(self) -> None:
+        for number in range(self.count or 1):
+            self.start(number)
 
-        Raises:
-            UserError: when a worker could not use what it was given, or none can be started.
-        """
-        deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
-        with self.signals():
-            try:
-                for number in range(self.count):
-                    self.start(number)
-                while self.processes:
-                    self.listen()
-                    if time.monotonic() > deadline and not self.why:
-                        self.ask("time")
-                    if self.why and time.monotonic() - self.asked_s > GRACE_S:
-                        self.kill()
-            finally:
-                self.kill()
-        if self.refusal:
-            raise UserError(self.refusal)
-        return Outcome(not self.why, self.why)
+    def busy(self) -> bool:
+        return bool(self.processes)
 
     def start(self, number: int) -> None:
         ours, theirs = self.context.Pipe(duplex=False)
@@ -179,7 +133,6 @@ class Workers:
             process.terminate()
 
     def listen(self) -> None:
-        """Pass on what is said, and see to who has ended; half a second at most."""
         pipes: dict[Any, tuple[Any, int]] = {pipe: (process, number) for process, (number, pipe) in self.processes.items()}
         ready: Any
         for ready in wait(list(pipes), 0.5):
@@ -212,16 +165,12 @@ class Workers:
                 self.oom_kills, died = _oom_kills(), "killed by the kernel: out of memory"
                 with self.if_it_can():
                     self.database.note_out_of_memory(self.job.study, process.pid)
-            if self.stillborn >= STILLBORN + self.count:
-                self.refusal = f"{self.stillborn} workers in a row died at their start ({died}); nothing of the study is lost"
-                self.ask("refused")
+            if self.give_up_on_stillborn(self.count or 1, died):
                 return
             self.watcher.says(f"{process.name} died ({died}); another takes its place and goes on from what is saved")
         self.start(number)
 
-    def ask(self, why: str) -> None:
-        """Ask all workers to pause."""
-        self.why, self.asked_s = why, time.monotonic()
+    def pause(self) -> None:
         for process in self.processes:
             process.terminate()
 
@@ -231,45 +180,6 @@ class Workers:
         for process in self.processes:
             process.join()
         self.processes.clear()
-
-    def show_front(self) -> None:
-        """Show the front, as long as working it out takes a hundredth of the time at most."""
-        last, took = self.front_s
-        start = time.monotonic()
-        if start - last < 100 * took:
-            return
-        with self.if_it_can():
-            self.watcher.front_is(front(per_trial(self.database.results(self.job.study))))
-        self.front_s = start, time.monotonic() - start
-
-    @contextmanager
-    def if_it_can(self) -> Iterator[None]:
-        """Do without what the database refuses for now: the parent has others to listen to."""
-        try:
-            yield
-        except Exception as error:
-            if not passing(error):
-                raise
-
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """Ctrl-C, SIGTERM and the end of the terminal ask for a pause; a second one does not wait for it."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def heard(*_: object) -> None:
-            if self.why:
-                self.asked_s = 0.0
-            else:
-                self.ask("signal")
-        names = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        before = {name: signal.signal(name, heard) for name in names}
-        try:
-            yield
-        finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)
 
 
 def _oom_kills() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from tasnet_core.errors import UserError
@@ -112,9 +113,11 @@ def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making])
             except (ValueError, KeyError, TypeError, FileNotFoundError):  # damaged from outside: made again
                 shutil.rmtree(place)
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=root) as scratch:
-            _fill(Path(scratch) / "shelf", make)
-            _move(Path(scratch) / "shelf", place)
+        with FileLock(root / ".lock"):      # of many workers that begin together one makes it
+            if not place.exists():
+                with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=root) as scratch:
+                    _fill(Path(scratch) / "shelf", make)
+                    _move(Path(scratch) / "shelf", place)
         return Shelf(place)
     except OSError as error:
         raise _unwritable(error) from error

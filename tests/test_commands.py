@@ -203,7 +203,7 @@ def test_a_study_continued_with_other_settings_lists_the_differences(capsys):
 
 
 def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch):
-    from study import workers
+    from study import engine, workers
     from tasnet_core import training
     fitted, jobs = [], []
 
@@ -212,7 +212,7 @@ def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch)
             jobs.append(job)
 
         def run(self, timeout_s):
-            return workers.Outcome(True)
+            return engine.Outcome(True)
     monkeypatch.setattr(training.Training, "fit_memory", lambda one: fitted.append(one.recipe.batch_size))
     monkeypatch.setattr(workers, "Workers", Idle)
     assert study([*RUN, "--trials", "1", "--batch-size", "auto"]) == 0

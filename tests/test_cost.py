@@ -11,7 +11,7 @@ from tasnet_core import cost
 from tasnet_core.model import ConvTasNet
 from tasnet_core.records import Variant
 
-PUBLISHED = list(csv.DictReader((Path(__file__).parents[1] / "results/published.csv").read_text().splitlines()))
+PUBLISHED = list(csv.DictReader((Path(__file__).parents[1] / "study/published.csv").read_text().splitlines()))
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: " ".join(f"{x}{row[x]}" for x in "N L B H Sc X R".split()))

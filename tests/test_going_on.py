@@ -16,7 +16,7 @@ import tiny_study
 from test_commands import ROOT, RUN, refused
 from tiny import TINY, Tiny
 
-from study import workers
+from study import engine, workers
 from study.__main__ import main as study
 from study.database import open_database
 from study.records import Settings
@@ -48,7 +48,7 @@ def here(trained, tmp_path, monkeypatch):
 def jobs(monkeypatch):
     """What workers would have been given to do, who do nothing; `jobs.ends` says how they end."""
     class Jobs(list):
-        ends = workers.Outcome(True)
+        ends = engine.Outcome(True)
 
     class Idle:
         def __init__(self, job, *_):
@@ -134,11 +134,11 @@ def test_confirm_leaves_further_seeds_of_the_front_and_the_reference_to_the_work
 
 
 def test_run_confirms_only_when_the_time_was_enough(here, jobs):
-    jobs.ends = workers.Outcome(False, "time")
+    jobs.ends = engine.Outcome(False, "time")
     assert study([*RUN, "--trials", "4", "--seeds", "2", "--timeout", "9"]) == 0
     assert len(jobs) == 1
     assert not any(seed for _, seed in runs())
-    jobs.ends = workers.Outcome(True)
+    jobs.ends = engine.Outcome(True)
     assert study([*RUN, "--trials", "4", "--seeds", "2"]) == 0
     assert [job.trials for job in jobs] == [4, 4, 0]
     assert {seed for _, seed in runs()} == {0, 1}

@@ -26,14 +26,16 @@ LEVELS = {
               "spacefile": 3, "repairs": 5, "frames": 5, "samplers": 3, "display": 3, "published": 3, "answer": 3, "fronts": 3,
               "learning_figures": 3, "mixture_figures": 3, "letter_figures": 4, "effect_figures": 4, "captions": 5, "figures": 6,
               "watching": 5, "runner": 5, "settings": 4, "doctor": 6,
-              "report": 7, "workers": 6, "rehearsal": 7, "forecast": 8, "dryrun": 9, "__main__": 10},
+              "report": 7, "engine": 6, "workers": 7, "cluster": 7, "rehearsal": 8,
+              "forecast": 9, "dryrun": 10, "commands": 11, "api": 12, "__main__": 12},
 }
 # One door for each outside thing: the only files that may import it.
 DOORS = {
     "optuna": {"study/runner.py", "study/samplers.py", "study/space.py"},
     "sqlalchemy": {"study/connection.py", "study/schema.py", "study/database.py", "study/salvage.py",
                    "study/repairs.py", "study/versions.py", "study/reading.py"},
-    "sqlite3": {"study/salvage.py"}, "filelock": {"study/connection.py", "tasnet_core/measuring.py"},
+    "sqlite3": {"study/salvage.py"}, "filelock": {"study/connection.py", "tasnet_core/measuring.py",
+                                              "tasnet_core/shelf.py"},
     "soundfile": {"tasnet_core/audio.py"}, "soxr": {"tasnet_core/audio.py"}, "thop": {"tasnet_core/cost.py"},
     "seaborn": {"study/ink.py"},
     "matplotlib": {"study/ink.py", "study/fronts.py", "study/figures.py", "study/learning_figures.py", "study/mixture_figures.py",
@@ -42,7 +44,7 @@ DOORS = {
     "pystoi": {"tasnet_core/listeners.py"}, "pesq": {"tasnet_core/listeners.py"},
     "espeakng_loader": {"tasnet_core/voices.py"}, "rich": {"study/display.py", "tasnet_core/progress.py"},
     "jinja2": {"study/page.py"},
-    "pandas": {"study/frames.py"}, "pyarrow": {"study/frames.py"},
+    "ray": {"study/cluster.py"}, "pandas": {"study/frames.py"}, "pyarrow": {"study/frames.py"},
     "onnx": {"tasnet_core/export.py"}, "onnxruntime": {"tasnet_core/export.py"}, "safetensors": {"tasnet_core/hub.py"},
 }
 FILES = sorted(path for package in LEVELS for path in (ROOT / package).glob("*.py") if path.stem != "__init__")

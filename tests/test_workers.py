@@ -11,14 +11,14 @@ from multiprocessing.connection import Connection
 import pytest
 from tiny import RECIPE, TINY
 
-from study import workers
+from study import engine, workers
 from study.database import open_database
 from study.records import Settings
 from study.watcher import Silent
 from tasnet_core import cost
 from tasnet_core.errors import UserError
 
-JOB = workers.Job("", "s", 1, "cpu", 1, 1, lambda: None)
+JOB = engine.Job("", "s", 1, "cpu", 1, 1, lambda: None)
 OBEYS, STUBBORN = "obeys", "stubborn"       # ends of a script: waits until it is asked to pause; hears nothing but kill
 SAID = ("says", "here I am")
 
@@ -81,7 +81,7 @@ def parent(*scripts, count=1, database=None):
 
 def test_workers_that_find_nothing_more_to_do_end_it():
     one = parent((SAID, 0), (0,), count=2)
-    assert one.run() == workers.Outcome(True)
+    assert one.run() == engine.Outcome(True)
     assert [process.name for process in one.started] == ["worker 1", "worker 2"]
 
 
@@ -119,14 +119,14 @@ def test_what_a_worker_refuses_ends_all_and_is_told_once():
 
 def test_time_that_is_up_asks_all_to_pause():
     one = parent((SAID, OBEYS), count=2)
-    assert one.run(timeout_s=0.05) == workers.Outcome(False, "time")
+    assert one.run(timeout_s=0.05) == engine.Outcome(False, "time")
     assert [(process.exitcode, process.asked) for process in one.started] == [(workers.PAUSED, 1)] * 2
 
 
 def test_a_worker_that_does_not_pause_is_killed(monkeypatch):
-    monkeypatch.setattr(workers, "GRACE_S", 0.05)
+    monkeypatch.setattr(engine, "GRACE_S", 0.05)
     one = parent((SAID, STUBBORN), (SAID, OBEYS), count=2)
-    assert one.run(timeout_s=0.05) == workers.Outcome(False, "time")
+    assert one.run(timeout_s=0.05) == engine.Outcome(False, "time")
     assert [process.exitcode for process in one.started] == [-signal.SIGKILL, workers.PAUSED]
     assert len(one.started) == 2
 
@@ -145,10 +145,10 @@ def test_a_signal_asks_for_a_pause_and_a_second_one_does_not_wait_for_it(name):
     finger = threading.Timer(0.1, twice)
     start = time.monotonic()
     finger.start()
-    assert one.run() == workers.Outcome(False, "signal")
+    assert one.run() == engine.Outcome(False, "signal")
     finger.join()
     assert asked == [None, None]        # the first one killed nobody
-    assert time.monotonic() - start < workers.GRACE_S / 2
+    assert time.monotonic() - start < engine.GRACE_S / 2
     assert signal.getsignal(number) is before
 
 
@@ -162,9 +162,9 @@ def test_a_worker_started_while_a_signal_comes_is_asked_too():
         return begin(*arguments, **named)
     one.context.Process = interrupted
     start = time.monotonic()
-    assert one.run() == workers.Outcome(False, "signal")
+    assert one.run() == engine.Outcome(False, "signal")
     assert [process.exitcode for process in one.started] == [workers.PAUSED] * 2
-    assert time.monotonic() - start < workers.GRACE_S / 2
+    assert time.monotonic() - start < engine.GRACE_S / 2
 
 
 @pytest.mark.parametrize(("status", "after", "kind", "said"), [

@@ -1,0 +1,355 @@
+"""Engines under load, with simulated clusters of this machine. What is lost is counted; nothing should be.
+
+    python benchmarks/engines.py nodes [TRIALS]                     four nodes of Ray, one killed and one added on the way;
+                                                                    the rows of the local engine, bit for bit
+    python benchmarks/engines.py large ray|postgresql [TRIALS [SLOTS [FIGURE.png]]]
+                                                                    made-up trainings: what the driver, or all workers, take
+    python benchmarks/engines.py server [TRIALS]                    16 workers on PostgreSQL, whose server is restarted
+
+PostgreSQL: TASNET_TEST_POSTGRESQL is the URL of a database beside which others may be made; for many slots it needs three
+connections each (max_connections).
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import searches
+import tiny_study
+from tiny import Tiny
+
+from study import cluster, runner
+from study.database import open_database
+from study.engine import Job
+from study.records import Result, Settings, StopRule
+from study.spacefile import as_dict, space_named
+from study.watcher import Silent
+from study.workers import Workers
+from tasnet_core import cost
+from tasnet_core.records import Epoch, MixtureScore, Recipe, Scores
+from tasnet_core.training import Paused
+
+SMALL = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), sampler="grid", metrics=("si_snr",),
+                 recipe=Recipe(epochs=4, epoch_segments=60, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay"))
+LARGE = Settings(corpus="tiny", space="full", recipe=space_named("full").recipe, stop=StopRule(), metrics=("si_snr",))
+EPOCHS, MIXTURES = 8, 120
+MEDIAN_S = 5.0      # of a made-up training; lognormal, as they are where sizes are spread evenly in log scale
+SPREAD = 0.7        # of its logarithm: one in twenty takes three times as long
+FAIL = 0.03         # of them diverge
+
+
+def tiny():
+    """A worker that does not measure speed: no two runs share that."""
+    runner.measure_apart = cost.exact
+    return Tiny()
+
+
+def made_up():
+    """A worker whose trainings are made up."""
+    runner.measure_apart, runner.evaluate = cost.exact, fake
+    return Tiny()
+
+
+def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts, kin):
+    """A training of known length and curve, both functions of the variant. It is saved nowhere, so it begins anew."""
+    chance = np.random.default_rng(int(variant.key, 16))
+    length_s, fails = MEDIAN_S * float(np.exp(SPREAD * chance.normal())), chance.random() < FAIL
+    best = 2 * np.log10(measured.parameters) + chance.normal(scale=0.3)
+    curve = []
+    for number in range(1, EPOCHS + 1):
+        until = time.monotonic() + length_s / EPOCHS
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.5))
+            if hooks.pulse():
+                raise Paused
+        score = float(best - 4 / number)
+        curve.append(Epoch(number, -score, score, 1e-3, 100.0 * number, length_s / EPOCHS))
+        if reason := hooks.tell(curve[-1]):
+            return Result("stopped", reason, cost=measured, curve=tuple(curve))
+        if fails and number == EPOCHS // 2:
+            return Result("failed", f"epoch {number}: training loss nan", "diverged", measured, curve=tuple(curve))
+    tested = tuple(MixtureScore(f"test/{i:03}", "a+b", "FM", 4.0, 0.0, score, score) for i in range(MIXTURES))
+    return Result("complete", cost=measured, curve=tuple(curve), mixtures=tested, seconds=length_s,
+                  scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=MIXTURES))
+
+
+def train(engine, storage, trials, slots, settings, open_corpus, watcher=None):
+    """See a study through by an engine; how long it took, in s."""
+    with open_database(storage, read_only=False) as database:
+        if not database.settings("s"):
+            database.register("s", settings)
+        began = time.monotonic()
+        ended = engine(Job(storage, "s", trials, "cpu", 1, 1, open_corpus), slots, database, watcher or Silent()).run()
+        assert ended.finished
+        return time.monotonic() - began
+
+
+@contextmanager
+def nodes(count, cpus):
+    """A simulated cluster that this process is connected to; its head trains nothing."""
+    import ray
+    from ray.cluster_utils import Cluster
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parents[1] / "tests", Path(__file__).parents[1])))
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made.ours = [made.add_node(num_cpus=cpus) for _ in range(count)]
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+# ── a node that is killed, one that is added ─────────────────────────────────────────────────────────────
+
+
+class Swaps(Silent):
+    """Kills a node and adds another after a quarter of the trials."""
+
+    def __init__(self, made, at):
+        self.made, self.at, self.ended, self.lost = made, at, 0, 0
+
+    def says(self, text):
+        self.lost += "is lost" in text
+
+    def trial_ends(self, trial, seed, variant, result):
+        self.ended += 1
+        if self.ended == self.at:
+            self.made.remove_node(self.made.ours[0], allow_graceful=False)
+            self.made.ours[0] = self.made.add_node(num_cpus=1)
+
+
+def swapped_nodes(trials):
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, name) for name in ("local", "ray")]
+        for place in places:
+            place.mkdir()
+        local_s = train(Workers, str(places[0] / "study.db"), trials, 2, SMALL, tiny)
+        with nodes(4, 1) as made:
+            watcher = Swaps(made, trials // 4)
+            ray_s = train(cluster.Ray, str(places[1] / "study.db"), trials, None, SMALL, tiny, watcher)
+        same = searches.table(places[0]) == searches.table(places[1])
+        print(f"{trials} trainings: local with 2 workers {local_s:.0f} s; 4 nodes of Ray, one killed and one added: "
+              f"{ray_s:.0f} s, {watcher.lost} trainings lost their worker; rows equal bit for bit: {same}")
+        return 0 if same and watcher.ended == trials else 1
+
+
+# ── many slots ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Host:
+    """Many trainers in one process: 200 of them with torch each would take 50 GB."""
+
+    def __init__(self):
+        self.trainers = {}
+
+    def call(self, number, name, *arguments):
+        if name == "make":
+            self.trainers[number] = cluster.Trainer(*arguments)
+            return None
+        return getattr(self.trainers[number], name)(*arguments)
+
+
+class Slot:
+    """What stands for an actor: a trainer of a host."""
+
+    def __init__(self, host, number, *arguments):
+        self.host, self.number = host, number
+        host.call.remote(number, "make", *arguments)
+
+    def __getattr__(self, name):
+        return Method(self, name)
+
+
+class Method:
+    def __init__(self, slot, name):
+        self.slot, self.name = slot, name
+
+    def remote(self, *arguments):
+        return self.slot.host.call.remote(self.slot.number, self.name, *arguments)
+
+
+class Hosted(cluster.Ray):
+    """The engine with one host on each of four nodes."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.hosts = [self.ray.remote(Host).options(num_cpus=1, max_concurrency=1000, scheduling_strategy="SPREAD").remote()
+                      for _ in range(4)]
+        self.made, self.actors = 0, self
+
+    def remote(self, *arguments):
+        self.made += 1
+        return Slot(self.hosts[self.made % 4], self.made, *arguments)
+
+    def _end(self, worker):
+        pass
+
+
+class Meter(Silent):
+    """Notes, ten times on the way, what has been used."""
+
+    def __init__(self, trials, size_of, processes):
+        self.every, self.size_of, self.processes = max(1, trials // 10), size_of, processes
+        self.ended, self.began, self.rows = 0, time.monotonic(), []
+
+    def trial_ends(self, trial, seed, variant, result):
+        self.ended += 1
+        if self.ended % self.every == 0:
+            cpu_s, memory = used(self.processes())
+            self.rows.append((self.ended, time.monotonic() - self.began, cpu_s, memory / 1e6, self.size_of() / 1e6))
+
+
+def used(processes):
+    """Seconds of CPU and bytes of memory of processes; what forked ones share counts once."""
+    cpu_s = memory = 0.0
+    for process in processes:
+        try:
+            stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            rollup = dict(line.split(":") for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:])
+        except (OSError, ValueError):       # ended meanwhile
+            continue
+        cpu_s += (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        memory += 1024 * int(rollup["Pss"].split()[0])
+    return cpu_s, memory
+
+
+def descendants(process):
+    found = [process]
+    for task in Path(f"/proc/{process}/task").iterdir():
+        try:
+            found += [below for child in (task / "children").read_text().split() for below in descendants(child)]
+        except OSError:
+            continue
+    return found
+
+
+def large(kind, trials, slots, figure=None):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        if kind == "ray":
+            storage = str(Path(folder, "study.db"))
+            meter = Meter(trials, lambda: sum(path.stat().st_size for path in Path(folder).glob("study.db*")),
+                          lambda: [os.getpid()])
+            with nodes(4, -(-slots // 4) + 1):
+                train(Hosted, storage, trials, slots, LARGE, made_up, meter)
+        else:
+            storage = new_database()
+            engine = sa.create_engine(storage)
+
+            def size():
+                with engine.connect() as connection:
+                    return connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar()
+            meter = Meter(trials, size, lambda: descendants(os.getpid()))
+            train(Workers, storage, trials, slots, LARGE, made_up, meter)
+        print(f"{kind}, {slots} slots; " + ("the driver" if kind == "ray" else "the parent and all workers")
+              + "\n| trials | s | trials/s since the line before | CPU s | CPU ms a trial since | memory MB | database MB |\n"
+              + "|---" * 7 + "|")
+        before = (0, 0.0, 0.0)
+        for row in meter.rows:
+            number, wall_s, cpu_s, memory, database = row
+            since = number - before[0]
+            print(f"| {number:,} | {wall_s:.0f} | {since / (wall_s - before[1]):.2f} | {cpu_s:.0f} "
+                  f"| {1000 * (cpu_s - before[2]) / since:.0f} | {memory:.0f} | {database:.1f} |")
+            before = row[:3]
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "study", "report", "--storage", storage], check=True, stdout=subprocess.DEVNULL)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+        print(f"report: {time.monotonic() - began:.0f} s, {peak:.0f} MB; {count_wrong(storage, trials)} lost or wrong")
+        if figure:
+            draw(meter.rows, figure)
+    return 0
+
+
+def count_wrong(storage, trials):
+    """Trials too few or too many, runs that are unfinished or owned, curves with gaps, mixtures that are missing."""
+    with open_database(storage) as database:
+        runs = database.runs("s")
+        epochs = {(row["trial"], row["seed"]): 0 for row in runs}
+        for row in database.epochs("s"):
+            epochs[row["trial"], row["seed"]] += 1
+        mixtures = {(row["trial"], row["seed"]): 0 for row in runs}
+        for row in database.mixtures("s"):
+            mixtures[row["trial"], row["seed"]] += 1
+    trained = [row for row in runs if row["state"] in ("complete", "stopped", "failed")]
+    complete = [(row["trial"], row["seed"]) for row in runs if row["state"] == "complete"]
+    return (abs(len(trained) - trials) + sum(row["state"] == "running" or row["owner"] is not None for row in runs)
+            + len(trained) - len({(row["variant"], row["seed"]) for row in trained})
+            + sum(epochs[key] != EPOCHS for key in complete) + sum(mixtures[key] != MIXTURES for key in complete))
+
+
+def draw(rows, figure):
+    import matplotlib
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+    shown, axes = pyplot.subplots(1, 3, figsize=(10, 3), layout="constrained")
+    numbers = [row[0] for row in rows]
+    for place, column, title in zip(axes, (2, 3, 4), ("CPU, s", "memory, MB", "database, MB"), strict=True):
+        place.plot(numbers, [row[column] for row in rows], ".-")
+        place.set(xlabel="trials", title=title)
+    shown.savefig(figure, dpi=150)
+
+
+# ── a server that is restarted ───────────────────────────────────────────────────────────────────────────
+
+
+def new_database():
+    url, name = sa.make_url(os.environ["TASNET_TEST_POSTGRESQL"]), f"engines_{uuid.uuid4().hex}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+def restart(times, every_s, done):
+    """Stop the server at once, as a power cut does, and start it again."""
+    for _ in range(times):
+        if done.wait(every_s):
+            return
+        subprocess.run(["service", "postgresql", "stop", "--", "-m", "immediate"], check=True, stdout=subprocess.DEVNULL)
+        done.wait(4)
+        subprocess.run(["service", "postgresql", "start"], check=True, stdout=subprocess.DEVNULL)
+
+
+def restarted_server(trials, workers=16, times=3):
+    storage, done = new_database(), threading.Event()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        finger = threading.Thread(target=partial(restart, times, 2 * MEDIAN_S, done))
+        finger.start()
+        took_s = train(Workers, storage, trials, workers, LARGE, made_up)
+        done.set()
+        finger.join()
+    wrong = count_wrong(storage, trials)
+    print(f"{workers} workers on PostgreSQL, {trials} trainings in {took_s:.0f} s, its server killed up to {times} times: "
+          f"{wrong} lost or wrong")
+    return min(1, wrong)
+
+
+def main(what="nodes", *given):
+    if what == "nodes":
+        return swapped_nodes(int(given[0]) if given else 64)
+    if what == "large":
+        kind, trials, slots, figure = (*given, *("ray", 10_000, 200, None)[len(given):])
+        return large(kind, int(trials), int(slots), figure and Path(figure).resolve())
+    if what == "server":
+        return restarted_server(int(given[0]) if given else 64)
+    raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,181 @@
+"""The commands from Python: `study.run` gives a `Study`, whose methods are the others. Arguments are named as the options are.
+
+In a folder with recordings in `speech` and a space of your own in `tiny.toml`:
+
+>>> import study
+>>> found = study.run(trials=2, corpus="folder:speech", space="tiny.toml", workers=1, timeout="11h")
+folder speech: ...
+study 'tiny-folder': 2 of 2 trials trained; all saved in sqlite:///results/study.db
+>>> found = study.run(trials=3, study="tiny-folder", corpus="folder:speech", space="tiny.toml", workers=1)     # goes on
+trial 2 ...
+study 'tiny-folder': 3 of 3 trials trained; all saved in sqlite:///results/study.db
+>>> found.states
+{'complete': 3}
+>>> page = found.report(max_parameters="50k")       # where it is
+report: reports/index.html
+>>> found.load().runs[["trial", "state", "parameters"]].shape
+(3, 3)
+
+A study that is there already, by its database, and by its name where that holds several:
+
+>>> found = study.Study(storage="results/study.db")
+>>> found.show(0)
+trial 0, seed 0: ...
+>>> found.enqueue("X2 H4")
+N8 L4 B4 H4 Sc4 P3 X2 R1 C2: waiting in study 'tiny-folder'; python -m study run trains it next
+>>> [str(path) for path in found.export(format="json")]
+exports/runs.json: 3 rows
+...
+['exports/runs.json', 'exports/epochs.json', 'exports/mixtures.json']
+
+What cannot be used is an error of one line:
+
+>>> found.show(9)
+Traceback (most recent call last):
+tasnet_core.errors.UserError: trial 9: not in study 'tiny-folder'; see: python -m study status --study tiny-folder
+>>> study.run(trials=3, timeout="soon")
+Traceback (most recent call last):
+tasnet_core.errors.UserError: python -m study run: argument --timeout: 'soon' is no duration such as 600, 90m or 11h; ...
+"""
+
+import argparse
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study import commands, options
+from study.options import STORAGE
+from tasnet_core.errors import UserError
+
+if TYPE_CHECKING:
+    from study.frames import Frames
+
+
+def run(trials: int, *, study: str | None = None, storage: str = STORAGE, corpus: str | None = None, space: str | None = None,
+        objectives: Sequence[str] | None = None, metrics: Sequence[str] | None = None, sampler: str | None = None,
+        tune: Sequence[str] | None = None, init: str | None = None, epochs: int | None = None, epoch_segments: int | None = None,
+        segment_s: float | None = None, batch_size: int | str | None = None, precision: str | None = None,
+        seed: int | None = None, max_parameters: int | str | None = None, max_macs: int | str | None = None,
+        stop_margin: float | str | None = None, threads: int | None = None, seeds: int = 1, dry_run: bool = False,
+        workers: int | None = None, timeout: float | str | None = None, device: str = "auto",
+        engine: str = "local", gpus_per_trial: float | None = None) -> "Study":
+    """Train variants until the study has `trials` of them in all, or the time is up; the same call again goes on.
+
+    What is left out is as it is for the command: the known study's, or the space's. Interrupting the kernel pauses it with
+    everything saved, and raises KeyboardInterrupt.
+
+    Raises:
+        UserError: what cannot be used, in one line.
+    """
+    given = locals()        # every argument is an option
+    return Study(commands.run(_given("run", [], given)), storage)
+
+
+def describe_space(name: str) -> str:
+    """A space, a preset or a file, as a file to start your own from."""
+    from study import spacefile
+    return spacefile.describe_space(spacefile.space_named(name))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study in a database. Without a name it is the newest there.
+
+    Every method raises a UserError, in one line, where the database or what is asked of it cannot be used. What the commands
+    print is printed here, too.
+    """
+
+    name: str | None = None
+    storage: str = STORAGE      # an SQLAlchemy URL, or the path of an SQLite file
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many trials are in each state."""
+        from study.database import open_database
+        with open_database(self.storage) as database:
+            name = database.choose(self.name)
+            settings = database.settings(name)
+            assert settings is not None
+            return database.counts(name, settings.recipe.seed)
+
+    def load(self) -> "Frames":
+        """All that was measured, as pandas frames: `runs`, `epochs`, `mixtures`; see `study.load`."""
+        from study import frames
+        return frames.load(self.storage, self.name)
+
+    def status(self) -> None:
+        """Print how far it is, and the front so far."""
+        self._do("status")
+
+    def show(self, trial: int) -> None:
+        """Print everything about one trial."""
+        self._do("show", trial)
+
+    def compare(self, A: int, B: int) -> None:
+        """Print two trials side by side, and whether their difference is one."""
+        self._do("compare", A, B)
+
+    def report(self, out: str | Path = "reports", *, watch: float | None = None, max_parameters: int | str | None = None,
+               max_macs: int | str | None = None, max_realtime_factor: float | None = None) -> Path:
+        """Write the answer, index.html with figures/ and tables/; where it is. `watch`: again and again, every so many s."""
+        return Path(self._do("report", out=out, watch=watch, max_parameters=max_parameters, max_macs=max_macs,
+                             max_realtime_factor=max_realtime_factor))
+
+    def export(self, out: str | Path = "exports", *, format: str = "csv") -> list[Path]:
+        """Write runs, epochs and mixtures as csv, parquet or json; where they are."""
+        return list(self._do("export", out=out, format=format))
+
+    def enqueue(self, *variants: str) -> None:
+        """Let variants such as "X4 R1 H64" be the next trials of `run`."""
+        self._do("enqueue", *variants)
+
+    def confirm(self, *trials: int, seeds: int = 3, workers: int | None = None, timeout: float | str | None = None,
+                device: str = "auto", engine: str = "local", gpus_per_trial: float | None = None) -> None:
+        """Train these trials, or the front and the reference, with further seeds, `seeds` of each in all."""
+        self._do("confirm", *trials, seeds=seeds, workers=workers, timeout=timeout, device=device, engine=engine,
+                 gpus_per_trial=gpus_per_trial)
+
+    def fidelity(self, *, budgets: Sequence[int] = (2, 4), variants: int = 8, workers: int | None = None,
+                 timeout: float | str | None = None, device: str = "auto", engine: str = "local",
+                 gpus_per_trial: float | None = None) -> None:
+        """Train some variants for so many times the epochs, and print how well shorter trainings rank."""
+        self._do("fidelity", "--budgets", *budgets, variants=variants, workers=workers, timeout=timeout, device=device,
+                 engine=engine, gpus_per_trial=gpus_per_trial)
+
+    def go_on(self, *trials: int, workers: int | None = None, timeout: float | str | None = None, device: str = "auto",
+              engine: str = "local", gpus_per_trial: float | None = None) -> None:
+        """Train stopped or failed trials to their end: the command `continue`."""
+        self._do("continue", *trials, workers=workers, timeout=timeout, device=device, engine=engine,
+                 gpus_per_trial=gpus_per_trial)
+
+    def doctor(self) -> None:
+        """Find what is inconsistent in the database, mend it, and print that."""
+        self._do("doctor")
+
+    def backup(self, file: str | Path) -> None:
+        """Copy the whole database as it is now into a new SQLite file."""
+        commands.backup(_given("backup", [file], {"storage": self.storage}))
+
+    def _do(self, command: str, *words: object, **named: Any) -> Any:
+        return commands.COMMANDS[command](_given(command, words, {**named, "study": self.name, "storage": self.storage}))
+
+
+def _given(command: str, words: Sequence[object], named: Mapping[str, Any]) -> argparse.Namespace:
+    """What the command line gives where the same is written there."""
+    line = [command, *map(str, words)]
+    for name, value in named.items():
+        if value is True:
+            line.append(f"--{name.replace('_', '-')}")
+        elif value is not None and value is not False:
+            several = isinstance(value, Sequence) and not isinstance(value, str)
+            line += [f"--{name.replace('_', '-')}", ",".join(value) if several else str(value)]
+    with redirect_stderr(io.StringIO()) as said:
+        try:
+            given = options.parser().parse_args(line)
+        except SystemExit:
+            raise UserError(said.getvalue().strip()) from None
+    given.words = line
+    return given
