@@ -28,8 +28,8 @@ def test_the_examples_are_what_happens(here):
 
 
 COMMANDS = options.parser()._subparsers._group_actions[0].choices
-METHODS = {"run": api.run, "continue": api.Study.go_on, **{name: getattr(api.Study, name) for name in COMMANDS.keys() - {
-    "run", "continue", "space"}}}
+METHODS = {"run": api.run, "continue": api.Study.go_on,
+           **{name: getattr(api.Study, name) for name in COMMANDS if name not in ("run", "continue", "space")}}
 OWN = {"self", "help", "study", "storage"}      # a Study has its name and database
 
 
