@@ -143,7 +143,7 @@ def test_trial_after_trial_that_cannot_begin_ends_the_run_with_the_reason(tmp_pa
 def test_a_run_that_kills_its_process_is_tried_again_in_smaller_parts_and_then_given_up(
         tmp_path, trained, monkeypatch, deaths, kind, state, failure, parts):
     fine, given = runner.evaluate, []
-    monkeypatch.setattr(runner, "evaluate", lambda *arguments: given.append(arguments[-1]) or fine(*arguments))
+    monkeypatch.setattr(runner, "evaluate", lambda *arguments: given.append(arguments[-2]) or fine(*arguments))
     with opened(tmp_path) as work:
         run = work.next_run(1)
         with work.database.engine.begin() as connection:
