@@ -5,6 +5,7 @@ B batch, T samples, K encoder frames, N encoder filters, C speakers; a block's o
 """
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -209,8 +210,11 @@ def letters_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
     return found
 
 
+_CHANCE = Lock()        # torch's random state belongs to the whole process, whichever thread asks
+
+
 def seeded(variant: Variant, seed: int) -> ConvTasNet:
     """A fresh network whose weights depend on (variant, seed) alone; the caller's random state stays."""
-    with torch.random.fork_rng(devices=[]):
+    with _CHANCE, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ConvTasNet(variant)
