@@ -23,8 +23,8 @@ def inherited(rows: Sequence[Row], name: str) -> list[str]:
     """A sentence where weights were inherited; none where all were trained from scratch."""
     if not any(map(tables.inherited, rows)):
         return []
-    return ["Every variant began as a slice of the reference and was tuned for a tenth of the epochs, one at least: scores to search by. "
-            f"The front is what holds from scratch: python -m study confirm --study {name} trains it so."]
+    return ["Every variant began as a slice of the reference and was tuned for a tenth of the epochs, one at least: scores to "
+            f"search by. The front is what holds from scratch: python -m study confirm --study {name} trains it so."]
 
 
 def answer(rows: Sequence[Row], mixtures: int) -> list[str]:
