@@ -198,9 +198,11 @@ void scales(Norm norm, long items, long frames, long channels, T* mean_s, T* squ
 }
 
 // v and u of each row, in place of the gradients of its s and t. Every row k that heard this one adds
-// d var_k 2 (p - mean_k) / count_k + d mean_k / count_k to the gradient of its p: all rows, the later ones, or itself.
+// d var_k 2 (p - mean_k) / count_k + d mean_k / count_k to the gradient of its p: the later ones, or itself. (For a global norm,
+// where all rows do, see `Activation::account`.)
 template <class T>
 void scale_gradients(Norm norm, long items, long frames, long channels, const T* s, const T* t, T* ds_v, T* dt_u) {
+    if (norm == GLOBAL) return;
 #pragma omp parallel for schedule(static)
     for (long item = 0; item < items; ++item) {
         const long row = item * frames;
@@ -208,14 +210,10 @@ void scale_gradients(Norm norm, long items, long frames, long channels, const T*
         for (long k = row + frames - 1; k >= row; --k) {
             if (norm == FRAME) u = v = 0;
             const double scale = s[k], mean = -t[k] / scale, ds = ds_v[k], dt = dt_u[k];
-            const double count = double(channels) * (norm == GLOBAL ? frames : norm == FRAME ? 1 : k - row + 1);
+            const double count = double(channels) * (norm == FRAME ? 1 : k - row + 1);
             const double of_var = -scale * scale * scale * (ds - mean * dt) / count;
             u += -scale * dt / count - of_var * mean, v += of_var;
-            if (norm != GLOBAL) ds_v[k] = v, dt_u[k] = u;
-        }
-        if (norm == GLOBAL) {
-            std::fill(ds_v + row, ds_v + row + frames, T(v));
-            std::fill(dt_u + row, dt_u + row + frames, T(u));
+            ds_v[k] = v, dt_u[k] = u;
         }
     }
 }
@@ -275,16 +273,20 @@ struct Activation {
     long parts() const { return norm == GLOBAL ? items : 1; }
 
     // From each channel's sums of dy and of dy h over a part's rows: what they add to the gradients of gain and offset, and
-    // for a global norm the gradients of the item's s and t, put into its first row.
-    void account(long part, const T* of_dy, const T* of_dyh, T* dgain, T* doffset, T* ds, T* dt) const {
+    // for a global norm the v and u of all the item's rows: what `scale_gradients` finds for the others, with nothing subtracted.
+    void account(long part, const T* of_dy, const T* of_dyh, T* dgain, T* doffset, T* v, T* u) const {
         if (norm == NONE) return;
-        const double scale = s[part * frames], shift = t[part * frames];
-        double of_s = 0, of_t = 0;
+        double of_h = 0, of_t = 0;
         for (long c = 0; c < channels; ++c) {
             dgain[c] += of_dyh[c], doffset[c] += of_dy[c];
-            of_s += gain[c] * (of_dyh[c] - shift * of_dy[c]), of_t += gain[c] * of_dy[c];
+            of_h += gain[c] * of_dyh[c], of_t += gain[c] * of_dy[c];
         }
-        if (norm == GLOBAL) ds[part * frames] = of_s / scale, dt[part * frames] = of_t;
+        if (norm != GLOBAL) return;
+        const long first = part * frames;
+        const double scale = s[first], mean = -t[first] / scale, count = double(channels) * frames;
+        const double of_var = -scale * scale * of_h / count;
+        std::fill(v + first, v + first + frames, T(of_var));
+        std::fill(u + first, u + first + frames, T(-scale * of_t / count - of_var * mean));
     }
 
     // The gradient of a row of x, in place of that of y; returns what the row adds to the slope's.

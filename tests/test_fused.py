@@ -78,7 +78,9 @@ def gradients(network, sources):
 @given(variants, st.integers(1, 120), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_a_whole_network_trains_on_the_same_numbers(variant, samples, seed):
-    variant = replace(variant, dropout=0.0)     # chance would have to be the same
+    # Without dropout: chance would have to be the same. And with two channels at least: of one, a norm of each frame leaves
+    # nothing, and every norm behind it multiplies the rounding of nothing by 1e4.
+    variant = replace(variant, dropout=0.0, N=variant.N + 1, B=variant.B + 1, H=variant.H + 1)
     plain, fast = seeded(variant, seed).double(), speed_up(seeded(variant, seed).double())
     sources = torch.randn(2, variant.C, samples, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     for one, other in zip(gradients(plain, sources), gradients(fast, sources), strict=True):
