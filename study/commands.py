@@ -199,6 +199,7 @@ def _front_and_reference(database: "Database", name: str) -> list[int]:
 
 def enqueue(given: argparse.Namespace) -> None:
     from study import runner
+    from study.inheritance import recipe_of
     from study.spacefile import space_of
     from tasnet_core.__main__ import variant_of
     with _to_write(given.storage) as database:
@@ -211,7 +212,7 @@ def enqueue(given: argparse.Namespace) -> None:
                 raise UserError(f"{variant}: {why}, so it cannot inherit from the reference; train it in a study from scratch")
         study = runner.open_study(name, settings, database)
         for variant in variants:
-            if known := database.same(name, variant, settings.recipe):
+            if known := database.same(name, variant, recipe_of(settings.recipe, variant == space.reference)):
                 print(f"{variant}: is trial {known['trial']} already ({known['state']}); nothing to train")
                 continue
             runner.enqueue(study, space, settings, variant)

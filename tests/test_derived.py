@@ -128,6 +128,15 @@ def test_an_enqueued_variant_must_be_a_slice(capsys):
     refused(study, ["enqueue", "L=8"], capsys, "L=8, but 4 there", "cannot inherit")
 
 
+def test_an_enqueued_variant_that_has_inherited_is_not_trained_again(capsys):
+    assert study([*RUN, "--init", "inherit", "--epochs", "1", "--trials", "2"]) == 0
+    with open_database(STORAGE) as database:
+        variants = [database.variant(run["variant"]) for run in database.runs("tiny-tiny")]
+    capsys.readouterr()
+    assert study(["enqueue", *(f"N={one.N} H={one.H} X={one.X}" for one in variants)]) == 0
+    assert re.findall(r"is trial (\d) already", capsys.readouterr().out) == ["0", "1"]
+
+
 def test_a_teacher_is_no_choice(capsys):
     refused(study, [*RUN, "--trials", "2", "--init", "teacher"], capsys, "teacher")
 
