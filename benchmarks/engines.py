@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import searches
 import tiny_study
+from server import new_database
 from tiny import Tiny
 
 from study import cluster, runner
@@ -247,7 +247,7 @@ def large(kind, trials, slots, figure=None):
             with nodes(4, -(-slots // 4) + 1):
                 train(Hosted, storage, trials, slots, LARGE, made_up, meter)
         else:
-            storage = new_database()
+            storage = new_database("engines")
             engine = sa.create_engine(storage)
 
             def size():
@@ -306,15 +306,6 @@ def draw(rows, figure):
 # ── a server that is restarted ───────────────────────────────────────────────────────────────────────────
 
 
-def new_database():
-    url, name = sa.make_url(os.environ["TASNET_TEST_POSTGRESQL"]), f"engines_{uuid.uuid4().hex}"
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
-
-
 def restart(times, every_s, done):
     """Stop the server at once, as a power cut does, and start it again."""
     for _ in range(times):
@@ -326,7 +317,7 @@ def restart(times, every_s, done):
 
 
 def restarted_server(trials, workers=16, times=3):
-    storage, done = new_database(), threading.Event()
+    storage, done = new_database("engines"), threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         finger = threading.Thread(target=partial(restart, times, 2 * MEDIAN_S, done))

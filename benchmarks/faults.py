@@ -14,11 +14,10 @@ import time
 import uuid
 from pathlib import Path
 
-import sqlalchemy as sa
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import faults
+from server import new_database
 
 CASES = ((1, "fake", 0.20, ""), (4, "fake", 0.20, ""), (8, "fake", 0.20, ""), (16, "fake", 0.20, "postgresql"),
          (1, "real", 0.10, ""), (4, "real", 0.10, ""))      # workers, training, share of the kills, server
@@ -30,7 +29,7 @@ def main(kills: int = 200) -> int:
     bad = 0
     for workers, kind, share, server in CASES:
         with tempfile.TemporaryDirectory() as folder:
-            url = _new_database(server)
+            url = new_database("faults") if server and "TASNET_TEST_POSTGRESQL" in os.environ else ""
             if server and not url:
                 print(f"| {workers} | {server} | {kind} | no TASNET_TEST_POSTGRESQL |")
                 continue
@@ -50,17 +49,6 @@ def main(kills: int = 200) -> int:
             for line in case.said:
                 print(f"  {line}")
     return min(1, bad)
-
-
-def _new_database(server: str) -> str:
-    if not server or "TASNET_TEST_POSTGRESQL" not in os.environ:
-        return ""
-    url, name = sa.make_url(os.environ["TASNET_TEST_POSTGRESQL"]), f"faults_{uuid.uuid4().hex}"
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
 
 
 if __name__ == "__main__":
