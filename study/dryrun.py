@@ -5,7 +5,6 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
 from study.connection import url_of
@@ -58,7 +57,7 @@ def _runs(name: str, database: Database | None) -> list[dict[str, Any]]:
 
 
 def _case(run: dict[str, Any], database: Database) -> Case:
-    return database.variant(run["variant"]), Recipe(**{field.name: run[field.name] for field in fields(Recipe)})
+    return database.variant(run["variant"]), Recipe.of(run)
 
 
 def _finished(runs: Sequence[dict[str, Any]], database: Database | None, speeds: Speeds) -> list[tuple[Case, float]]:
@@ -88,7 +87,7 @@ def _trials(forecast: Forecast, space: Space, settings: Settings, speeds: Speeds
     """What a large, a middle and a small trial take."""
     smallest = space.extremes("macs_per_s")[0]
     for word, variant in (("reference", space.reference), ("median", forecast.at(0.5)[0]), ("smallest", smallest)):
-        trial = forecast.trial(variant, settings.recipe)
+        trial = forecast.trial(*forecast.case(variant, settings.recipe))
         yield (f"  {word:10}{_minutes(trial)} a trial, {trial.scoring_s / 60:.2f} of them for scores; "
                f"{rate(speeds.step, variant, settings.recipe):.0f} s of sound trained a second ({_letters(variant)})")
 
@@ -117,7 +116,7 @@ def _prediction(forecast: Forecast, space: Space, settings: Settings, runs: Sequ
     own = [run for run in runs if run["seed"] == settings.recipe.seed]
     trained, begun = (sum(run["state"] in states for run in own) for states in (TRAINED, ("running",)))
     wanted = max(0, min(trials, len(space)) - trained - begun)
-    left = {_case(run, database): _left(run, settings) for run in own if database and run["state"] == "running"}
+    left = {_case(run, database): _left(run) for run in own if database and run["state"] == "running"}
     found = forecast.hours(wanted, 1 + max((run["trial"] for run in own), default=-1), left)
     if forecast.factor != 1.0:
         yield (f"the runs that have finished on this machine took {forecast.factor:.2f} times what is measured now; "
@@ -134,9 +133,9 @@ def _prediction(forecast: Forecast, space: Space, settings: Settings, runs: Sequ
         yield f"  not in it: {counted(seeds - 1, 'further training')} of the reference and of each variant of the front (--seeds)"
 
 
-def _left(run: dict[str, Any], settings: Settings) -> float:
+def _left(run: dict[str, Any]) -> float:
     """The share of a run that is still to be done."""
-    return max(0.0, 1 - (run["audio_s"] or 0.0) / settings.recipe.audio_s)
+    return max(0.0, 1 - (run["audio_s"] or 0.0) / Recipe.of(run).audio_s)
 
 
 def _range(found: Hours) -> str:

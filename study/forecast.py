@@ -71,7 +71,6 @@ class Forecast:
     def trial(self, variant: Variant, recipe: Recipe) -> Trial:
         """One trial from its cost to its scores."""
         speeds, sizes = self.speeds, self.sizes
-        recipe = recipe_of(recipe, variant == self.space.reference)
         slices = [self.space.extremes("macs_per_s")[0], self.at(0.5)[0]] if recipe.init == "teacher" else []
         training = sum(recipe.epochs * speeds.step(steps_work(one, recipe, recipe.epoch_segments)) for one in slices)
         training += recipe.epochs * (speeds.step(steps_work(variant, recipe, recipe.epoch_segments))
@@ -106,10 +105,10 @@ class Forecast:
             if len(found) >= trials:
                 break
             if number < len(self.space.first):
-                found.append((self.space.first[number], self.settings.recipe))
+                found.append(self.case(self.space.first[number], self.settings.recipe))
                 continue
             point = known.unlearned(number) if number < first + FAR else None
-            case = self._case(point) if point is not None else None
+            case = self._at(point) if point is not None else None
             if case is None or not self.settings.budget.excess(exact(case[0])):
                 found.append(case)
         return found
@@ -117,10 +116,14 @@ class Forecast:
     def at(self, share: float) -> Case:
         """A case at a share of the way from the cheapest to the reference, or to the budget."""
         rng = np.random.default_rng(round(1000 * share))
-        return self._case(self.space.spread(share, rng, "macs_per_s", self.settings.budget.max_macs_per_s))
+        return self._at(self.space.spread(share, rng, "macs_per_s", self.settings.budget.max_macs_per_s))
 
-    def _case(self, point: Mapping[str, int]) -> Case:
-        return self.space.variant_of(point), self.space.recipe_of(point, self.settings.recipe)
+    def case(self, variant: Variant, recipe: Recipe) -> Case:
+        """A proposal, with the recipe it is trained by."""
+        return variant, recipe_of(recipe, variant == self.space.reference)
+
+    def _at(self, point: Mapping[str, int]) -> Case:
+        return self.case(self.space.variant_of(point), self.space.recipe_of(point, self.settings.recipe))
 
     def _drawn(self, known: Sequence[Trial | None], ladder: Sequence[Trial], rng: np.random.Generator) -> list[Trial]:
         """One study's trials: those that are known, and for the others chance ones from the cheapest to the reference."""

@@ -303,8 +303,7 @@ class Runner:
         self.bring_along(run)
         measured = None if None in known.values() else Cost(**{**vars(cost.exact(variant)), **known})
         out_of_memory = run["kind"] == "out-of-memory"      # says whoever saw the kernel kill its process
-        recipe = Recipe(**{field.name: run[field.name] for field in fields(Recipe)})
-        return Task(variant, recipe, self.checkpoint_of(run), self.device, self.settings.metrics, measured,
+        return Task(variant, Recipe.of(run), self.checkpoint_of(run), self.device, self.settings.metrics, measured,
                     2 ** run["deaths"] if out_of_memory else self.parts, self.kin)
 
     def hooks(self, run: Mapping[str, Any]) -> Hooks:

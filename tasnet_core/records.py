@@ -6,6 +6,7 @@ Standard library only, so that a report can speak of variants without loading to
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Self
 
@@ -198,6 +199,11 @@ class Recipe:
         _check_word("Recipe", "schedule", self.schedule, SCHEDULES)
         _check_word("Recipe", "precision", self.precision, PRECISIONS)
         _check_word("Recipe", "init", self.init, INITS)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Recipe":
+        """From a mapping that has its fields among others, such as a row of `runs`."""
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
 
     def audio_s_of(self, epochs: int) -> float:
         """Seconds of sound of so many epochs, counted for every network that hears them: a teacher's slices hear it too."""

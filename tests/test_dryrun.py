@@ -13,6 +13,7 @@ from study.__main__ import main
 from study.rehearsal import Plan, Speeds, measure, rehearse
 from tasnet_core.errors import UserError
 from tasnet_core.growth import Growth, Work
+from tasnet_core.records import Recipe
 
 ROOT = Path(__file__).parents[1]
 RUN = ("run", *tiny_study.ARGUMENTS, "--epochs", "1", "--epoch-segments", "4")
@@ -118,3 +119,10 @@ def test_a_real_dry_run_of_the_command(here):
     assert told.returncode == 0, told.stderr
     assert "predicted: " in told.stdout
     assert not list(here.iterdir())
+
+
+def test_what_is_left_of_a_run_is_a_share_of_its_own_recipe():
+    """A variant of an inherited study of 20 epochs is tuned for 2; after one of them it is half done."""
+    tuned = Recipe(epochs=2, epoch_segments=10, segment_s=1.0, init="inherit")
+    assert dryrun._left({**vars(tuned), "audio_s": 10.0}) == 0.5
+    assert dryrun._left({**vars(tuned), "audio_s": None}) == 1.0

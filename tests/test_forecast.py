@@ -90,6 +90,15 @@ def test_the_rest_of_a_trial_that_was_begun_is_a_share_of_it():
     assert forecast().hours(0, 1).hours == 0.0
 
 
+def test_a_run_that_was_begun_is_predicted_by_the_recipe_it_has():
+    """That of an inherited variant is in its row: a tenth of the epochs, and not a tenth of these once more."""
+    small, tuned = QUICK.extremes("macs_per_s")[0], replace(QUICK.recipe, epochs=20, init="inherit")
+    one = forecast(recipe=replace(tuned, epochs=200))
+    assert one.proposals(20)[0] == (QUICK.reference, replace(tuned, epochs=200, init="teacher"))
+    assert {case[1] for case in one.proposals(10)[1:]} == {tuned}
+    assert one.hours(0, 1, {(small, tuned): 0.5}).hours == pytest.approx(seconds(small, tuned) / 2 / 3600, rel=1e-6)
+
+
 def test_finished_runs_are_believed_once_there_are_enough():
     one = forecast()
     twice = [((QUICK.reference, QUICK.recipe), 2 * seconds(QUICK.reference))]
