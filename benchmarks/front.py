@@ -22,16 +22,17 @@ import optuna
 from curves import CHECKPOINTS, EPOCH_S, EPOCHS, RECIPE, Recorded, recorded, volume
 from search import ENOUGH, SPACE, Progress, needed, reached, sampler_of, search
 
+from study import pareto
 from study.agreement import tau
 from study.inheritance import recipe_of
-from study.records import FRONT, Budget, StopRule
+from study.records import FRONT, Budget, Settings, StopRule
 from study.space import suggest
 from tasnet_core.records import Variant
 
 FILE = Path(__file__).with_name("inherited.csv")
 SHARES = (5, 10, 15, 20, 25, 30)        # percent of the sound that the whole grid needs from scratch
 INHERIT = replace(RECIPE, init="inherit")
-TEACHER_S, TUNED_S = recipe_of(INHERIT, True).audio_s, recipe_of(INHERIT, False).audio_s
+TEACHER_S, TUNED_S = (recipe_of(INHERIT, Settings(recipe=INHERIT), whole).audio_s for whole in (True, False))
 SCRATCH_S = EPOCHS * EPOCH_S
 
 
@@ -67,7 +68,7 @@ def record() -> None:
     kin = Kin(teacher, {name: values for name, values in SPACE.letters.items() if len(values) > 1})
 
     def train(variant: Variant, path: Path) -> float:
-        recipe = recipe_of(INHERIT, variant == SPACE.reference)
+        recipe = recipe_of(INHERIT, Settings(recipe=INHERIT), variant == SPACE.reference)
         result = evaluate(variant, recipe, Budget(), corpus, path, measures=("si_snr",), kin=kin)
         if result.scores.si_snri_db is None:
             raise SystemExit(f"{variant}: {result.state}, {result.reason}")
@@ -91,19 +92,9 @@ def record() -> None:
 
 
 def gains(rows: Sequence[Recorded], scores: Sequence[float]) -> list[int]:
-    """Places of rows in the order in which each adds the most hypervolume to those before it, by these scores; the reference
-    first, and none that adds nothing."""
-    points = [(-score, *row.curve.costs) for row, score in zip(rows, scores, strict=True)]
-    taken, left, whole = [0], set(range(1, len(rows))), volume(points[:1], rows[0])
-    while left:
-        best = max(left, key=lambda place: volume([points[one] for one in (*taken, place)], rows[0]))
-        grown = volume([points[one] for one in (*taken, best)], rows[0])
-        if grown <= whole * (1 + 1e-9):
-            break
-        taken.append(best)
-        left.remove(best)
-        whole = grown
-    return taken
+    """Places of rows in the order in which each adds most to the hypervolume by these scores; the reference is the first row."""
+    points = [(-score, *np.log(row.curve.costs)) for row, score in zip(rows, scores, strict=True)]
+    return pareto.gains(points, (0.0, *np.log(1.05 * np.array(rows[0].curve.costs))), first=[0])
 
 
 def proposed(rows: Sequence[Recorded], scores: Sequence[float], seed: int, count: int) -> list[int]:

@@ -23,8 +23,11 @@ def inherited(rows: Sequence[Row], name: str) -> list[str]:
     """A sentence where weights were inherited; none where all were trained from scratch."""
     if not any(map(tables.inherited, rows)):
         return []
-    return ["Every variant began as a slice of the reference and was tuned for a tenth of the epochs, one at least: scores to "
-            f"search by. The front is what holds from scratch: python -m study confirm --study {name} trains it so."]
+    tuned = max((row["epochs"] for row in rows if row["init"] == "inherit"), default=0)
+    began = f"began as a slice of the reference and was tuned for {counted(tuned, 'epoch')}" if tuned else "is a slice of the " \
+            "reference as it is, without a training of its own"
+    return [f"Every variant {began}: scores to search by. The front is what holds from scratch: python -m study confirm --study "
+            f"{name} trains it so."]
 
 
 def answer(rows: Sequence[Row], mixtures: int) -> list[str]:

@@ -55,13 +55,13 @@ if TYPE_CHECKING:
 
 
 def run(trials: int, *, study: str | None = None, storage: str = STORAGE, corpus: str | None = None, space: str | None = None,
-        objectives: Sequence[str] | None = None, metrics: Sequence[str] | None = None, sampler: str | None = None,
-        tune: Sequence[str] | None = None, init: str | None = None, epochs: int | None = None, epoch_segments: int | None = None,
-        segment_s: float | None = None, batch_size: int | str | None = None, precision: str | None = None,
-        seed: int | None = None, max_parameters: int | str | None = None, max_macs: int | str | None = None,
-        stop_margin: float | str | None = None, threads: int | None = None, seeds: int = 1, dry_run: bool = False,
-        workers: int | None = None, timeout: float | str | None = None, device: str = "auto",
-        engine: str = "local", gpus_per_trial: float | None = None) -> "Study":
+        objectives: Sequence[str] | None = None, metrics: Sequence[str] | None = None, sampler: str | None = None, tune:
+        Sequence[str] | None = None, init: str | None = None, inherit_epochs: int | None = None, epochs: int | None = None,
+        epoch_segments: int | None = None, segment_s: float | None = None, batch_size: int | str | None = None, precision: str |
+        None = None, seed: int | None = None, max_parameters: int | str | None = None, max_macs: int | str | None = None,
+        stop_margin: float | str | None = None, threads: int | None = None, seeds: int = 1, dry_run: bool = False, workers: int |
+        None = None, timeout: float | str | None = None, device: str = "auto", engine: str = "local", gpus_per_trial: float | None
+        = None) -> "Study":
     """Train variants until the study has `trials` of them in all, or the time is up; the same call again goes on.
 
     What is left out is as it is for the command: the known study's, or the space's. Interrupting the kernel pauses it with
@@ -132,10 +132,11 @@ class Study:
         """Let variants such as "X4 R1 H64" be the next trials of `run`."""
         self._do("enqueue", *variants)
 
-    def confirm(self, *trials: int, seeds: int = 3, workers: int | None = None, timeout: float | str | None = None,
-                device: str = "auto", engine: str = "local", gpus_per_trial: float | None = None) -> None:
-        """Train these trials, or the front and the reference, with further seeds, `seeds` of each in all."""
-        self._do("confirm", *trials, seeds=seeds, workers=workers, timeout=timeout, device=device, engine=engine,
+    def confirm(self, *trials: int, seeds: int = 3, best: int | None = None, workers: int | None = None,
+                timeout: float | str | None = None, device: str = "auto", engine: str = "local",
+                gpus_per_trial: float | None = None) -> None:
+        """Train these trials, or the reference and the front, or its `best`, with further seeds, `seeds` of each in all."""
+        self._do("confirm", *trials, seeds=seeds, best=best, workers=workers, timeout=timeout, device=device, engine=engine,
                  gpus_per_trial=gpus_per_trial)
 
     def fidelity(self, *, budgets: Sequence[int] = (2, 4), variants: int = 8, workers: int | None = None,

@@ -52,7 +52,7 @@ def run(given: argparse.Namespace) -> str:
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         finished = _work(given, name, settings, database, given.trials)
         if finished and given.seeds > 1 and database.trained(name, settings.recipe.seed):
-            _confirm(given, name, settings, database, corpus, _front_and_reference(database, name))
+            _confirm(given, name, settings, database, corpus, _best(database, name))
     return name
 
 
@@ -190,11 +190,10 @@ def _trials(database: "Database", name: str, settings: "Settings", wanted: list[
     return wanted
 
 
-def _front_and_reference(database: "Database", name: str) -> list[int]:
+def _best(database: "Database", name: str, count: int | None = None) -> list[int]:
+    from study.derived import best
     from study.replicates import per_trial
-    from study.tables import finished, front
-    means = per_trial(database.results(name))
-    return sorted({row["trial"] for row in (*front(means), *(row for row in finished(means) if row["trial"] == 0))})
+    return best(per_trial(database.results(name)), count)
 
 
 def enqueue(given: argparse.Namespace) -> None:
@@ -212,7 +211,7 @@ def enqueue(given: argparse.Namespace) -> None:
                 raise UserError(f"{variant}: {why}, so it cannot inherit from the reference; train it in a study from scratch")
         study = runner.open_study(name, settings, database)
         for variant in variants:
-            if known := database.same(name, variant, recipe_of(settings.recipe, variant == space.reference)):
+            if known := database.same(name, variant, recipe_of(settings.recipe, settings, variant == space.reference)):
                 print(f"{variant}: is trial {known['trial']} already ({known['state']}); nothing to train")
                 continue
             runner.enqueue(study, space, settings, variant)
@@ -229,8 +228,11 @@ def _check_same_corpus(variant: "Variant", reference: "Variant") -> None:
 def confirm(given: argparse.Namespace) -> None:
     with _to_write(given.storage) as database:
         name, settings = _known(given, database)
+        if given.trials and given.best:
+            raise UserError(f"--best {given.best}: chooses trials, and {' '.join(map(str, given.trials))} are chosen; leave one "
+                            "of them out")
         trials = _trials(database, name, settings, given.trials, ("complete", "stopped"))
-        trials = trials or _front_and_reference(database, name)
+        trials = trials or _best(database, name, given.best)
         if not trials:
             raise UserError(f"study {name!r}: no trial is complete, so there is nothing to confirm; run more of it first")
         corpus = _prepared(given, settings)

@@ -132,7 +132,7 @@ class Database(Reader):
                 return int(found)
             made = connection.execute(runs.insert().values(
                 study=study, trial=trial, variant=variant.key, state="running", checkpoint=checkpoint,
-                stoppable=stoppable, deaths=0, **asdict(recipe), **lease))
+                stoppable=stoppable, deaths=0, audio_s=0.0, **asdict(recipe), **lease))
             return int(made.inserted_primary_key[0])  # type: ignore[index]  # it was just made
         return self._write(begin)
 
@@ -233,7 +233,7 @@ class Database(Reader):
                     if seed not in of_trial:
                         connection.execute(runs.insert().values(
                             study=study, trial=trial, variant=base["variant"], state="running", stoppable=False, deaths=0,
-                            reason="", kind="", checkpoint=_beside(base["checkpoint"], seed), seed=seed,
+                            audio_s=0.0, reason="", kind="", checkpoint=_beside(base["checkpoint"], seed), seed=seed,
                             **{field.name: base[field.name] for field in fields(Recipe) if field.name != "seed"},
                             **{name: base[name] for name in MEASURED}))
         self._write(queue)

@@ -1,12 +1,15 @@
 """Studies made of another one: its front trained from scratch, some of its variants trained for longer."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from study import runner, tables
 from study.database import Database
+from study.pareto import gains
+from study.progress import point_of
 from study.records import Settings
-from study.replicates import Row
+from study.replicates import SCORE, Row
 from study.spacefile import space_of
 from tasnet_core.records import Variant
 
@@ -15,7 +18,7 @@ SCRATCH = "-scratch"        # behind a study's name: its front, trained from scr
 
 def from_scratch(settings: Settings) -> Settings:
     """Of a study of inherited weights, those of the one that confirms it: every training by the whole recipe."""
-    return replace(settings, recipe=replace(settings.recipe, init="scratch"), stop=None)
+    return replace(settings, recipe=replace(settings.recipe, init="scratch"), stop=None, inherit_epochs=None)
 
 
 def longer(settings: Settings, times: int, grown_from: str) -> Settings:
@@ -35,6 +38,21 @@ def derive(database: Database, name: str, settings: Settings, variants: Sequence
             if variant not in known:
                 runner.enqueue(study, space, settings, variant)
     return len(known | set(variants))
+
+
+def best(rows: Sequence[Row], count: int | None = None) -> list[int]:
+    """The trials of the front and the reference; of the front only those `count` that enclose most together with it.
+
+    Enclosed is hypervolume in dB and octaves of both costs, and each trial is the one that adds most to those before it.
+    """
+    known, whole = tables.finished(rows), tables.reference(tables.finished(rows))
+    if count is None or whole is None:
+        return sorted({row["trial"] for row in [*tables.front(known), *filter(None, [whole])]})
+    point = point_of(whole["parameters"], whole["macs_per_s"])
+    points = [[-row[SCORE], *(math.log2(row[name]) for name in tables.COSTS)] for row in known]
+    lowest = min(point[SCORE], *(row[SCORE] - 1 for row in known))     # slices as they are may be worse than the mixture
+    corner = [-lowest, *(math.log2(point[name]) for name in tables.COSTS)]
+    return sorted(known[place]["trial"] for place in gains(points, corner, [known.index(whole)])[:count + 1])
 
 
 def spread(rows: Sequence[Row], count: int) -> list[Row]:

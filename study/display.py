@@ -22,6 +22,7 @@ from rich.table import Column, Table
 
 from study import tables
 from study.fidelity import crossings, rising
+from study.inheritance import tuned_epochs
 from study.records import STATES, TRAINED, Result, Settings
 from study.replicates import OUTLOOK, SCORES, per_trial, with_seeds
 from study.tables import COSTS, RISING, TITLES, sexes_table, spared_s
@@ -240,7 +241,8 @@ def show_status(name: str, settings: Settings | None, results: Rows, front: Rows
         console.print(f"stopping early saved {spared_s(runs):,.0f} s of sound")
     if settings:
         console.print(f"corpus {settings.corpus}, space {settings.space}, {settings.recipe.audio_s:,.0f} s of sound a run"
-                      + (", inherited weights a tenth" if settings.recipe.init == "inherit" else ""))
+                      + (f", others than the reference {counted(tuned_epochs(settings), 'epoch')} on inherited weights"
+                         if settings.recipe.init == "inherit" else ""))
     workers = {(run["trial"], run["seed"]): worker(run) for run in runs}
     for row in results:
         if row["state"] == "running":

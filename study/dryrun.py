@@ -5,6 +5,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from study.connection import url_of
@@ -35,7 +36,8 @@ def dry_run(name: str, settings: Settings, trials: int, seeds: int, workers: int
     """
     space, few = space_of(settings), Excerpt(corpus, LENGTHS)
     sizes = Sizes(corpus.count("valid"), corpus.count("test"), few.lengths("valid"), few.lengths("test"))
-    plan = Plan(cases(space, settings.recipe, settings.recipe.seed), settings.metrics, device, settings.threads, open_corpus)
+    plain = replace(settings.recipe, init="scratch")        # there is no teacher yet, and steps take as long without one
+    plan = Plan(cases(space, plain, plain.seed), settings.metrics, device, settings.threads, open_corpus)
     yield (f"study {name!r}, a dry run: nothing is stored; {counted(len(plan.cases), 'variant')} trained for some steps, "
            f"{workers} at once, on {device}")
     start = time.monotonic()
@@ -135,7 +137,8 @@ def _prediction(forecast: Forecast, space: Space, settings: Settings, runs: Sequ
 
 def _left(run: dict[str, Any]) -> float:
     """The share of a run that is still to be done."""
-    return max(0.0, 1 - (run["audio_s"] or 0.0) / Recipe.of(run).audio_s)
+    whole_s = Recipe.of(run).audio_s
+    return max(0.0, 1 - (run["audio_s"] or 0.0) / whole_s) if whole_s else 1.0
 
 
 def _range(found: Hours) -> str:

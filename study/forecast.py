@@ -120,7 +120,7 @@ class Forecast:
 
     def case(self, variant: Variant, recipe: Recipe) -> Case:
         """A proposal, with the recipe it is trained by."""
-        return variant, recipe_of(recipe, variant == self.space.reference)
+        return variant, recipe_of(recipe, self.settings, variant == self.space.reference)
 
     def _at(self, point: Mapping[str, int]) -> Case:
         return self.case(self.space.variant_of(point), self.space.recipe_of(point, self.settings.recipe))

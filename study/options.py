@@ -27,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     confirm = commands.add_parser("confirm", help="train the front and the reference with further seeds")
     confirm.add_argument("trials", nargs="*", type=natural, metavar="TRIAL", help="these trials instead")
     confirm.add_argument("--seeds", type=whole, default=3, metavar="K", help="seeds of each in all (3)")
+    confirm.add_argument("--best", type=whole, metavar="B", help="of the front only the reference and the B trials that enclose "
+                         "most with it (all)")
     fidelity = commands.add_parser("fidelity", help="train some variants for longer, and say how well shorter trainings rank")
     fidelity.add_argument("--budgets", type=whole, nargs="+", default=[2, 4], metavar="K", help="times the study's epochs (2 4)")
     fidelity.add_argument("--variants", type=whole, default=8, metavar="V", help="complete ones, spread over their sizes (8)")
@@ -78,6 +80,8 @@ def _add_settings(run: argparse.ArgumentParser) -> None:
                      help="search learning_rate, segment_s, batch_size too, for each variant anew")
     run.add_argument("--init", choices=INITS[:2], help="inherit: train the reference together with its slices, then tune each "
                      "variant from its slice for a tenth of the epochs; confirm trains from scratch (scratch)")
+    run.add_argument("--inherit-epochs", type=natural, metavar="E", help="with --init inherit: tune each variant for so many "
+                     "epochs; 0: score slices as they are, hundreds of them (a tenth of the epochs)")
     run.add_argument("--epochs", type=whole, metavar="E", help="epochs of every training (the space's)")
     run.add_argument("--epoch-segments", type=whole, metavar="K", help="segments drawn for one epoch (the space's)")
     run.add_argument("--segment-s", type=number_above_0, metavar="S", help="seconds of a segment (the space's)")

@@ -130,6 +130,7 @@ class Settings:
     stop: StopRule | None = None  # None: every training runs to its end
     tune: tuple[str, ...] = ()  # fields of the recipe that are searched together with the size
     threads: int = 1  # of the CPU for each training: another number rounds otherwise
+    inherit_epochs: int | None = None  # for which variants that inherit are tuned; 0: not at all; None: a tenth of the recipe's
     grown_from: str = ""  # a study with fewer epochs, whose trainings this one's go on from
     definition: dict[str, Any] = field(default_factory=dict)  # of a space that is no preset, as its file says it
 

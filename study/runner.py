@@ -209,7 +209,7 @@ class Runner:
             variant = Variant(**by_hand)        # the sampler need not know of what it cannot propose
         else:
             variant, recipe = suggest(trial, self.space), suggested_recipe(trial, self.space, recipe)
-        return variant, recipe_of(recipe, variant == self.space.reference)
+        return variant, recipe_of(recipe, self.settings, variant == self.space.reference)
 
     def tell_untold(self) -> None:
         """Tell Optuna the results that are in our tables but not yet in its own."""

@@ -27,7 +27,8 @@ def settings_of(given: argparse.Namespace, known: Settings | None, gpu: bool) ->
                 if getattr(given, option, None) not in (None, "auto")}      # auto: the recipe's batch, in parts
 
     base = known if known and not given.space else _defaults(space_named(given.space or default_space(gpu)), known)
-    top = asked({"corpus": "corpus", "sampler": "sampler", "metrics": "metrics", "threads": "threads"})
+    top = asked({"corpus": "corpus", "sampler": "sampler", "metrics": "metrics", "threads": "threads",
+                 "inherit_epochs": "inherit_epochs"})
     if given.tune is not None:
         top["tune"] = tuple(sorted(set(given.tune)))        # in whatever order they are named, it is the same search
     if given.objectives is not None:
@@ -73,6 +74,8 @@ def _check_possible(settings: Settings) -> None:
     if settings.recipe.init == "inherit" and settings.tune:
         raise UserError(f"--tune {','.join(settings.tune)}: not with --init inherit, where all share what the reference has "
                         "learned; leave one of them out")
+    if settings.inherit_epochs is not None and settings.recipe.init != "inherit":
+        raise UserError(f"--inherit-epochs {settings.inherit_epochs}: nothing is inherited here; add --init inherit")
     if isinstance(space, Listed) and settings.sampler != Settings.sampler:
         raise UserError(f"--sampler {settings.sampler}: space {space.name!r} is a list that is measured in its order; "
                         "leave --sampler out")

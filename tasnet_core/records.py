@@ -191,7 +191,8 @@ class Recipe:
     init: str = "scratch"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "epoch_segments", "batch_size", "patience"):
+        _check_count("Recipe", "epochs", self.epochs, least=0 if self.init == "inherit" else 1)    # 0: a slice as it is
+        for name in ("epoch_segments", "batch_size", "patience"):
             _check_count("Recipe", name, getattr(self, name))
         _check_count("Recipe", "seed", self.seed, least=0)
         for name in ("segment_s", "learning_rate", "clip_norm"):

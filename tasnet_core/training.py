@@ -75,6 +75,8 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
             training.fit_memory()
     if parts and training.splits:
         training.micro_batch = min(training.micro_batch, -(-recipe.batch_size // parts))
+    if not recipe.epochs:       # nothing to learn: a slice is kept as it is
+        _save(partial(training.save, path), wait)
     yield from training.epochs
     while len(training.epochs) < recipe.epochs:
         saved = time.monotonic()

@@ -324,7 +324,7 @@ def test_replicates_wait_unowned_with_the_recipe_and_cost_of_their_trial(databas
         (0, "complete", None), (1, "running", None), (2, "running", None)]
     for row in rows[1:]:
         assert {**row, **{name: rows[0][name] for name in ("id", "seed", "state", "checkpoint", *asdict(Scores()))}} == {
-            **rows[0], "stoppable": row["stoppable"], "seconds": None, "audio_s": None, "environment": None}
+            **rows[0], "stoppable": row["stoppable"], "seconds": None, "audio_s": 0.0, "environment": None}
         assert row["checkpoint"] == f"t4-seed-{row['seed']}.pt"
         assert not row["stoppable"]
     assert database.counts("s", 0) == {"complete": 1}

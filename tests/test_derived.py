@@ -10,10 +10,10 @@ from tiny import Tiny
 
 from study.__main__ import main as study
 from study.database import open_database
-from study.derived import spread
+from study.derived import best, spread
 from study.inheritance import recipe_of
 from study.presets import SPACES
-from tasnet_core import checkpoint
+from tasnet_core import checkpoint, metrics
 from tasnet_core.devices import device_of
 from tasnet_core.records import TAUGHT
 from tasnet_core.slices import take
@@ -94,14 +94,48 @@ def test_a_variant_that_inherits_without_learning_is_its_slice():
     assert study([*RUN, "--init", "inherit", "--epochs", "1", "--trials", "1"]) == 0
     teacher, variant = next(Path("results").rglob("trial-0000.pt")), next(tiny_study.SPACE.variants())
     with open_database(STORAGE) as database:
-        recipe = recipe_of(database.settings("tiny-tiny").recipe, False)
+        settings = database.settings("tiny-tiny")
+        recipe = recipe_of(settings.recipe, settings, False)
     training = Training(variant, recipe, Tiny(), device_of("cpu"))
     training.inherit(teacher)
     expected = take(checkpoint.load(teacher), variant).state_dict()
     assert all((training.network.state_dict()[name] == weight).all() for name, weight in expected.items())
 
 
+def test_slices_as_they_are_are_scored_without_any_training(capsys):
+    """The score of each is that of the slice, cut out of the reference's checkpoint by hand."""
+    assert study([*RUN, "--init", "inherit", "--inherit-epochs", "0", "--epochs", "2", "--trials", "4"]) == 0
+    teacher, corpus = checkpoint.load(next(Path("results").rglob("trial-0000.pt"))), Tiny()
+    with open_database(STORAGE) as database:
+        runs = [(run, database.variant(run["variant"])) for run in database.runs("tiny-tiny")]
+    assert [(run["epochs"], run["audio_s"]) for run, _ in runs[1:]] == [(0, 0.0)] * 3
+    for run, variant in runs[1:]:
+        scores = metrics.score_test(take(teacher, variant), corpus, ("si_snr",))
+        assert run["si_snri_db"] == pytest.approx(metrics.summary(scores, ("si_snr",)).si_snri_db, abs=1e-4)
+    assert study(["report"]) == 0
+    assert "is a slice of the reference as it is" in Path("reports/index.html").read_text()
+    assert study([*RUN, "--trials", "9", "--dry-run"]) == 0
+
+    capsys.readouterr()
+    assert study(["confirm", "--best", "1", "--seeds", "1", "--workers", "1"]) == 0
+    assert "| tiny-tiny | 0 to 1 | 2 | " in capsys.readouterr().out
+    assert len(results("tiny-tiny-scratch")) == 2
+
+
+def test_the_best_of_a_front_enclose_most_with_the_reference():
+    """By hand, in octaves of both costs below the reference's: trial 1 adds 2 x 2 octaves x 4 dB, trial 2 a quarter of it."""
+    rows = [{"trial": trial, "state": "complete", "si_snri_db": score, "parameters": 2 ** octaves, "macs_per_s": 2 ** octaves}
+            for trial, score, octaves in ((0, 8.0, 9), (1, 4.0, 7), (2, 4.5, 8), (3, 1.0, 8))]
+    assert best(rows, 1) == [0, 1]
+    assert best(rows, 2) == [0, 1, 2]
+    assert best(rows, 9) == best(rows) == [0, 1, 2]
+    assert best([{**row, "si_snri_db": row["si_snri_db"] - 20} for row in rows], 9) == [0, 1, 2]
+    assert best(rows[1:]) == [1, 2]
+    assert best([]) == []
+
+
 def test_what_cannot_go_together_is_said(capsys):
+    refused(study, [*RUN, "--trials", "2", "--inherit-epochs", "0"], capsys, "--inherit-epochs 0", "add --init inherit")
     refused(study, [*RUN, "--trials", "2", "--init", "inherit", "--tune", "learning_rate"], capsys,
             "--tune learning_rate", "leave one of them out")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from study.pareto import Curve, dominates, front, hopeless, hypervolume
+from study.pareto import Curve, dominates, front, gains, hopeless, hypervolume
 
 small = st.integers(-2, 2)  # so few values that costs tie and points repeat
 tables = st.integers(1, 4).flatmap(
@@ -110,6 +110,23 @@ def test_hypervolume_agrees_with_counting_random_points(axes):
 def test_hypervolume_wants_a_reference_with_as_many_axes():
     with pytest.raises(ValueError, match="3 axes"):
         hypervolume([[1, 2, 3]], (2, 2))
+
+
+@given(boxes)
+@settings(deadline=None)
+def test_gains_are_greedy_and_enclose_what_the_front_does(points):
+    """By definition: each next one adds most to the volume of those before, and the rest adds nothing."""
+    corner = [1] * len(points[0])
+    order = gains(points, corner)
+    for count, taken in enumerate(order):
+        volumes = [inclusion_exclusion([points[place] for place in (*order[:count], one)], corner) for one in range(len(points))]
+        assert volumes[taken] == pytest.approx(max(volumes))
+    assert hypervolume([points[place] for place in order] or np.empty((0, len(corner))), corner) == pytest.approx(
+        hypervolume(points, corner))
+
+
+def test_gains_begin_with_what_is_given():
+    assert gains([[1, 1], [0, 3], [3, 0], [2, 2]], (4, 4), first=[3]) == [3, 0, 1, 2]
 
 
 GOOD = Curve(costs=(10, 10), curve=(1, 3, 5, 6, 7))
