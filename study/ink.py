@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 INK, GREY, GRID, PAPER = "#232629", "#8f9499", "#e2e4e6", "#ffffff"
 BLUE, ORANGE, _, VERMILION = sns.color_palette("colorblind").as_hex()[:4]
@@ -27,6 +28,7 @@ COLOURS = {"ink": INK, "grey": GREY, "grid": GRID, "paper": PAPER,
 LOOKS = {"beaten": (GREY, "o", 14), "front": (BLUE, "o", 20), "reference": (VERMILION, "*", 80)}  # colour, marker, area
 KEYS = {"front": "beaten by none", "beaten": "beaten", "reference": "reference"}
 WIDTH_IN, DOTS_PER_INCH, PIXELS_PER_INCH = 7.16, 200, 150  # of a PNG; of the crowded parts of an SVG
+MARK_IN = 0.12  # from a figure's lower edge down to its mark: inside, it would lie on labels
 _MARK: ContextVar[str] = ContextVar("mark", default="")
 MANY = 400  # marks of one kind; more than that are pixels in the SVG
 # Ticks of each decade, by how far an axis spans at most.
@@ -59,7 +61,7 @@ class Drawn(NamedTuple):
 
 @contextmanager
 def house_style(mark: str = "") -> Iterator[None]:
-    """The settings of every figure, for as long as the context is open; `mark` stands small in the lower left corner of each."""
+    """The settings of every figure, for as long as the context is open; `mark` stands small below each."""
     token = _MARK.set(mark)
     try:
         with mpl.rc_context(SETTINGS):
@@ -75,14 +77,17 @@ def paper(height_in: float, **options: Any) -> Figure:
 
 def files(figure: Figure) -> tuple[str, bytes]:
     """The figure as SVG and as PNG; the same ink gives the same bytes."""
-    if mark := _MARK.get():
-        figure.text(0.004, 0.006, mark, size=6, color=VERMILION, va="bottom")
     if engine := figure.get_layout_engine():
         engine.execute(figure)  # lay it out once ...
         figure.set_layout_engine(None)  # ... for both files
+    size: dict[str, Any] = {}
+    if mark := _MARK.get():
+        width, height = figure.get_size_inches().tolist()
+        figure.text(0.004, -MARK_IN / height, mark, size=6, color=VERMILION, va="bottom").set_in_layout(False)
+        size = {"bbox_inches": Bbox([[0, -MARK_IN - 0.03], [width, height]])}
     svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", dpi=min(PIXELS_PER_INCH, DOTS_PER_INCH), metadata={"Date": None, "Creator": None})
-    figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    figure.savefig(svg, format="svg", dpi=min(PIXELS_PER_INCH, DOTS_PER_INCH), metadata={"Date": None, "Creator": None}, **size)
+    figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None}, **size)
     return svg.getvalue(), png.getvalue()
 
 

@@ -122,6 +122,7 @@ class Page(NamedTuple):
     unscored: Sequence[str] = ()
     failures: Sequence[Failure] = ()
     clips: Sequence[Clip] = ()
+    mark: str = ""  # what every figure of such a study says of it
 
 
 class Section(NamedTuple):

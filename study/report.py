@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from study import advice, answer, database, figures, ink, page, published, tables
+from study import advice, answer, captions, database, figures, ink, page, published, tables
 from study.analysis import Analysis, analyse
 from study.fronts import Published
 from study.page import Clip, Failure, Figure, Output, Page, Sound
@@ -203,7 +203,7 @@ def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, ink.Drawn]) ->
         path_titles=advice.TITLES, small=_small_print(found, worked_out), unscored=tables.unscored(found.unscored),
         failures=[Failure(run["trial"], run["seed"], ": ".join(filter(None, (run["kind"], run["reason"]))))
                   for run in runs if run["state"] in ("failed", "stopped", "rejected")],
-        clips=_clips(found, worked_out.picks))
+        clips=_clips(found, worked_out.picks), mark=captions.INHERITED if any(map(tables.inherited, rows)) else "")
 
 
 def _published_note(form: published.Form, found: Study) -> str:

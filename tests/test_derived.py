@@ -43,6 +43,9 @@ def test_a_study_inherits_from_its_reference_and_is_confirmed_from_scratch(capsy
     assert [run["epochs"] for run in runs] == [12, 2, 2]        # a tenth, rounded up
     assert [run["audio_s"] for run in runs] == pytest.approx([12 * SOUND_S * (1 + TAUGHT), 2 * SOUND_S, 2 * SOUND_S])
     assert study(["report"]) == 0
+    page = Path("reports/index.html").read_text()
+    section = page[page.index('id="front"'):page.index('id="chart"')]
+    assert "Weights inherited from the reference, not trained from scratch." in section
     capsys.readouterr()
 
     assert study(["confirm", "--seeds", "2", "--workers", "1"]) == 0

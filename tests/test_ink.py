@@ -1,8 +1,10 @@
 """What all figures share: ticks, places, marks, settings that are put back."""
 
+import io
 from itertools import pairwise
 
 import matplotlib as mpl
+import matplotlib.image
 import pytest
 from matplotlib.figure import Figure
 
@@ -40,6 +42,20 @@ def test_many_marks_are_pixels_without_edges(count, pixels):
     ink.marks(axes, [(i, i) for i in range(count)], (ink.BLUE, "o", 20))
     assert bool(axes.collections[0].get_rasterized()) == pixels
     assert (len(axes.collections[0].get_edgecolors()) == 0) == pixels
+
+
+def test_a_figures_mark_lies_below_all_that_is_in_it():
+    """So it can lie on nothing: the picture with it is that much taller, and above it the same."""
+    def drawn(mark):
+        with ink.house_style(mark):
+            figure = ink.paper(2.0, layout="constrained")
+            figure.supxlabel("a label that reaches far to both sides" * 3)
+            figure.subplots()
+            return mpl.image.imread(io.BytesIO(ink.files(figure)[1]), format="png")
+    plain, marked = drawn(""), drawn("a mark")
+    assert marked.shape[1] == plain.shape[1]
+    assert (marked[:len(plain)] == plain).all()
+    assert (marked[len(plain):] != 1).any()
 
 
 def test_no_setting_is_left_behind_and_no_figure_is_pyplots():
