@@ -112,4 +112,6 @@ def test_it_says_who_still_rises_and_where_the_front_may_change_order():
         "could still change order: at twice the sound trial 1 is expected to pass trial 0 (7.15 against 7.05 dB); the intervals "
         "overlap of trials 2 and 0.")
     assert still_rising(rows[1:]).endswith("no pair of the front would change places at twice the sound.")
+    one_curve = still_rising([rows[0], rows[3]])
+    assert one_curve.endswith("0 of 1 variant with a curve that can be fitted were clearly still rising (↑).")
     assert still_rising(rows[3:]) == still_rising([BASE]) == ""
