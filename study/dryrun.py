@@ -11,6 +11,7 @@ from typing import Any
 from study.connection import url_of
 from study.database import Database
 from study.forecast import Case, Forecast, Hours, Sizes, Trial, cases, rate
+from study.inheritance import recipe_of
 from study.records import TRAINED, Settings
 from study.rehearsal import Plan, Speeds, load_average, rehearse
 from study.space import Space
@@ -70,6 +71,7 @@ def _finished(runs: Sequence[dict[str, Any]], database: Database | None, speeds:
 
 def _facts(corpus: Corpus, space: Space, settings: Settings, sizes: Sizes) -> Iterator[str]:
     recipe = settings.recipe
+    tuned_s = recipe_of(recipe, settings, False).audio_s
     yield (f"corpus {settings.corpus}: {counted(corpus.C, 'speaker')}, {corpus.sample_rate_hz} Hz, {sizes.valid} validation and "
            f"{sizes.test} test mixtures")
     yield f"space {settings.space}: {len(space):,} variants; sampler {settings.sampler}, scores {', '.join(settings.metrics)}"
@@ -78,7 +80,8 @@ def _facts(corpus: Corpus, space: Space, settings: Settings, sizes: Sizes) -> It
         yield (f"  {word:10}{_letters(variant)}: {cost.parameters:,} parameters, {cost.macs_per_s:,} MACs per second of sound, "
                f"receptive field {cost.receptive_field_s:.2f} s")
     yield (f"recipe: {counted(recipe.epochs, 'epoch')} of {counted(recipe.epoch_segments, 'segment')} of {recipe.segment_s:g} s, "
-           f"batch {recipe.batch_size}: {recipe.audio_s:,.0f} s of sound a trial")
+           f"batch {recipe.batch_size}: {recipe.audio_s:,.0f} s of sound a trial"
+           + (f", {tuned_s:,.0f} where weights are inherited" if recipe.init == "inherit" else ""))
 
 
 def _letters(variant: Variant) -> str:
@@ -129,7 +132,7 @@ def _prediction(forecast: Forecast, space: Space, settings: Settings, runs: Sequ
         return
     yield f"predicted: {_range(found)} for the other {wanted + begun} with {counted(forecast.workers, 'worker')}, " \
           f"{100 * found.scoring_share:.0f} % of it for scores"
-    if settings.stop:
+    if forecast.stops:
         yield "  the stop rule can save a tenth of that (benchmarks/RESULTS.md); only the lower end counts on it"
     if seeds > 1:
         yield f"  not in it: {counted(seeds - 1, 'further training')} of the reference and of each variant of the front (--seeds)"

@@ -66,6 +66,7 @@ class Forecast:
         self.settings, self.space, self.speeds, self.sizes, self.workers = settings, space, speeds, sizes, workers
         # Slow metrics are computed on as many cores as other workers leave.
         self.slow_s = speeds.slow_s * sizes.test / max(1.0, min(cores, sizes.test // 8) / workers)
+        self.stops = settings.stop is not None and settings.recipe.init != "inherit"    # a tuning is short
         self.factor = 1.0       # times what was measured, by runs that have finished here
 
     def trial(self, variant: Variant, recipe: Recipe) -> Trial:
@@ -94,7 +95,7 @@ class Forecast:
         work = sum(trial.seconds for one in drawn for trial in one)
         low, high = np.quantile(taken, (0.1, 0.9)).tolist()
         doubt = max(MACHINE, self.speeds.step.error / 2)
-        return Hours(statistics.fmean(taken) / 3600, low * (1 - doubt) * (1 - SPARED * bool(self.settings.stop)) / 3600,
+        return Hours(statistics.fmean(taken) / 3600, low * (1 - doubt) * (1 - SPARED * self.stops) / 3600,
                      high * (1 + doubt) / 3600, sum(trial.scoring_s for one in drawn for trial in one) / work if work else 0.0)
 
     def proposals(self, trials: int, first: int = 0) -> list[Case | None]:

@@ -117,7 +117,11 @@ def test_slices_as_they_are_are_scored_without_any_training(capsys):
         assert run["si_snri_db"] == pytest.approx(metrics.summary(scores, ("si_snr",)).si_snri_db, abs=1e-4)
     assert study(["report"]) == 0
     assert "is a slice of the reference as it is" in Path("reports/index.html").read_text()
+    capsys.readouterr()
     assert study([*RUN, "--trials", "9", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "a trial, 0 where weights are inherited" in said
+    assert "stop rule" not in said
 
     capsys.readouterr()
     assert study(["confirm", "--best", "1", "--seeds", "1", "--workers", "1"]) == 0
