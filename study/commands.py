@@ -248,7 +248,8 @@ def _confirm(given: argparse.Namespace, name: str, settings: "Settings", databas
     from study.replicates import per_trial
     inherited = name
     if settings.recipe.init == "inherit":
-        from study.derived import SCRATCH, from_scratch
+        from study.derived import from_scratch
+        from study.inheritance import SCRATCH
         variants = _variants(database, name, trials)
         name, settings = name + SCRATCH, from_scratch(settings)
         print(f"their weights were inherited: trained from scratch in study {name!r}")

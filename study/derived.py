@@ -13,8 +13,6 @@ from study.replicates import SCORE, Row
 from study.spacefile import space_of
 from tasnet_core.records import Variant
 
-SCRATCH = "-scratch"        # behind a study's name: its front, trained from scratch
-
 
 def from_scratch(settings: Settings) -> Settings:
     """Of a study of inherited weights, those of the one that confirms it: every training by the whole recipe."""

@@ -107,8 +107,7 @@ class Page(NamedTuple):
     sexes: Table
     beside: Table  # the published table
     titles: Titles
-    command: str
-    report_command: str
+    commands: Sequence[str]
     settings: Sequence[tuple[str, str]]
     environments: Sequence[Mapping[str, Any]]
     audio_s: float

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from study import advice, answer, captions, database, figures, ink, page, published, tables
 from study.analysis import Analysis, analyse
 from study.fronts import Published
+from study.inheritance import SCRATCH
 from study.page import Clip, Failure, Figure, Output, Page, Sound
 from study.picks import Pick
 from study.records import OBJECTIVE_WORDS, TRAINED, Settings
@@ -23,7 +24,7 @@ from study.replicates import EXPECTED, SCORE, Row, number, per_trial
 from study.testset import Mixtures
 from tasnet_core import clips
 from tasnet_core.errors import UserError, counted
-from tasnet_core.records import Variant
+from tasnet_core.records import LETTERS, Variant
 
 WAY_OUT = "python -m study run --trials 6"
 HEARD_AT_MOST = 5       # variants beside the reference that can be listened to
@@ -195,7 +196,7 @@ def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, ink.Drawn]) ->
         beside=_all_readable(published.table_of(form, worked_out.rows)) if form else tables.Table((), []),
         titles={**pairs, **(published.titles(form) if form else {})},
         published_note=_published_note(form, found) if form else "",
-        command=command(found), report_command=f"python -m study report --study {shlex.quote(found.name)}",
+        commands=commands(found),
         settings=_flat(found.settings.as_dict()) if found.settings else [], environments=found.environments,
         audio_s=sum(number(run["audio_s"]) or 0 for run in runs),
         hours=sum(number(run["seconds"]) or 0 for run in runs) / 3600,
@@ -268,14 +269,31 @@ def _as_sound(clip: clips.Clip) -> Sound:
     return Sound(clip.mime, clip.content)
 
 
-def command(found: Study) -> str:
-    """What to type to make this study again."""
+def commands(found: Study) -> list[str]:
+    """What to type to make this study again, line by line.
+
+    A study that was made of another one has that one's variants, not those a sampler would propose: they are named.
+    """
+    trials = {run["trial"]: run for run in found.runs if run["state"] in TRAINED}
+    seeds, name = len({run["seed"] for run in found.runs}), shlex.quote(found.name)
+    lines = [_run(found, len(trials))]
+    if found.name.endswith(SCRATCH) or (found.settings and found.settings.grown_from):
+        others = [shlex.quote(" ".join(f"{letter}{run[letter]}" for letter in LETTERS)) for trial, run in trials.items() if trial]
+        lines = [_run(found, 1), f"python -m study enqueue --study {name} {' '.join(others)}",
+                 f"python -m study run --trials {len(trials)} --study {name}"]
+    if seeds > 1:
+        again = sorted({run["trial"] for run in found.runs if run["seed"] != min(run["seed"] for run in found.runs)})
+        lines.append(f"python -m study confirm --study {name} {' '.join(map(str, again))} --seeds {seeds}")
+    return [*lines, f"python -m study report --study {name}"]
+
+
+def _run(found: Study, trials: int) -> str:
     settings = found.settings or Settings()
     recipe, budget = settings.recipe, settings.budget
     words = {column: word for word, column in OBJECTIVE_WORDS.items()}
     stop = "off" if settings.stop is None else settings.stop.margin_db
     options: dict[str, Any] = {
-        "trials": len({run["trial"] for run in found.runs if run["state"] in TRAINED}), "study": found.name,
+        "trials": trials, "study": found.name,
         "corpus": settings.corpus, "space": settings.space,
         "sampler": None if settings.sampler == Settings().sampler else settings.sampler,
         "objectives": None if settings.objectives == Settings().objectives else
@@ -284,6 +302,7 @@ def command(found: Study) -> str:
         "threads": None if settings.threads == Settings().threads else settings.threads,
         "epochs": recipe.epochs, "epoch-segments": recipe.epoch_segments, "segment-s": recipe.segment_s,
         "batch-size": recipe.batch_size, "seed": recipe.seed, "init": None if recipe.init == "scratch" else recipe.init,
+        "inherit-epochs": settings.inherit_epochs,
         "max-parameters": budget.max_parameters, "max-macs": budget.max_macs_per_s,
         "metrics": None if settings.metrics == Settings().metrics else ",".join(settings.metrics)}
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]

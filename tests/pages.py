@@ -64,7 +64,7 @@ def page_of(runs, **changes):
                     for name, section in (("front_parameters", "Front"), ("mixtures", "Test mixtures"), ("curves", "Learning"))],
         "failures": [Failure(run["trial"], run["seed"], run["reason"]) for run in runs if run["state"] == "failed"],
         "notes": ["test speakers also occur in training"], "advice": ["Lower H first: 128 → 64 takes 1.6× fewer MACs."],
-        "small": ["MACs are multiply-accumulates."], "command": "python -m study run", "report_command": "python -m study report",
+        "small": ["MACs are multiply-accumulates."], "commands": ["python -m study run", "python -m study report"],
         "settings": [("corpus", "voices")], "environments": [{"machine": "x86_64, 2 cores", "commit": None}],
         "audio_s": 3200.0, "hours": 1.5,
         "clips": [Clip("test/004: a + b (FM)", tone(300), [tone(400), tone(500)],

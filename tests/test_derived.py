@@ -1,6 +1,8 @@
 """Studies of inherited weights, the studies that confirm them from scratch, and those of longer trainings."""
 
+import html
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,22 @@ def test_a_variant_that_inherits_without_learning_is_its_slice():
     training.inherit(teacher)
     expected = take(checkpoint.load(teacher), variant).state_dict()
     assert all((training.network.state_dict()[name] == weight).all() for name, weight in expected.items())
+
+
+def test_a_confirmed_study_is_made_again_by_the_commands_on_its_page(tmp_path, monkeypatch):
+    assert study([*RUN, "--init", "inherit", "--inherit-epochs", "0", "--epochs", "2", "--trials", "4"]) == 0
+    assert study(["confirm", "1", "3", "--seeds", "2", "--workers", "1"]) == 0
+    assert study(["report"]) == 0
+    page = html.unescape(Path("reports/index.html").read_text())
+    lines = re.search(r"<pre><code>(.*?)</code>", page, re.DOTALL)[1].splitlines()
+    confirmed = {key: row["si_snri_db"] for key, row in results("tiny-tiny-scratch").items()}
+    assert len(confirmed) == 6
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for line in lines:
+        assert study([*shlex.split(line)[3:], *(["--device", "cpu"] if " run " in line else [])]) == 0
+    assert {key: row["si_snri_db"] for key, row in results("tiny-tiny-scratch").items()} == confirmed
 
 
 def test_slices_as_they_are_are_scored_without_any_training(capsys):

@@ -113,7 +113,7 @@ def test_names_from_the_database_are_text_and_never_markup():
     told = Read(page.render(pages.page_of(
         runs, study=evil, corpus=evil, notes=[evil], answer=[evil], sure=evil, advice=[evil], small=[evil], unscored=[evil],
         picks=[Pick(evil, f"{evil} trial 0 {evil}", 0, 0.5), Pick(evil, evil, None, None)], settings=[(evil, evil)],
-        environments=[{evil: evil}], command=evil, report_command=evil, published_note=evil,
+        environments=[{evil: evil}], commands=[evil], published_note=evil,
         beside=Table(("trial", evil), [[None, evil]]),
         path=Table(("step", "lowered"), [[0, evil]]),
         clips=[page.Clip(evil, pages.tone(300), [], [page.Output(evil, 0, None, [])])],
