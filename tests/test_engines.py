@@ -33,6 +33,7 @@ RECIPE = Recipe(epochs=4, epoch_segments=6, segment_s=0.05, batch_size=2, learni
 SETTINGS = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), recipe=RECIPE, sampler="grid",
                     metrics=("si_snr",))
 STOPPING = replace(SETTINGS, stop=StopRule(margin_db=0.0, warm_up=0.0, patience=0.25))
+INHERITING = replace(SETTINGS, recipe=replace(RECIPE, init="inherit"))
 TRIALS = 5
 
 
@@ -123,6 +124,18 @@ def test_a_hopeless_training_is_stopped_at_the_same_epoch(kind, tmp_path):
     with engine(kind, tmp_path, settings=STOPPING, count=1, trials=8) as one:     # who can stop whom follows from their order
         assert one.run() == Outcome(True)
     assert table(tmp_path) == expected
+
+
+@pytest.fixture(scope="module")
+def inherited(tmp_path_factory):
+    return alone(tmp_path_factory.mktemp("inherited"), INHERITING)
+
+
+def test_who_inherits_has_the_teacher_wherever_he_trains(kind, tmp_path, inherited):
+    assert [row["init"] for row in inherited[0]] == ["teacher", *["inherit"] * (TRIALS - 1)]
+    with engine(kind, tmp_path, settings=INHERITING) as one:
+        assert one.run() == Outcome(True)
+    assert table(tmp_path) == inherited
 
 
 def lose(one):
