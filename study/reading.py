@@ -106,6 +106,11 @@ class Reader(Connection):
                           "WHERE study = :study AND trial = :trial AND seed = :seed", study=study, trial=trial, seed=seed)
         return rows[0] if rows else None
 
+    def at_work(self, study: str, seed: int) -> set[int]:
+        """The trials whose run with this seed is unfinished."""
+        return {row["trial"] for row in self._rows(
+            "SELECT trial FROM runs WHERE study = :study AND state = 'running' AND seed = :seed", study=study, seed=seed)}
+
     def variant(self, key: str) -> Variant:
         """The variant of a key."""
         row, = self._rows("SELECT * FROM variants WHERE key = :key", key=key)
