@@ -142,11 +142,11 @@ class Reader(Connection):
 
     def same(self, study: str, variant: Variant, recipe: Recipe) -> dict[str, Any] | None:
         """The first run of this variant, recipe and seed, in whatever state."""
-        rows = self._rows(
+        rows = self._rows(      # sorted here: asked for an order, SQLite goes through all runs of the study in that order
             "SELECT trial FROM runs WHERE study = :study AND variant = :variant AND "
-            + " AND ".join(f"{name} = :{name}" for name in asdict(recipe)) + " ORDER BY trial LIMIT 1",
+            + " AND ".join(f"{name} = :{name}" for name in asdict(recipe)),
             study=study, variant=variant.key, **asdict(recipe))
-        return self.run_of(study, rows[0]["trial"], recipe.seed) if rows else None
+        return self.run_of(study, min(row["trial"] for row in rows), recipe.seed) if rows else None
 
     def rivals(self, study: str, seed: int, mine: Curve, names: Sequence[str], margin_db: float,
                patience: int) -> list[tuple[int, Curve]]:
