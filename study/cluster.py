@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from study.database import Database, LeaseLost
-from study.engine import Engine, Job
+from study.engine import TUNABLES, Engine, Job
 from study.environment import environment
 from study.evaluate import Hooks, one_line
 from study.records import Result
@@ -186,7 +186,9 @@ class Ray(Engine):
         self.runner = Runner(job.study, settings, database, None, job.device, job.parts, watcher, self.stop)
         self.workers: dict[Any, Worker] = {}        # by the event that is waited for
         self.exhausted, self.told, self.looked_s = False, False, 0.0
-        self.actors = self.ray.remote(Trainer).options(num_cpus=job.threads, num_gpus=job.gpus, max_concurrency=2)
+        tuned = {name: os.environ.get(name, value) for name, value in TUNABLES.items()}     # a node's own counts for less
+        self.actors = self.ray.remote(Trainer).options(num_cpus=job.threads, num_gpus=job.gpus, max_concurrency=2,
+                                                       runtime_env={"env_vars": tuned})
 
     def begin(self) -> None:
         self._fill_up()

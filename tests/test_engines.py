@@ -188,11 +188,13 @@ def driver(monkeypatch):
     return found
 
 
-def test_an_actor_has_its_share_of_a_node_and_no_password(driver, tmp_path):
+def test_an_actor_has_its_share_of_a_node_large_pages_and_no_password(driver, tmp_path, monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     with engine(Ray, tmp_path, trials=1) as one:
         one.job = replace(one.job, storage="postgresql://ann:secret@db/studies")
         assert one.run() == Outcome(True)
-    assert driver.asked == [{"num_cpus": 1, "num_gpus": 0.0, "max_concurrency": 2}]
+    assert driver.asked == [{"num_cpus": 1, "num_gpus": 0.0, "max_concurrency": 2,
+                             "runtime_env": {"env_vars": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}}}]
 
 
 def test_nodes_that_are_added_are_used(driver, tmp_path, monkeypatch):
