@@ -39,7 +39,7 @@ def curve_of(top: float) -> list[Epoch]:
     return [Epoch(number, -top, top - 5 / number, 1e-3, 540.0 * number, 10.0) for number in range(1, SETTINGS.recipe.epochs + 1)]
 
 
-def made_up(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts):  # type: ignore[no-untyped-def]
+def made_up(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts, kin):  # type: ignore[no-untyped-def]
     top, curve = score_of(variant), []
     for epoch in curve_of(top):
         curve.append(epoch)

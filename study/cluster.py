@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from study.database import Database, LeaseLost
-from study.engine import Engine, Job
+from study.engine import TUNABLES, Engine, Job
 from study.environment import environment
 from study.evaluate import Hooks, one_line
 from study.records import Result
@@ -31,7 +31,7 @@ from tasnet_core import cost
 from tasnet_core.errors import Abandoned, Damaged, DiskFull, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.records import Variant
-from tasnet_core.training import Paused
+from tasnet_core.training import Paused, before_decay, within_epoch
 
 SCORED_S = 1.0          # how often a worker says how many mixtures are scored
 LOOK_S = 1.0            # how often the driver looks whether there is room for more workers
@@ -186,7 +186,9 @@ class Ray(Engine):
         self.runner = Runner(job.study, settings, database, None, job.device, job.parts, watcher, self.stop)
         self.workers: dict[Any, Worker] = {}        # by the event that is waited for
         self.exhausted, self.told, self.looked_s = False, False, 0.0
-        self.actors = self.ray.remote(Trainer).options(num_cpus=job.threads, num_gpus=job.gpus, max_concurrency=2)
+        tuned = {name: os.environ.get(name, value) for name, value in TUNABLES.items()}     # a node's own counts for less
+        self.actors = self.ray.remote(Trainer).options(num_cpus=job.threads, num_gpus=job.gpus, max_concurrency=2,
+                                                       runtime_env={"env_vars": tuned})
 
     def begin(self) -> None:
         self._fill_up()
@@ -309,7 +311,9 @@ class Ray(Engine):
             self._finish(worker, failed)
             return self._hand_out(worker)
         task = self.runner.task(run, worker.variant)
-        needed = [*task.checkpoint.parent.glob(f"{task.checkpoint.stem}.*pt")]
+        # By their names: to look through the folder would take longer with every trial that has left its files there.
+        own = (task.checkpoint, before_decay(task.checkpoint), within_epoch(task.checkpoint))
+        needed = [path for path in own if path.exists()]
         if task.recipe.init == "inherit" and task.kin.teacher and task.kin.teacher.exists():
             needed.append(task.kin.teacher)
         files: Files = {path.name: path.read_bytes() for path in needed}

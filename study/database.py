@@ -143,8 +143,9 @@ class Database(Reader):
         """
         def take(connection: sa.Connection) -> dict[str, Any] | None:
             now = now_s(connection)
-            found = connection.execute(select(runs).where(runs.c.study == study, runs.c.state == "running")
-                                       .order_by(runs.c.trial, runs.c.seed)).mappings()
+            unfinished = select(runs.c.id, runs.c.owner, runs.c.lease_until_s, runs.c.deaths).where(
+                runs.c.study == study, runs.c.state == "running")
+            found = connection.execute(unfinished.order_by(runs.c.trial, runs.c.seed)).mappings()
             for run in map(dict[str, Any], found.all()):
                 if run["id"] in besides or is_held(run, now):
                     continue
@@ -154,7 +155,7 @@ class Database(Reader):
                                         runs.c.state == "running")
                     .values(owner=me(), lease_until_s=now + LEASE_S, deaths=(run["deaths"] or 0) + died))
                 if taken.rowcount:
-                    return {**run, "deaths": (run["deaths"] or 0) + died}
+                    return dict(connection.execute(select(runs).where(runs.c.id == run["id"])).mappings().one())
             return None
         return self._write(take)
 

@@ -21,6 +21,9 @@ from tasnet_core.corpora import Corpus
 from tasnet_core.errors import UserError
 
 GRACE_S = 10.0          # between asking a worker to pause and killing it: only what is not saved yet is done again
+# Of a worker's process. Signals of some megabytes come and go with every step: in large pages a step takes a tenth less time
+# (benchmarks/RESULTS.md). glibc reads it when a program begins, so it is set before that; what the user has set counts.
+TUNABLES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 STILLBORN = 5           # workers in a row, beside all at once, that die before they say anything: then it is not the runs
 
 

@@ -106,6 +106,11 @@ class Reader(Connection):
                           "WHERE study = :study AND trial = :trial AND seed = :seed", study=study, trial=trial, seed=seed)
         return rows[0] if rows else None
 
+    def at_work(self, study: str, seed: int) -> set[int]:
+        """The trials whose run with this seed is unfinished."""
+        return {row["trial"] for row in self._rows(
+            "SELECT trial FROM runs WHERE study = :study AND state = 'running' AND seed = :seed", study=study, seed=seed)}
+
     def variant(self, key: str) -> Variant:
         """The variant of a key."""
         row, = self._rows("SELECT * FROM variants WHERE key = :key", key=key)
@@ -137,11 +142,11 @@ class Reader(Connection):
 
     def same(self, study: str, variant: Variant, recipe: Recipe) -> dict[str, Any] | None:
         """The first run of this variant, recipe and seed, in whatever state."""
-        rows = self._rows(
+        rows = self._rows(      # sorted here: asked for an order, SQLite goes through all runs of the study in that order
             "SELECT trial FROM runs WHERE study = :study AND variant = :variant AND "
-            + " AND ".join(f"{name} = :{name}" for name in asdict(recipe)) + " ORDER BY trial LIMIT 1",
+            + " AND ".join(f"{name} = :{name}" for name in asdict(recipe)),
             study=study, variant=variant.key, **asdict(recipe))
-        return self.run_of(study, rows[0]["trial"], recipe.seed) if rows else None
+        return self.run_of(study, min(row["trial"] for row in rows), recipe.seed) if rows else None
 
     def rivals(self, study: str, seed: int, mine: Curve, names: Sequence[str], margin_db: float,
                patience: int) -> list[tuple[int, Curve]]:

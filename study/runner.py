@@ -12,7 +12,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from study.evaluate import Hooks, evaluate, one_line
 from study.inheritance import recipe_of
 from study.leases import RENEW_S
 from study.pareto import Curve, hopeless
-from study.records import OBJECTIVES, Budget, Result, Settings
+from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
 from study.samplers import Proposals, stride
 from study.schema import MEASURED
 from study.space import Space, suggest, suggested_recipe
@@ -153,7 +153,8 @@ class Runner:
         """A run of ours: one that was left unfinished, or a new trial's; None when there is nothing to begin."""
         self.pause_if_asked()
         with self.database.turn(self.name):
-            self.tell_untold()
+            asked = self.study.get_trials(False)        # as seldom as can be: each time Optuna reads all that are running
+            self.tell_untold(asked)
             if left := self.database.take_up(self.name, self.at_work):
                 return left
             while True:
@@ -161,13 +162,14 @@ class Runner:
                 if self.teacher_state() not in ("", "complete"):
                     return None
                 counts = self.database.counts(self.name, self.seed)
-                if self.database.trained(self.name, self.seed) + counts.get("running", 0) >= trials:
+                if sum(counts.get(state, 0) for state in ("running", *TRAINED)) >= trials:
                     return None
-                trial = self.unfinished_ask() or (self.study.ask() if self.something_left() else None)
+                trial = self.unfinished_ask(asked) or (self.study.ask() if self.something_left(asked) else None)
                 if trial is None:
                     return None
                 if run := self.begin(trial):
                     return run
+                asked = self.study.get_trials(False)
 
     def teacher_state(self) -> str:
         """How far the network is from which others inherit; empty where nobody inherits, or it has not begun.
@@ -211,26 +213,33 @@ class Runner:
             variant, recipe = suggest(trial, self.space), suggested_recipe(trial, self.space, recipe)
         return variant, recipe_of(recipe, self.settings, variant == self.space.reference)
 
-    def tell_untold(self) -> None:
-        """Tell Optuna the results that are in our tables but not yet in its own."""
-        for trial in self.study.get_trials(False, (TrialState.RUNNING,)):
-            run = self.database.run_of(self.name, trial.user_attrs.get("repeats_trial", trial.number), self.seed)
+    def tell_untold(self, asked: Sequence[FrozenTrial]) -> None:
+        """Tell Optuna the results that are in our tables but not yet in its own, of all the trials that it has."""
+        for trial, number in self.not_at_work(asked):
+            run = self.database.run_of(self.name, number, self.seed)
             if run is not None and run["state"] != "running":
                 self.tell(self.opened(trial), self.measured(run))
 
-    def unfinished_ask(self) -> Trial | None:
+    def unfinished_ask(self, asked: Sequence[FrozenTrial]) -> Trial | None:
         """A trial whose process died between Optuna's proposal and our row of it."""
-        for trial in self.study.get_trials(False, (TrialState.RUNNING,)):
-            if "repeats_trial" not in trial.user_attrs and not self.database.run_of(self.name, trial.number, self.seed):
+        for trial, number in self.not_at_work(asked):
+            if "repeats_trial" not in trial.user_attrs and not self.database.run_of(self.name, number, self.seed):
                 return self.opened(trial)
         return None
+
+    def not_at_work(self, asked: Sequence[FrozenTrial]) -> list[tuple[FrozenTrial, int]]:
+        """The trials that Optuna takes to be running and whose run is not, with the number of the trial that has that run."""
+        running = [(trial, trial.user_attrs.get("repeats_trial", trial.number)) for trial in asked
+                   if trial.state == TrialState.RUNNING]
+        at_work = self.database.at_work(self.name, self.seed) if running else set()
+        return [(trial, number) for trial, number in running if number not in at_work]
 
     def opened(self, trial: FrozenTrial) -> Trial:
         return Trial(self.study, trial._trial_id)
 
-    def something_left(self) -> bool:
+    def something_left(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether any variant is left to measure. After many repeats in a row, queues one that nobody has measured."""
-        trials, space = self.study.get_trials(False), self.space
+        space = self.space
         if any(trial.state == TrialState.WAITING for trial in trials[-len(space.first) - PATIENCE:]):
             return True
         repeating = len(trials) >= PATIENCE and all("repeats_trial" in trial.user_attrs for trial in trials[-PATIENCE:])
@@ -286,8 +295,9 @@ class Runner:
         """Tell of a result that is stored."""
         self.watcher.trial_ends(run["trial"], run["seed"], variant, result)
         if run["seed"] == self.seed:
-            self.database.patiently(self.tell_untold)
-            self.tell_continued(run, result)
+            asked = self.database.patiently(lambda: self.study.get_trials(False))
+            self.database.patiently(lambda: self.tell_untold(asked))
+            self.tell_continued(asked[run["trial"]], result)
         self.see_it_bears(run, result)
 
     def give_back(self, run: Mapping[str, Any]) -> None:
@@ -452,14 +462,13 @@ class Runner:
         return Result(run["state"], cost=Cost(**{field.name: run[field.name] for field in fields(Cost)}),
                       scores=Scores(**{field.name: run[field.name] for field in fields(Scores)}))
 
-    def tell_continued(self, run: Mapping[str, Any], result: Result) -> None:
+    def tell_continued(self, trial: FrozenTrial, result: Result) -> None:
         """Tell Optuna the score of a trial that it took to be over: as another trial, for a finished one stays as it is."""
-        trial = self.study.get_trials(False)[run["trial"]]
         found = {**vars(result.cost), **vars(result.scores)}
         values = [found[name] for name in self.settings.objectives]
         if result.state == "complete" and trial.state in (TrialState.PRUNED, TrialState.FAIL) and None not in values:
             self.study.add_trial(optuna.create_trial(values=values, params=trial.params, distributions=trial.distributions,
-                                                     user_attrs={"repeats_trial": run["trial"]}))
+                                                     user_attrs={"repeats_trial": trial.number}))
 
     def tell(self, trial: Trial, result: Result) -> None:
         assert result.cost is not None

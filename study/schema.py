@@ -47,7 +47,8 @@ runs = Table(
     Column("environment", ForeignKey("environments.key")), Column("owner", String), Column("lease_until_s", sa.Float),
     Column("stoppable", sa.Boolean, info={"default": True}),    # whether the stop rule may end it
     Column("deaths", Integer, info={"default": 0}),             # of its process, since its last epoch
-    UniqueConstraint("study", "trial", "seed"), Index("runs_by_state", "study", "state"))
+    UniqueConstraint("study", "trial", "seed"), Index("runs_by_state", "study", "state"),
+    Index("runs_by_variant", "study", "variant"))
 epochs = Table(
     "epochs", tables,
     Column("run", ForeignKey("runs.id"), primary_key=True), Column("number", Integer, primary_key=True),

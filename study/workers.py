@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from study.database import Database, open_database
-from study.engine import Engine, Job
+from study.engine import TUNABLES, Engine, Job
 from study.records import Result
 from study.watcher import Rows, Watcher
 from tasnet_core.errors import UserError
@@ -86,8 +86,8 @@ def work(job: Job, number: int, pipe: Connection) -> None:
 def context() -> Any:
     """How processes are started: a process that was never used forks them, so that libraries are loaded once, and no thread
     or GPU is in the way."""
-    # Signals of some megabytes come and go with every step: in large pages a step takes a tenth less time (RESULTS.md).
-    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    for name, value in TUNABLES.items():
+        os.environ.setdefault(name, value)
     method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
     found: Any = mp.get_context(method)
     if method == "forkserver":

@@ -18,7 +18,7 @@ from study import connection, leases, pareto
 from study.database import Database, LeaseLost, open_database, stored_settings
 from study.leases import is_held, me
 from study.records import Budget, Result, Settings
-from study.schema import OUTLOOK
+from study.schema import OUTLOOK, runs
 from tasnet_core.cost import exact
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, MixtureScore, Scores, Variant
@@ -329,6 +329,26 @@ def test_replicates_wait_unowned_with_the_recipe_and_cost_of_their_trial(databas
         assert not row["stoppable"]
     assert database.counts("s", 0) == {"complete": 1}
     assert database.take_up("s")["seed"] == 1
+
+
+def steps(database, work):
+    """How much SQLite has to do for it: instructions of its machine."""
+    taken = []
+    with database.snapshot():
+        connection = database._held.connection.driver_connection
+        connection.set_progress_handler(lambda: taken.append(1), 1)
+        work()
+        connection.set_progress_handler(None, 0)
+    return len(taken)
+
+
+def test_that_a_variant_is_new_takes_no_more_steps_to_find_out_among_many_runs_than_among_few(database):
+    begin(database, 0)
+    fresh, (row,) = replace(TINY, H=4), database.runs("s")
+    few = steps(database, lambda: database.same("s", fresh, RECIPE))
+    with database.engine.begin() as connection:
+        connection.execute(runs.insert(), [{**row, "id": 1000 + number, "trial": 2 + number} for number in range(300)])
+    assert steps(database, lambda: database.same("s", fresh, RECIPE)) < 2 * few
 
 
 def test_the_password_of_a_database_is_never_shown(capsys):

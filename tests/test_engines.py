@@ -33,6 +33,7 @@ RECIPE = Recipe(epochs=4, epoch_segments=6, segment_s=0.05, batch_size=2, learni
 SETTINGS = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), recipe=RECIPE, sampler="grid",
                     metrics=("si_snr",))
 STOPPING = replace(SETTINGS, stop=StopRule(margin_db=0.0, warm_up=0.0, patience=0.25))
+INHERITING = replace(SETTINGS, recipe=replace(RECIPE, init="inherit"))
 TRIALS = 5
 
 
@@ -125,6 +126,18 @@ def test_a_hopeless_training_is_stopped_at_the_same_epoch(kind, tmp_path):
     assert table(tmp_path) == expected
 
 
+@pytest.fixture(scope="module")
+def inherited(tmp_path_factory):
+    return alone(tmp_path_factory.mktemp("inherited"), INHERITING)
+
+
+def test_who_inherits_has_the_teacher_wherever_he_trains(kind, tmp_path, inherited):
+    assert [row["init"] for row in inherited[0]] == ["teacher", *["inherit"] * (TRIALS - 1)]
+    with engine(kind, tmp_path, settings=INHERITING) as one:
+        assert one.run() == Outcome(True)
+    assert table(tmp_path) == inherited
+
+
 def lose(one):
     """Let one worker die at once, with all it has not saved."""
     if isinstance(one, Workers):
@@ -175,11 +188,13 @@ def driver(monkeypatch):
     return found
 
 
-def test_an_actor_has_its_share_of_a_node_and_no_password(driver, tmp_path):
+def test_an_actor_has_its_share_of_a_node_large_pages_and_no_password(driver, tmp_path, monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     with engine(Ray, tmp_path, trials=1) as one:
         one.job = replace(one.job, storage="postgresql://ann:secret@db/studies")
         assert one.run() == Outcome(True)
-    assert driver.asked == [{"num_cpus": 1, "num_gpus": 0.0, "max_concurrency": 2}]
+    assert driver.asked == [{"num_cpus": 1, "num_gpus": 0.0, "max_concurrency": 2,
+                             "runtime_env": {"env_vars": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}}}]
 
 
 def test_nodes_that_are_added_are_used(driver, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import optuna
 import pytest
 import searches
+import sqlalchemy as sa
 import tiny_study
 from searches import SETTINGS, Death, dies, opened, table, told
 from tiny import RECIPE, TINY
@@ -224,3 +225,15 @@ def test_replicates_are_trained_to_their_end_and_neither_counted_nor_told(tmp_pa
         assert len({str(work.checkpoint_of(row)) for row in rows}) == len(rows)
         assert work.trained() == 6
     assert told(tmp_path) == before
+
+
+def test_work_is_handed_out_with_as_many_questions_beside_many_trainings_as_beside_few(tmp_path, trained):
+    with opened(tmp_path, replace(SETTINGS, sampler="grid")) as work:
+        work.run(1)
+        asked, counts = [], []
+        sa.event.listen(work.database.engine, "before_cursor_execute", lambda *facts: asked.append(facts[2]))
+        for _ in range(10):
+            asked.clear()
+            work.at_work.add(work.next_run(100)["id"])
+            counts.append(len(asked))
+    assert counts[1] == counts[-1]      # the grid comes to the reference, a repeat, in between
