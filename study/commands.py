@@ -197,7 +197,7 @@ def _best(database: "Database", name: str, count: int | None = None) -> list[int
 
 
 def enqueue(given: argparse.Namespace) -> None:
-    from study import runner
+    from study import optunas
     from study.inheritance import recipe_of
     from study.spacefile import space_of
     from tasnet_core.__main__ import variant_of
@@ -209,12 +209,12 @@ def enqueue(given: argparse.Namespace) -> None:
             _check_same_corpus(variant, space.reference)
             if settings.recipe.init == "inherit" and (why := variant.no_slice_of(space.reference)):
                 raise UserError(f"{variant}: {why}, so it cannot inherit from the reference; train it in a study from scratch")
-        study = runner.open_study(name, settings, database)
+        study = optunas.open_study(name, settings, database)
         for variant in variants:
             if known := database.same(name, variant, recipe_of(settings.recipe, settings, variant == space.reference)):
                 print(f"{variant}: is trial {known['trial']} already ({known['state']}); nothing to train")
                 continue
-            runner.enqueue(study, space, settings, variant)
+            optunas.enqueue(study, space, settings, variant)
             print(f"{variant}: waiting in study {name!r}; python -m study run trains it next")
 
 
@@ -388,13 +388,15 @@ def doctor(given: argparse.Namespace) -> None:
 
 
 def _examined(name: str, database: "Database") -> list["Finding"]:
+    from study import optunas
     from study.doctor import examine
-    from study.runner import Runner
     settings = database.settings(name)
     assert settings is not None
-    runner = Runner(name, settings, database)
+    database.rest = lambda reason: time.sleep(0.5 if reason else 0.05)
+    study = database.patiently(lambda: optunas.open_study(name, settings, database))
     database.rest = None        # a doctor says what is wrong instead of waiting
-    return examine(database, name, runner.optunas_trials(), runner.tell_result, runner.mark_lost)
+    return examine(database, name, optunas.trials(study), partial(optunas.tell_result, study, name, settings, database),
+                   partial(optunas.mark_lost, study))
 
 
 def backup(given: argparse.Namespace) -> None:

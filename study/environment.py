@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from tasnet_core.devices import device_of
+from tasnet_core.processor import cpu_name
 
 
 @cache
@@ -19,7 +20,7 @@ def environment(device: str) -> dict[str, str | int]:
     packages = {name: _version(name) for name in ("torch", "optuna", "numpy", "tasnet-study")}
     return {
         "machine": platform.machine(), "system": f"{platform.system()} {platform.release()}",
-        "cpu": _cpu(), "cores": os.cpu_count() or 0, "threads": torch.get_num_threads(),
+        "cpu": cpu_name(), "cores": os.cpu_count() or 0, "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu",
         "python": platform.python_version(), **packages, "commit": _commit()}
 
@@ -29,14 +30,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _commit() -> str:

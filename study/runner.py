@@ -11,14 +11,12 @@ import itertools
 import math
 import threading
 import time
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.database import Database, LeaseLost
@@ -26,11 +24,15 @@ from study.environment import environment
 from study.evaluate import Hooks, evaluate, one_line
 from study.inheritance import recipe_of
 from study.leases import RENEW_S
+from study.optunas import enqueue as enqueue
+from study.optunas import measured, opened, tell, tell_continued
+from study.optunas import open_study as open_study
+from study.optunas import waiting as waiting
 from study.pareto import Curve, hopeless
 from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
-from study.samplers import Proposals, stride
+from study.samplers import stride
 from study.schema import MEASURED
-from study.space import Space, suggest, suggested_recipe
+from study.space import suggest, suggested_recipe
 from study.spacefile import space_of
 from study.watcher import Silent, Watcher
 from tasnet_core import cost
@@ -38,7 +40,7 @@ from tasnet_core.corpora import Corpus
 from tasnet_core.errors import Abandoned, Damaged, DiskFull, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.measuring import measure_apart
-from tasnet_core.records import SLICED, Cost, Epoch, Recipe, Scores, Variant
+from tasnet_core.records import SLICED, Cost, Epoch, Recipe, Variant
 from tasnet_core.sandwich import Kin
 from tasnet_core.training import Paused, before_decay
 
@@ -46,43 +48,6 @@ PATIENCE = 20       # repeats in a row before the sampler is helped to a variant
 DEATHS = 8          # of a run's processes within one epoch before it is given up
 BARREN = 3          # trials in a row that fail before their first epoch: the fault is not theirs
 SAY_S = 60.0        # how often somebody who has to wait says why
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def open_study(name: str, settings: Settings, database: Database) -> optuna.Study:
-    """Optuna's study beside our tables, with the reference waiting as trial 0, or a whole list."""
-    connect = {"connect_args": {"timeout": 5}} if database.is_sqlite else {"pool_pre_ping": True}
-    space, metrics = space_of(settings), settings.objectives
-    with database.turn(""):     # of all studies: the first one makes Optuna's tables
-        storage = optuna.storages.RDBStorage(database.optuna_url, engine_kwargs=connect)
-        study = optuna.create_study(
-            study_name=name, storage=storage, load_if_exists=True, directions=[OBJECTIVES[metric] for metric in metrics],
-            sampler=Proposals(settings.sampler, space, settings.budget, settings.recipe.seed))
-        known = len(study.get_trials(deepcopy=False))
-        if not known:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(metrics))     # for optuna-dashboard's axes
-        for variant in space.first[known:]:     # what a process that died here did not queue any more
-            study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {})
-    return study
-
-
-def enqueue(study: optuna.Study, space: Space, settings: Settings, variant: Variant) -> None:
-    """Let a variant be the next trial, whether the space has it or not."""
-    study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {},
-                        user_attrs={"variant": {field.name: getattr(variant, field.name) for field in fields(variant)}})
-
-
-def waiting(study: optuna.Study, space: Space) -> set[Variant]:
-    """The variants that are queued in a study."""
-    found = set()
-    for trial in study.get_trials(False, (TrialState.WAITING,)):
-        by_hand = trial.user_attrs.get("variant")
-        found.add(Variant(**by_hand) if by_hand is not None else space.variant_of(trial.system_attrs["fixed_params"]))
-    return found
-
 
 @dataclass(frozen=True)
 class Task:
@@ -190,7 +155,7 @@ class Runner:
         if same is not None and same["trial"] != trial.number:
             trial.set_user_attr("repeats_trial", same["trial"])
             if same["state"] != "running":      # else it is told when that run has finished
-                self.tell(trial, self.measured(same))
+                self.tell(trial, measured(same))
             return None
         exact, path = cost.exact(variant), self.checkpoints / f"trial-{trial.number:04}.pt"
         run = self.database.begin_run(self.name, trial.number, variant, recipe, exact, str(path),
@@ -218,13 +183,13 @@ class Runner:
         for trial, number in self.not_at_work(asked):
             run = self.database.run_of(self.name, number, self.seed)
             if run is not None and run["state"] != "running":
-                self.tell(self.opened(trial), self.measured(run))
+                self.tell(opened(self.study, trial), measured(run))
 
     def unfinished_ask(self, asked: Sequence[FrozenTrial]) -> Trial | None:
         """A trial whose process died between Optuna's proposal and our row of it."""
         for trial, number in self.not_at_work(asked):
             if "repeats_trial" not in trial.user_attrs and not self.database.run_of(self.name, number, self.seed):
-                return self.opened(trial)
+                return opened(self.study, trial)
         return None
 
     def not_at_work(self, asked: Sequence[FrozenTrial]) -> list[tuple[FrozenTrial, int]]:
@@ -234,8 +199,8 @@ class Runner:
         at_work = self.database.at_work(self.name, self.seed) if running else set()
         return [(trial, number) for trial, number in running if number not in at_work]
 
-    def opened(self, trial: FrozenTrial) -> Trial:
-        return Trial(self.study, trial._trial_id)
+    def tell(self, trial: Trial, result: Result) -> None:
+        tell(self.study, self.settings, trial, result)
 
     def something_left(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether any variant is left to measure. After many repeats in a row, queues one that nobody has measured."""
@@ -297,7 +262,7 @@ class Runner:
         if run["seed"] == self.seed:
             asked = self.database.patiently(lambda: self.study.get_trials(False))
             self.database.patiently(lambda: self.tell_untold(asked))
-            self.tell_continued(asked[run["trial"]], result)
+            tell_continued(self.study, self.settings, asked[run["trial"]], result)
         self.see_it_bears(run, result)
 
     def give_back(self, run: Mapping[str, Any]) -> None:
@@ -409,25 +374,6 @@ class Runner:
             raise UserError(f"{self.barren} trials in a row failed before their first epoch, the last, trial {trial}, with "
                             f"{result.reason!r}; mend that, then: python -m study continue {trial} --study {self.name}")
 
-    # ── for the doctor ───────────────────────────────────────────────────────────────────────────
-
-    def optunas_trials(self) -> list[tuple[int, str]]:
-        """Number and state of Optuna's trials that should have a run: no repeats, and none known to have lost its run."""
-        lost = self.study.user_attrs.get("lost_trials", [])
-        return [(trial.number, trial.state.name) for trial in self.study.get_trials(False)
-                if "repeats_trial" not in trial.user_attrs and trial.number not in lost]
-
-    def tell_result(self, number: int) -> None:
-        """Tell Optuna the result of a trial that it still takes to be running."""
-        run = self.database.run_of(self.name, number, self.seed)
-        trial = next(trial for trial in self.study.get_trials(False) if trial.number == number)
-        assert run is not None
-        self.tell(self.opened(trial), self.measured(run))
-
-    def mark_lost(self, number: int) -> None:
-        """Remember that a trial's run is lost: Optuna keeps what it was told."""
-        self.study.set_user_attr("lost_trials", [*self.study.user_attrs.get("lost_trials", []), number])
-
     # ── waiting, pausing ─────────────────────────────────────────────────────────────────────────
 
     def pulse(self, run: Mapping[str, Any]) -> bool:
@@ -454,33 +400,3 @@ class Runner:
             self.watcher.says(f"waiting: {reason}")
         self.stop.wait(max(seconds, 0.5) if reason else seconds)
         self.pause_if_asked()
-
-    # ── telling Optuna ───────────────────────────────────────────────────────────────────────────
-
-    def measured(self, run: Mapping[str, Any]) -> Result:
-        """What a row of `runs`, with its exact cost, has to tell Optuna."""
-        return Result(run["state"], cost=Cost(**{field.name: run[field.name] for field in fields(Cost)}),
-                      scores=Scores(**{field.name: run[field.name] for field in fields(Scores)}))
-
-    def tell_continued(self, trial: FrozenTrial, result: Result) -> None:
-        """Tell Optuna the score of a trial that it took to be over: as another trial, for a finished one stays as it is."""
-        found = {**vars(result.cost), **vars(result.scores)}
-        values = [found[name] for name in self.settings.objectives]
-        if result.state == "complete" and trial.state in (TrialState.PRUNED, TrialState.FAIL) and None not in values:
-            self.study.add_trial(optuna.create_trial(values=values, params=trial.params, distributions=trial.distributions,
-                                                     user_attrs={"repeats_trial": trial.number}))
-
-    def tell(self, trial: Trial, result: Result) -> None:
-        assert result.cost is not None
-        found = {**vars(result.cost), **vars(result.scores)}
-        values = [found[name] for name in self.settings.objectives]
-        try:
-            for limit, excess in self.settings.budget.ratios(result.cost).items():
-                trial.set_constraint(limit, excess)     # feasible at 0 or less; the sampler learns from it
-            if result.state == "complete" and None not in values:
-                self.study.tell(trial, values, skip_if_finished=True)
-            else:
-                state = TrialState.FAIL if result.state in ("failed", "complete") else TrialState.PRUNED
-                self.study.tell(trial, state=state, skip_if_finished=True)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            pass        # another worker told it at the same moment

@@ -7,12 +7,12 @@ import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
 from study.records import FRONT, Outlook
+from study.replicates import OUTLOOK
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, MixtureScore, Recipe, Scores, Variant
 
 _TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
 EXACT = ("parameters", "macs_per_s", "receptive_field_s")
-OUTLOOK = tuple(field.name for field in fields(Outlook))
 MEASURED = ("peak_memory_bytes", "realtime_factor", "realtime_factor_spread")
 
 

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from study import salvage
 from study.connection import Connection
 from study.reading import outlooks
-from study.schema import OUTLOOK, build, lacking, runs, study_settings
+from study.replicates import OUTLOOK
+from study.schema import build, lacking, runs, study_settings
 from tasnet_core.errors import UserError, counted
 
 

@@ -7,7 +7,7 @@ import torch
 from tasnet_core import native
 from tasnet_core.errors import UserError
 from tasnet_core.fused import supports
-from tasnet_core.native import cpu_flags
+from tasnet_core.processor import cpu_flags
 from tasnet_core.records import Variant
 
 

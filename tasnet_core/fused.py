@@ -5,7 +5,6 @@ signals as [B, K, channels]; where there is no compiler, or the variant has what
 """
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -38,11 +37,27 @@ def speed_up(network: ConvTasNet, precision: str = "float32") -> ConvTasNet:
     With precision "bf16" factors of matrix products are rounded to bfloat16, in the plain layers by autocast. Norms,
     sums, weights and their gradients stay float32.
     """
+    # A class, and no function of the network's own: that would hold the network, whose memory then waits for the collector.
     if supports(network.variant) and not native.why_not():
-        network.forward = partial(_forward, network, precision == "bf16")   # type: ignore[method-assign]
+        network.__class__ = FastInBfloat16 if precision == "bf16" else Fast
     elif precision == "bf16":
-        network.forward = partial(_plain, network, True)     # type: ignore[method-assign]
+        network.__class__ = PlainInBfloat16
     return network
+
+
+class Fast(ConvTasNet):
+    def forward(self, mixture: Tensor) -> Tensor:
+        return _forward(self, False, mixture)
+
+
+class FastInBfloat16(ConvTasNet):
+    def forward(self, mixture: Tensor) -> Tensor:
+        return _forward(self, True, mixture)
+
+
+class PlainInBfloat16(ConvTasNet):
+    def forward(self, mixture: Tensor) -> Tensor:
+        return _plain(self, True, mixture)
 
 
 def _plain(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:

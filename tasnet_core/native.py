@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tasnet_core import processor
 from tasnet_core.shelf import cache_folder
 
 SOURCES = [Path(__file__).with_name(name) for name in ("fused.cpp", "fused_parts.h")]
@@ -103,16 +104,4 @@ def _compile(compiler: str, library: Path) -> None:
 
 def _machine() -> list[str]:
     """What -march=native goes by: a folder may be shared by machines of several kinds."""
-    return sorted({platform.machine(), platform.processor(), *_cpu_lines("model name", "flags", "Features")})
-
-
-def cpu_flags() -> set[str]:
-    """What this CPU says it can do, in Linux' words, such as "amx_bf16"; nothing where it does not say."""
-    return {flag for line in _cpu_lines("flags", "Features") for flag in line.partition(":")[2].split()}
-
-
-def _cpu_lines(*names: str) -> set[str]:
-    try:
-        return {line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(names)}
-    except OSError:
-        return set()
+    return sorted({platform.machine(), platform.processor(), *processor.lines("model name", "flags", "Features")})

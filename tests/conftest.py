@@ -26,6 +26,19 @@ def database_url():
 
 
 @pytest.fixture
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache of the test's own, but for the compiled layers: to make them anew takes longer than most tests."""
+    from tasnet_core import native
+    from tasnet_core.shelf import cache_folder
+    native.why_not()
+    made, cache = list(cache_folder().glob("fused-*.so")), tmp_path_factory.mktemp("cache")
+    for library in made:
+        (cache / library.name).symlink_to(library)
+    monkeypatch.setenv("TASNET_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture
 def trained(monkeypatch):
     """Variants that were given to a made-up evaluation instead of a training."""
     import searches

@@ -1,7 +1,7 @@
 """A study under fire: processes killed at random moments, and what must be true afterwards.
 
-As a program it is `python -m study` with a made-up training of known curves (FAULTS=fake) or with real trainings of tiny
-networks (FAULTS=real). The made-up one says when it meets a variant that another process is training at that moment.
+`command` is `python -m study` with a made-up training of known curves (FAULTS=fake) or with real trainings of tiny networks
+(FAULTS=real). The made-up one says when it meets a variant that another process is training at that moment.
 """
 
 import fcntl
@@ -10,8 +10,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from pathlib import Path
 import optuna
 import sqlalchemy as sa
 import tiny_study
+from started import Started
 from tiny import RECIPE
 
 from study import runner
@@ -29,6 +28,7 @@ from study.presets import SPACES
 from study.records import TRAINED, Result
 from study.space import Space
 from tasnet_core import cost
+from tasnet_core.corpora import CORPORA
 from tasnet_core.records import Epoch, MixtureScore, Scores, Variant
 from tasnet_core.training import Paused
 
@@ -84,7 +84,7 @@ def die_once_at(place):
     """Let this process die like by kill -9 at a place, if no other has died there yet."""
     def die():
         try:
-            (Path(os.environ["FAULTS_LOG"]).parent / "died").touch(exist_ok=False)
+            (Path(os.environ["FAULTS_LOG"]).parent / f"died-{place}").touch(exist_ok=False)
         except FileExistsError:
             return
         os._exit(9)
@@ -103,12 +103,24 @@ def die_once_at(place):
         optuna.Study.tell = lambda *arguments, **named: (die(), tell(*arguments, **named))[1]
 
 
-if "FAULTS_DIE" in os.environ:
-    die_once_at(os.environ["FAULTS_DIE"])
-if os.environ.get("FAULTS") == "fake":
-    runner.evaluate, runner.measure_apart = fake, cost.exact
-elif os.environ.get("FAULTS") == "real":
-    runner.measure_apart = cost.exact       # what is measured differs from run to run
+def command(arguments):
+    """`python -m study` in a process that was told by its environment what is made up, and where it dies."""
+    CORPORA["tiny"] = open_tiny
+    prepare()
+    return main(arguments)
+
+
+def open_tiny(*arguments):
+    """What a worker opens its corpus by; nothing that is made up comes before."""
+    prepare()
+    return tiny_study.open_tiny(*arguments)
+
+
+def prepare():
+    for place in os.environ.get("FAULTS_DIE", "").split():
+        die_once_at(place)
+    if os.environ["FAULTS"] == "fake":
+        runner.evaluate, runner.measure_apart = fake, cost.exact
 
 
 @dataclass
@@ -123,7 +135,7 @@ class Case:
     url: str = ""               # SQLite in the folder
     seed: int = 0
     options: tuple[str, ...] = ("--stop-margin", "0.5")
-    die: str = ""               # a place where the first process that comes there dies
+    die: str = ""               # places: the first process that comes to one dies there
     mean_s: float = 1.5         # between two kills, after the first result of a start
     said: list[str] = field(default_factory=list)
 
@@ -132,17 +144,12 @@ class Case:
         return self.url or str(self.folder / "study.db")
 
     def start(self, trials):
-        environment = {**os.environ, "FAULTS": self.kind, "FAULTS_LOG": str(self.folder / "log"),
-                       "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])}
-        environment |= {"FAULTS_DIE": self.die} if self.die else {}
-        space = ("--space", "wide") if self.kind == "fake" else ("--space", "tiny", "--epochs", "4", "--epoch-segments", "60")
+        environment = {"FAULTS": self.kind, "FAULTS_LOG": str(self.folder / "log"), "FAULTS_DIE": self.die}
+        space = ("--space", "wide") if self.kind == "fake" else ("--space", "tiny", "--epochs", "4", "--epoch-segments", "40")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / "said", "w") as said:
-            return subprocess.Popen(
-                [sys.executable, __file__, "run", "--corpus", "tiny", *space, "--device", "cpu", "--study", "s", "--storage",
-                     self.storage, "--trials", str(trials), "--workers", str(self.workers), *self.options],
-                cwd=self.folder, env=environment, stdout=said, stderr=said,
-                start_new_session=True)     # Ctrl-C there is not Ctrl-C here
+        return Started(command, ("run", "--corpus", "tiny", *space, "--device", "cpu", "--study", "s", "--storage", self.storage,
+                                 "--trials", trials, "--workers", self.workers, *self.options),
+                       self.folder, self.folder / "said", environment)
 
     def results(self):
         """Every finished run as it must stay for ever."""
@@ -191,8 +198,8 @@ def fire(case):
                 time.sleep(0.05)        # until something has begun
         time.sleep(chance.expovariate(1 / case.mean_s))
         if process.poll() is not None:
-            if process.returncode not in (0, 130):
-                raise AssertionError(f"ended with {process.returncode}: {(case.folder / 'said').read_text()}")
+            if process.poll() not in (0, 130):
+                raise AssertionError(f"ended with {process.poll()}: {(case.folder / 'said').read_text()}")
             process, trials = None, (trials if case.trials else trials + 4 * case.workers)
             if case.trials and len(case.results()) >= trials:
                 break
@@ -210,14 +217,12 @@ def fire(case):
             began = time.monotonic()
             try:
                 process.wait(30)
-            except subprocess.TimeoutExpired:
+            except TimeoutError:
                 raise AssertionError(f"{how.name} has not ended it in 30 s") from None
             if time.monotonic() - began > 12:
                 case.said.append(f"{how.name}: {time.monotonic() - began:.0f} s to end")
             process = None
-    if process is not None:
-        process.wait(600)
-    assert case.start(trials).wait(600) == 0, (case.folder / "said").read_text()
+    assert (process or case.start(trials)).wait(600) == 0, (case.folder / "said").read_text()
     check_kept(case, known)
     return faults, trials
 
@@ -267,8 +272,3 @@ def verdict(case, trials):
     wrong["trained by two at once"] = sum(line.startswith("twice") for line in lines)
     again = len([line for line in lines if line.startswith("epoch")]) - len(set(lines))
     return wrong, again
-
-
-if __name__ == "__main__":
-    tiny_study.SPACE        # the corpus is known by importing it  # noqa: B018
-    sys.exit(main(sys.argv[1:]))

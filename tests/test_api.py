@@ -14,9 +14,8 @@ from tasnet_core.errors import UserError
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, own_cache):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TASNET_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 

@@ -40,19 +40,49 @@ def address(made, tmp_path_factory):
     return saved(made, tmp_path_factory.mktemp("page"))
 
 
-@pytest.fixture
-def opened(browser):
-    """Opens a file; at the end of the test nothing was asked for, printed to the console, or failed."""
+@pytest.fixture(scope="module")
+def tabs(browser):
+    """One tab for each kind of screen. A new one has a process of its own, which takes longer to start than most tests do."""
     with contextlib.ExitStack() as stack:
-        seen = []
+        known = {}
+
+        def tab(fresh=False, **options):
+            options = {"viewport": {"width": 1400, "height": 900}, "reduced_motion": "reduce", **options}
+            if fresh or str(options) not in known:
+                context = browser.new_context(**options)
+                stack.callback(context.close)
+                made = context.new_page()
+                if fresh:
+                    return made
+                known[str(options)] = made
+            return known[str(options)]
+
+        yield tab
+
+
+@pytest.fixture
+def opened(tabs):
+    """Opens a file; at the end of the test nothing was asked for, printed to the console, or failed.
+
+    `fresh`: in a tab that no other test has, for what is stored or set for good.
+    """
+    with contextlib.ExitStack() as stack:
+        asked, seen, heard = [], [], []
+
+        def hear(tab, event, hearer):
+            tab.on(event, hearer)
+            stack.callback(tab.remove_listener, event, hearer)
 
         def open_(address, **options):
-            context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, "reduced_motion": "reduce", **options})
-            stack.callback(context.close)
-            tab = context.new_page()
-            tab.on("request", lambda request: seen.append(request.url) if request.url != address.partition("#")[0] else None)
-            tab.on("console", lambda message: seen.append(message.text))
-            tab.on("pageerror", lambda error: seen.append(str(error)))
+            tab = tabs(**options)
+            if tab not in heard:
+                tab.goto("about:blank")     # else an address that differs behind the # alone is no other page
+                hear(tab, "request", lambda request: seen.append(request.url) if request.url not in asked else None)
+                hear(tab, "console", lambda message: seen.append(message.text))
+                hear(tab, "pageerror", lambda error: seen.append(str(error)))
+                heard.append(tab)
+            asked.append(address.partition("#")[0])
+            tab.emulate_media(media="screen")
             tab.goto(address)
             return tab
 
@@ -326,7 +356,7 @@ GROUND = "getComputedStyle(document.body).backgroundColor"
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_follow_the_system_until_the_button_says_otherwise_and_paper_is_white(opened, address, scheme):
-    tab = opened(address, color_scheme=scheme)
+    tab = opened(address, fresh=True, color_scheme=scheme)
     grounds = {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 25, 28)"}
     other = "dark" if scheme == "light" else "light"
     assert tab.evaluate(GROUND) == grounds[scheme]
@@ -343,7 +373,7 @@ def test_colours_follow_the_system_until_the_button_says_otherwise_and_paper_is_
 
 
 def test_a_browser_that_refuses_storage_still_changes_colours(opened, browser, address):
-    tab = opened(address)
+    tab = opened(address, fresh=True)
     tab.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('refused') } })")
     tab.reload()
     tab.click("#theme")

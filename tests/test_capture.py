@@ -70,10 +70,11 @@ def same(one, other):
     return one[0] == other[0] and all(torch.equal(a, b) for a, b in zip(one[1], other[1], strict=True))
 
 
-@pytest.fixture
-def eager(tmp_path):
-    """What is trained without recordings, before these are let in."""
-    return {variant: trained(tmp_path / f"eager-{variant.key}.pt", variant=variant)
+@pytest.fixture(scope="module")
+def eager(tmp_path_factory):
+    """What is trained without recordings: a fixture of the file is made before these are let in."""
+    folder = tmp_path_factory.mktemp("eager")
+    return {variant: trained(folder / f"{variant.key}.pt", variant=variant)
             for variant in (TINY, replace(TINY, norm="batch"), replace(TINY, dropout=0.3))}
 
 

@@ -23,10 +23,9 @@ RUN = ("run", *tiny_study.ARGUMENTS, "--epochs", "1", "--epoch-segments", "4")
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, own_cache):
     """An empty folder to stand in, and a cache of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TASNET_CACHE", str(tmp_path.parent / f"{tmp_path.name}-cache"))
     return tmp_path
 
 

@@ -18,7 +18,8 @@ from study import connection, leases, pareto
 from study.database import Database, LeaseLost, open_database, stored_settings
 from study.leases import is_held, me
 from study.records import Budget, Result, Settings
-from study.schema import OUTLOOK, runs
+from study.replicates import OUTLOOK
+from study.schema import runs
 from tasnet_core.cost import exact
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, MixtureScore, Scores, Variant

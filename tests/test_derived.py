@@ -27,9 +27,8 @@ SOUND_S = 4 * 0.05      # of an epoch
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, own_cache):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TASNET_CACHE", str(tmp_path.parent / f"{tmp_path.name}-cache"))
 
 
 def results(name):

@@ -1,9 +1,6 @@
 """`run --dry-run` from the command: what it says, and that it leaves nothing behind."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import tiny_study
@@ -15,7 +12,6 @@ from tasnet_core.errors import UserError
 from tasnet_core.growth import Growth, Work
 from tasnet_core.records import Recipe
 
-ROOT = Path(__file__).parents[1]
 RUN = ("run", *tiny_study.ARGUMENTS, "--epochs", "1", "--epoch-segments", "4")
 GROWTH = Growth(Work(0.01, 0.0, 0.0, 0.0, 1e-9), 0.02)
 
@@ -87,8 +83,10 @@ def test_the_command_for_real_shows_no_password(plans, capsys):
 
 
 def test_one_process_measures_every_case_of_a_plan(monkeypatch):
-    from study import rehearsal
+    from study import evaluate, rehearsal
+    from tasnet_core.cost import exact
     monkeypatch.setattr(rehearsal, "ROUNDS_S", 0.0)
+    monkeypatch.setattr(evaluate, "measure_apart", exact)
     space = tiny_study.SPACE
     plan = Plan(dryrun.cases(space, space.recipe, 0), ("si_snr",), "cpu", 1, lambda: tiny_study.open_tiny("", 2, 8000, print))
     found = measure(plan, 0.0)
@@ -112,12 +110,9 @@ def test_a_process_that_cannot_measure_is_one_line(opener, words):
         rehearse(plan, 2)
 
 
-def test_a_real_dry_run_of_the_command(here):
-    command = [sys.executable, ROOT / "tests" / "tiny_study.py", *RUN, "--trials", "3", "--dry-run", "--workers", "2"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert told.returncode == 0, told.stderr
-    assert "predicted: " in told.stdout
+def test_a_real_dry_run_of_the_command(capsys, here):
+    assert main([*RUN, "--trials", "3", "--dry-run", "--workers", "2"]) == 0
+    assert "predicted: " in capsys.readouterr().out
     assert not list(here.iterdir())
 
 

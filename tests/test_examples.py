@@ -38,6 +38,7 @@ def submit(queue, storage, *command):
     with open_database(storage) as database:
         runs = database.runs("tiny-folder")
         assert [run["state"] for run in runs] == ["complete"] * 2
+        assert all(run["peak_memory_bytes"] and run["realtime_factor"] for run in runs)
     assert all("2 of 2" in (here / f"task-{task}.log").read_text() or "elsewhere" in (here / f"task-{task}.log").read_text()
                for task in (1, 2))
 

@@ -2,16 +2,18 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import faults
 import pytest
+from searches import table, told
+from started import Started
 
 POSTGRESQL = os.environ.get("TASNET_TEST_POSTGRESQL")
 
@@ -47,61 +49,59 @@ def test_a_parent_that_is_killed_takes_its_workers_along(tmp_path):
         time.sleep(0.05)
 
 
-def test_grid_gives_identical_scores_with_one_worker_and_with_three(tmp_path):
-    tables = []
-    for workers in (1, 3):
-        case = faults.Case(tmp_path / str(workers), workers=workers, kills=0, kind="real",
-                           options=("--sampler", "grid", "--stop-margin", "off"))
-        assert case.start(9).wait(120) == 0, (case.folder / "said").read_text()
-        tables.append(case.results())
-    assert len(tables[0]) == 9
-    assert tables[0] == tables[1]
-
-
 def test_help_and_a_refusal_start_no_worker(tmp_path):
-    told = subprocess.run([sys.executable, faults.__file__, "run", "--trials", "1", "--space", "nowhere"], cwd=tmp_path,
-                          check=False, capture_output=True, text=True)
-    assert told.returncode == 2
-    assert "nowhere" in told.stderr
-    assert not list(tmp_path.iterdir())
+    (tmp_path / "here").mkdir()
+    process = Started(faults.main, ("run", "--trials", 1, "--space", "nowhere"), tmp_path / "here", tmp_path / "said")
+    assert process.wait(300) == 2
+    assert "nowhere" in process.said.read_text()
+    assert not list((tmp_path / "here").iterdir())
 
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory):
     case = faults.Case(tmp_path_factory.mktemp("untouched"), workers=1, kills=0, kind="real")
-    assert case.start(3).wait(120) == 0, (case.folder / "said").read_text()
-    return case.results()
+    assert case.start(3).wait(300) == 0, (case.folder / "said").read_text()
+    return case
 
 
-@pytest.mark.parametrize("place", ["checkpoint", "result", "tell"])
-def test_death_in_a_write_changes_nothing(tmp_path, untouched, place):
-    case = faults.Case(tmp_path / "s", workers=1, kills=0, kind="real", die=place)
-    assert case.start(3).wait(120) == 0, (case.folder / "said").read_text()
-    assert "worker 1 died (status 9)" in (case.folder / "said").read_text()
+def test_death_in_each_of_the_writes_changes_nothing(tmp_path, untouched):
+    case = faults.Case(tmp_path / "s", workers=1, kills=0, kind="real", die="checkpoint result tell")
+    assert case.start(3).wait(300) == 0, (case.folder / "said").read_text()
+    assert (case.folder / "said").read_text().count("worker 1 died (status 9)") == 3
     assert not {name: count for name, count in faults.verdict(case, 3)[0].items() if count}
-    assert case.results() == untouched
+    assert case.results() == untouched.results()
 
 
-def until_said(case, process, words):
-    until = time.monotonic() + 60
-    while words not in (case.folder / "said").read_text():
-        assert process.poll() is None, (case.folder / "said").read_text()
-        assert time.monotonic() < until, (case.folder / "said").read_text()
-        time.sleep(0.05)
+def test_a_real_study_killed_three_times_equals_one_that_never_was(tmp_path, untouched):
+    case, chance, kills = faults.Case(tmp_path / "s", workers=1, kills=0, kind="real"), random.Random(0), 0
+    while kills < 3:
+        process = case.start(3)
+        while not process.said.stat().st_size and process.poll() is None:
+            time.sleep(0.05)        # until a trial has begun
+        time.sleep(chance.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        if process.wait(300) == 0:
+            break
+        kills += 1
+    assert case.start(3).wait(300) == 0, (case.folder / "said").read_text()
+    assert kills >= 2
+    assert table(case.folder) == table(untouched.folder)
+    assert told(case.folder) == told(untouched.folder)
+    assert not list(case.folder.rglob("*.tmp"))
 
 
 def test_a_database_locked_for_longer_than_sqlite_waits_is_waited_for(tmp_path, untouched):
     case = faults.Case(tmp_path / "s", workers=1, kills=0, kind="real")
     process = case.start(3)
-    until_said(case, process, "trial 0: epoch 1/")
+    process.until_it_says("trial 0: epoch 1/")
     other = sqlite3.connect(case.storage, isolation_level=None, timeout=30)
     other.execute("begin immediate")
-    until_said(case, process, "waiting: the database is locked")
+    process.until_it_says("waiting: the database is locked")
     time.sleep(float(os.environ.get("FAULTS_LOCKED_S", "1")))
     other.rollback()
     other.close()
-    assert process.wait(120) == 0
-    assert case.results() == untouched
+    assert process.wait(300) == 0
+    assert case.results() == untouched.results()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"),
@@ -114,7 +114,7 @@ def test_a_full_disk_is_waited_for(tmp_path, untouched):
     try:
         case = faults.Case(tmp_path / "s", workers=1, kills=0, kind="real")
         process = case.start(3)
-        until_said(case, process, "trial 0: epoch 2/")
+        process.until_it_says("trial 0: epoch 2/")
         ballast = tmp_path / "s" / "ballast"
         with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
@@ -126,8 +126,8 @@ def test_a_full_disk_is_waited_for(tmp_path, untouched):
             time.sleep(0.1)
         assert process.poll() is None
         ballast.unlink()
-        assert process.wait(120) == 0, (case.folder / "said").read_text()
+        assert process.wait(300) == 0, (case.folder / "said").read_text()
         assert not {name: count for name, count in faults.verdict(case, 3)[0].items() if count}
-        assert case.results() == untouched
+        assert case.results() == untouched.results()
     finally:
         subprocess.run(["umount", "-l", tmp_path / "s"], check=True)

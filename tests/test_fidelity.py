@@ -1,6 +1,7 @@
 """Power laws of known parameters, alone and under noise, and what a run's epochs say of a longer training."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from fakes import row
 from study.fidelity import EXPONENT, crossings, law, outlook, rising
 from study.records import Outlook
 from study.replicates import EXPECTED, OUTLOOK
-from study.schema import OUTLOOK as COLUMNS
 
 NOTHING = Outlook()
 
@@ -26,7 +26,7 @@ def epochs_of(scores, rates=None, epoch_s=540.0):
 
 
 def test_the_columns_are_the_fields_of_the_record():
-    assert OUTLOOK == COLUMNS
+    assert tuple(field.name for field in fields(Outlook)) == OUTLOOK
     assert Outlook(1.0, 2.0, 3.0, 4.0).si_snri_extrapolated_db == dict(zip(OUTLOOK, (1.0, 2.0, 3.0, 4.0), strict=True))[EXPECTED]
 
 

@@ -5,14 +5,13 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib
 import optuna
 import pytest
 import tiny_study
+from started import Started
 from test_commands import ROOT, RUN, refused
 from tiny import TINY, Tiny
 
@@ -180,14 +179,11 @@ def test_a_damaged_database_is_one_line_that_names_the_doctor(here, capsys):
 
 
 def test_of_two_starts_at_once_with_different_settings_one_is_refused(tmp_path):
-    started = [subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/tiny_study.py"), "run", *tiny_study.ARGUMENTS, "--trials", "1", "--workers", "1",
-         "--epoch-segments", "2", "--epochs", str(epochs)], cwd=tmp_path, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}) for epochs in (1, 2)]
-    ended = [(epochs, *process.communicate(timeout=120), process.returncode) for epochs, process in enumerate(started, 1)]
-    (mine, *_, fine), (other, printed, said, status) = sorted(ended, key=lambda end: end[-1])
-    assert (fine, status, printed) == (0, 2, "")
+    started = [Started(tiny_study.command, ("run", *tiny_study.ARGUMENTS, "--trials", 1, "--workers", 1, "--epoch-segments", 2,
+                                            "--epochs", epochs), tmp_path, tmp_path / f"said-{epochs}") for epochs in (1, 2)]
+    ended = [(epochs, process.wait(300), process.said.read_text()) for epochs, process in enumerate(started, 1)]
+    (mine, fine, _), (other, status, said) = sorted(ended, key=lambda end: end[1])
+    assert (fine, status) == (0, 2)
     assert said.count("\n") == 1
     assert f"started with other settings: epochs: {other}, not {mine};" in said
     with open_database(str(tmp_path / STORAGE)) as database:

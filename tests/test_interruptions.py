@@ -1,19 +1,15 @@
 """Studies that are killed, paused or fail: what is kept, and what comes next."""
 
-import os
-import random
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 import tiny_study
 from searches import Death, dies, opened, table, told
+from started import Started
 from tiny import RECIPE
 
 from study import runner
+from study.__main__ import main
 from study.database import open_database
 from study.records import Result
 from tasnet_core import cost
@@ -54,62 +50,31 @@ def test_a_trial_that_another_live_process_holds_is_left_alone_and_counts(tmp_pa
         assert [row["state"] for row in work.database.results("s")] == ["running", "complete"]
 
 
-def start(folder, *arguments):
-    return subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("tiny_study.py")), "run", *tiny_study.ARGUMENTS, "--study", "s",
-         "--storage", str(folder / "study.db"), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def test_a_real_study_killed_three_times_equals_one_that_never_was(tmp_path):
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "cut").mkdir()
-    options = ("--trials", "4", "--epochs", "6", "--epoch-segments", "60")
-    whole = start(tmp_path / "whole", *options)
-    assert whole.wait(120) == 0, whole.stdout.read()
-    whole.stdout.close()
-    chance, kills = random.Random(0), 0
-    while kills < 3:
-        process = start(tmp_path / "cut", *options)
-        process.stdout.readline()           # a trial has begun
-        time.sleep(chance.uniform(0, 0.5))
-        process.kill()
-        kills += process.wait() == -signal.SIGKILL
-        process.stdout.close()
-        if process.returncode == 0:
-            break
-    last = start(tmp_path / "cut", *options)
-    assert last.wait(120) == 0, last.stdout.read()
-    last.stdout.close()
-    assert kills >= 2
-    assert table(tmp_path / "cut") == table(tmp_path / "whole")
-    assert told(tmp_path / "cut") == told(tmp_path / "whole")
-    assert not list(tmp_path.rglob("*.tmp")) or os.name == "nt"
-
-
-def ended_well(process, status):
-    """Read a paused study to its end: it says how to go on."""
-    said, _ = process.communicate(timeout=400)
-    assert process.returncode == status, said
+def ended_well(said):
+    """A paused study says how to go on."""
     assert "run the same command again to continue" in said
     assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_save_everything_and_say_how_to_go_on(tmp_path, how):
-    with start(tmp_path, "--trials", "9999", "--epochs", "400") as process:
-        assert any("epoch 2/" in line for line in iter(process.stdout.readline, ""))
-        process.send_signal(how)
-        ended_well(process, 130)
-    with open_database(str(tmp_path / "study.db")) as database:
+    (tmp_path / "s").mkdir()
+    process = Started(tiny_study.command, ("run", *tiny_study.ARGUMENTS, "--study", "s", "--storage", tmp_path / "s/study.db",
+                                           "--trials", 9999, "--epochs", 400), tmp_path, tmp_path / "said")
+    process.until_it_says("epoch 2/")
+    process.send_signal(how)
+    assert process.wait(400) == 130
+    ended_well(process.said.read_text())
+    with open_database(str(tmp_path / "s/study.db")) as database:
         assert len(database.epochs("s")) >= 2
 
 
-def test_a_timeout_saves_everything_however_slow_the_machine_and_the_next_start_goes_on(tmp_path):
+def test_a_timeout_saves_everything_however_slow_the_machine_and_the_next_start_goes_on(tmp_path, capsys):
     kept = []       # epochs after each start; on a busy machine the first may end before its first one
-    while not kept or (kept[-1] < 2 and len(kept) < 6):
-        with start(tmp_path, "--trials", "9999", "--epochs", "400", "--timeout", str(8 * 2 ** len(kept))) as process:
-            ended_well(process, 0)
+    while not kept or (kept[-1] < 2 and len(kept) < 8):
+        assert main(["run", *tiny_study.ARGUMENTS, "--study", "s", "--storage", str(tmp_path / "study.db"), "--trials", "9999",
+                     "--epochs", "400", "--timeout", str(2 * 2 ** len(kept))]) == 0
+        ended_well(capsys.readouterr().out)
         with open_database(str(tmp_path / "study.db")) as database:
             kept.append(len(database.epochs("s")))
     assert kept[-1] >= 2

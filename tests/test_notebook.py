@@ -29,9 +29,8 @@ def execute(folder, monkeypatch, **options):
             for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_a_session_that_was_cut_off_goes_on_when_all_cells_are_run_again(tmp_path, monkeypatch):
+def test_a_session_that_was_cut_off_goes_on_when_all_cells_are_run_again(tmp_path, monkeypatch, own_cache):
     study_folder.make(tmp_path)
-    monkeypatch.setenv("TASNET_CACHE", str(tmp_path / "cache"))
     first = execute(tmp_path, monkeypatch, timeout=3)       # torch alone takes as long to load
     assert "time is up: run the same command again to continue" in first[2]
     second = execute(tmp_path, monkeypatch, timeout="11h")

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import RECIPE, TINY, Tiny
 
+from study.__main__ import main
 from study.database import open_database
 from study.evaluate import Hooks, evaluate
 from study.records import Budget
@@ -296,8 +297,7 @@ def test_what_hears_a_test_set_is_given_every_mixture_and_what_the_network_made_
 
 def test_every_run_of_a_study_leaves_its_sounds_replicates_too(tmp_path):
     storage = ["--storage", str(tmp_path / "study.db"), "--study", "s"]
-    run = ["run", *tiny_study.ARGUMENTS, *storage, "--trials", "2", "--seeds", "2", "--epochs", "1", "--workers", "1"]
-    subprocess.run([sys.executable, str(Path(tiny_study.__file__)), *run], check=True, timeout=120, capture_output=True)
+    assert main(["run", *tiny_study.ARGUMENTS, *storage, "--trials", "2", "--seeds", "2", "--epochs", "1", "--workers", "1"]) == 0
     with open_database(str(tmp_path / "study.db")) as database:
         runs = {(run["trial"], run["seed"]): run["checkpoint"] for run in database.runs("s") if run["state"] == "complete"}
         levels = [row["level_difference_db"] for row in database.mixtures("s")]

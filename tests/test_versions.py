@@ -14,6 +14,7 @@ from test_commands import refused
 from study import salvage, schema
 from study.__main__ import main as study
 from study.database import open_database
+from study.replicates import OUTLOOK
 from study.versions import Outdated
 from tasnet_core.errors import UserError
 
@@ -77,7 +78,7 @@ def test_runs_of_an_older_database_get_the_slopes_that_follow_from_their_epochs(
         expected, curves, scores = database.results("s"), database.epochs("s"), database.mixtures("s")
     assert {round(row["si_snri_extrapolated_db"] - row["si_snri_db"], 6) for row in expected} != {0.0}
     change(old, "DROP VIEW failures", "DROP VIEW front", "DROP VIEW results",
-           *(f"ALTER TABLE runs DROP COLUMN {name}" for name in schema.OUTLOOK))
+           *(f"ALTER TABLE runs DROP COLUMN {name}" for name in OUTLOOK))
     with pytest.raises(Outdated, match="lacks column slope_db_per_doubling of runs and 6 things more"):
         open_database(old)
     said = []
@@ -85,7 +86,7 @@ def test_runs_of_an_older_database_get_the_slopes_that_follow_from_their_epochs(
         assert database.results("s") == expected
         assert (database.epochs("s"), database.mixtures("s")) == (curves, scores)
     assert "adds column slope_db_per_doubling of runs and 3 things more; as it was it is kept in" in said[0]
-    assert columns(str(*tmp_path.rglob("*.before-2")), "runs").isdisjoint(schema.OUTLOOK)
+    assert columns(str(*tmp_path.rglob("*.before-2")), "runs").isdisjoint(OUTLOOK)
 
 
 def test_a_database_that_lacks_nothing_is_not_copied(old, tmp_path):

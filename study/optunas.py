@@ -1,0 +1,111 @@
+"""Optuna's study beside our tables: opened, given what is to be tried next, and told what was measured."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from study.database import Database
+from study.records import OBJECTIVES, Result, Settings
+from study.samplers import Proposals
+from study.space import Space
+from study.spacefile import space_of
+from tasnet_core.records import Cost, Scores, Variant
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def open_study(name: str, settings: Settings, database: Database) -> optuna.Study:
+    """Optuna's study beside our tables, with the reference waiting as trial 0, or a whole list."""
+    connect = {"connect_args": {"timeout": 5}} if database.is_sqlite else {"pool_pre_ping": True}
+    space, metrics = space_of(settings), settings.objectives
+    with database.turn(""):     # of all studies: the first one makes Optuna's tables
+        storage = optuna.storages.RDBStorage(database.optuna_url, engine_kwargs=connect)
+        study = optuna.create_study(
+            study_name=name, storage=storage, load_if_exists=True, directions=[OBJECTIVES[metric] for metric in metrics],
+            sampler=Proposals(settings.sampler, space, settings.budget, settings.recipe.seed))
+        known = len(study.get_trials(deepcopy=False))
+        if not known:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(metrics))     # for optuna-dashboard's axes
+        for variant in space.first[known:]:     # what a process that died here did not queue any more
+            study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {})
+    return study
+
+
+def enqueue(study: optuna.Study, space: Space, settings: Settings, variant: Variant) -> None:
+    """Let a variant be the next trial, whether the space has it or not."""
+    study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {},
+                        user_attrs={"variant": {field.name: getattr(variant, field.name) for field in fields(variant)}})
+
+
+def waiting(study: optuna.Study, space: Space) -> set[Variant]:
+    """The variants that are queued in a study."""
+    found = set()
+    for trial in study.get_trials(False, (TrialState.WAITING,)):
+        by_hand = trial.user_attrs.get("variant")
+        found.add(Variant(**by_hand) if by_hand is not None else space.variant_of(trial.system_attrs["fixed_params"]))
+    return found
+
+
+def opened(study: optuna.Study, trial: FrozenTrial) -> Trial:
+    """A trial of the study that can be asked, and told a result."""
+    return Trial(study, trial._trial_id)
+
+
+def measured(run: Mapping[str, Any]) -> Result:
+    """What a row of `runs`, with its exact cost, has to tell."""
+    return Result(run["state"], cost=Cost(**{field.name: run[field.name] for field in fields(Cost)}),
+                  scores=Scores(**{field.name: run[field.name] for field in fields(Scores)}))
+
+
+def tell(study: optuna.Study, settings: Settings, trial: Trial, result: Result) -> None:
+    assert result.cost is not None
+    values = _values(settings, result)
+    try:
+        for limit, excess in settings.budget.ratios(result.cost).items():
+            trial.set_constraint(limit, excess)     # feasible at 0 or less; the sampler learns from it
+        if result.state == "complete" and None not in values:
+            study.tell(trial, values, skip_if_finished=True)
+        else:
+            state = TrialState.FAIL if result.state in ("failed", "complete") else TrialState.PRUNED
+            study.tell(trial, state=state, skip_if_finished=True)
+    except optuna.exceptions.UpdateFinishedTrialError:
+        pass        # another worker told it at the same moment
+
+
+def tell_continued(study: optuna.Study, settings: Settings, trial: FrozenTrial, result: Result) -> None:
+    """Tell the score of a trial that Optuna took to be over: as another trial, for a finished one stays as it is."""
+    values = _values(settings, result)
+    if result.state == "complete" and trial.state in (TrialState.PRUNED, TrialState.FAIL) and None not in values:
+        study.add_trial(optuna.create_trial(values=values, params=trial.params, distributions=trial.distributions,
+                                            user_attrs={"repeats_trial": trial.number}))
+
+
+def trials(study: optuna.Study) -> list[tuple[int, str]]:
+    """Number and state of the trials that should have a run: no repeats, and none known to have lost its run."""
+    lost = study.user_attrs.get("lost_trials", [])
+    return [(trial.number, trial.state.name) for trial in study.get_trials(False)
+            if "repeats_trial" not in trial.user_attrs and trial.number not in lost]
+
+
+def tell_result(study: optuna.Study, name: str, settings: Settings, database: Database, number: int) -> None:
+    """Tell the result of a trial that Optuna still takes to be running."""
+    run = database.run_of(name, number, settings.recipe.seed)
+    trial = next(trial for trial in study.get_trials(False) if trial.number == number)
+    assert run is not None
+    tell(study, settings, opened(study, trial), measured(run))
+
+
+def mark_lost(study: optuna.Study, number: int) -> None:
+    """Remember that a trial's run is lost: Optuna keeps what it was told."""
+    study.set_user_attr("lost_trials", [*study.user_attrs.get("lost_trials", []), number])
+
+
+def _values(settings: Settings, result: Result) -> list[Any]:
+    found = {**vars(result.cost), **vars(result.scores)}
+    return [found[name] for name in settings.objectives]
