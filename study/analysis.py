@@ -9,12 +9,15 @@ from study.effects import Effects, Importance, Interaction
 from study.picks import Pick
 from study.progress import Progress, point_of, progress
 from study.records import Estimate
-from study.replicates import Row, counts, per_trial
+from study.replicates import SCORE, Row, counts, per_trial
 from study.statistics import Difference, Repeated, SeedSpread, holm, on_front
-from study.tables import Table
+from study.tables import Table, decibels
 from study.testset import Mixtures
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
+
+LEARNED_DB = 1.0        # of improvement: a network that only passes the mixture on has about none,
+APART_DB = 3.0          # and no two trainings of one that learns are so far apart
 
 
 class Analysis(NamedTuple):
@@ -37,7 +40,7 @@ class Analysis(NamedTuple):
     picks: list[Pick]
     advice: list[str]
     path: Table
-    notes: list[str]                        # what was left out, and why
+    notes: list[str]                        # what was left out, and why; seeds that learned nothing
 
 
 def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], Mixtures, list[str]]:
@@ -60,6 +63,17 @@ def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], Mixture
     left_out = {(run["trial"], run["seed"]) for run in others}
     kept = [run for run in runs if (run["trial"], run["seed"]) not in left_out]
     return kept, heard.only(owner for owner in heard.owners if owner not in left_out), [note]
+
+
+def unlearned(runs: Sequence[Row]) -> list[str]:
+    """A sentence for each run that learned next to nothing where another seed of its variant learned a lot."""
+    best: dict[int, float] = {}
+    for run in filter(counts, runs):
+        best[run["trial"]] = max(run[SCORE], best.get(run["trial"], run[SCORE]))
+    return [f"Seed {run['seed']} of trial {run['trial']} learned next to nothing: {decibels(run[SCORE])} dB, where another seed "
+            f"has {decibels(best[run['trial']])}. It is in the trial's mean, which says little of the network; "
+            "more seeds tell how often that happens."
+            for run in runs if counts(run) and run[SCORE] < LEARNED_DB and best[run["trial"]] - run[SCORE] > APART_DB]
 
 
 def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,
@@ -85,7 +99,7 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
         advice.sentences(model) if isinstance(model, Model) else
         [f"Which letter to lower first cannot be said yet: {model}."],
         advice.path(model, known, {trial: loss.value for trial, loss in losses.items()}) if isinstance(model, Model)
-        else Table(advice.PATH, []), notes)
+        else Table(advice.PATH, []), [*notes, *unlearned(kept)])
 
 
 def against_reference(repeated: Repeated, trials: Sequence[int]) -> dict[int, Difference]:
