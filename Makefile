@@ -27,12 +27,13 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
+# One call of pip each: every one builds the project and looks at all it needs.
 .venv/installed: .venv/bin/python setup.cfg constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pesq]' \
-		|| echo "PESQ will not be measured: its package is C code and could not be built here"
+		|| { $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . \
+		&& echo "PESQ will not be measured: its package is C code and could not be built here"; }
 	touch $@
 
-.venv/installed-test: .venv/installed
+.venv/installed-test: .venv/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
-	touch $@
+	touch .venv/installed $@
