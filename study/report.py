@@ -31,7 +31,7 @@ HEARD_AT_MOST = 5       # variants beside the reference that can be listened to
 FORECAST = (
     f"{tables.RISING} and 'twice the sound' come from a power law fitted to each run's validation curve before the decay. They "
     "assume that test scores gain as much and that the decay lifts a longer training alike; their intervals hold neither the "
-    "chance of seeds nor of test mixtures. The longer trainings known to us gained more than forecast.")
+    "chance of seeds nor of test mixtures. The longer trainings known to us gained a little more than forecast.")
 # Section and title of each figure, in their order on the page.
 FIGURES = {
     "front_parameters": ("What nothing beats", "Against parameters"), "front_macs": ("What nothing beats", "Against MACs"),
