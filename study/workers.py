@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from study.connection import passing
 from study.database import Database, open_database
 from study.engine import TUNABLES, Engine, Job
 from study.records import Result
@@ -70,7 +71,7 @@ def work(job: Job, number: int, pipe: Connection) -> None:
     gpus = torch.cuda.device_count() if job.device == "cuda" else 0
     sender = Sender(pipe)
     try:
-        with open_database(job.storage, read_only=False) as database:
+        with open_again(job.storage, asked) as database:
             settings = database.settings(job.study)
             assert settings is not None
             runner = Runner(job.study, settings, database, job.open_corpus(), f"cuda:{number % gpus}" if gpus > 1 else job.device,
@@ -81,6 +82,22 @@ def work(job: Job, number: int, pipe: Connection) -> None:
     except UserError as error:
         sender.tell("refused", str(error))
         sys.exit(REFUSED)
+
+
+def open_again(storage: str, asked: threading.Event) -> Database:
+    """Open the database that the parent has open: a server that is gone comes back.
+
+    Raises:
+        Paused: when `asked` was set meanwhile.
+    """
+    while True:
+        try:
+            return open_database(storage, read_only=False)
+        except UserError as error:
+            if not passing(error):
+                raise
+        if asked.wait(0.5):
+            raise Paused
 
 
 def context() -> Any:

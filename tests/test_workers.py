@@ -9,6 +9,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 import pytest
+import sqlalchemy as sa
 from tiny import RECIPE, TINY
 
 from study import engine, workers
@@ -17,6 +18,7 @@ from study.records import Settings
 from study.watcher import Silent
 from tasnet_core import cost
 from tasnet_core.errors import UserError
+from tasnet_core.training import Paused
 
 JOB = engine.Job("", "s", 1, "cpu", 1, 1, lambda: None)
 OBEYS, STUBBORN = "obeys", "stubborn"       # ends of a script: waits until it is asked to pause; hears nothing but kill
@@ -182,3 +184,31 @@ def test_what_the_kernel_kills_for_lack_of_memory_is_noted_with_its_run(tmp_path
         row = database.run_of("s", 0, RECIPE.seed)
     assert (row["id"], row["state"], row["kind"] or None) == (run, "running", kind)
     assert one.watcher.lines[1] == f"worker 1 died ({said}); another takes its place and goes on from what is saved"
+
+
+def refused_by(text):
+    """What `open_database` raises where the server says this."""
+    def refuse(*_, **__):
+        try:
+            raise sa.exc.OperationalError("connect", {}, OSError(text))
+        except sa.exc.SQLAlchemyError:
+            raise UserError(f"cannot be opened ({text})") from None
+    return refuse
+
+
+def test_a_worker_that_begins_while_the_server_is_restarted_waits_for_it(monkeypatch, tmp_path):
+    answers = iter([refused_by("Connection refused"), refused_by("the database system is starting up"), open_database])
+    monkeypatch.setattr(workers, "open_database", lambda *given, **named: next(answers)(*given, **named))
+    with workers.open_again(str(tmp_path / "study.db"), threading.Event()) as database:
+        assert database.studies() == []
+
+
+def test_a_worker_does_not_wait_for_what_never_passes_nor_when_it_is_asked_to_pause(monkeypatch):
+    monkeypatch.setattr(workers, "open_database", refused_by("password authentication failed"))
+    with pytest.raises(UserError, match="password"):
+        workers.open_again("", threading.Event())
+    monkeypatch.setattr(workers, "open_database", refused_by("Connection refused"))
+    asked = threading.Event()
+    asked.set()
+    with pytest.raises(Paused):
+        workers.open_again("", asked)
