@@ -5,11 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What each worker would load for itself in 3 s of processor time: scipy for the slope of its first curve, the rest of torch with
-# its first optimizer. The server that forks workers loads this file, so it has them once (`workers.context`).
-import scipy.stats  # noqa: F401
-import torch._dynamo  # noqa: F401
-
 from study.records import Budget, Result
 from tasnet_core import cost, metrics, sounds
 from tasnet_core.checkpoint import load
