@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from study import runner, tables
+from study import optunas, tables
 from study.database import Database
 from study.pareto import gains
 from study.progress import point_of
@@ -29,12 +29,12 @@ def derive(database: Database, name: str, settings: Settings, variants: Sequence
            fingerprint: str) -> int:
     """Make the study if it is not there, and let these variants be among its trials; returns how many trials it then has."""
     database.register(name, settings, notes, fingerprint)
-    study, space = runner.open_study(name, settings, database), space_of(settings)
+    study, space = optunas.open_study(name, settings, database), space_of(settings)
     with database.turn(name):
-        known = {database.variant(run["variant"]) for run in database.runs(name)} | runner.waiting(study, space)
+        known = {database.variant(run["variant"]) for run in database.runs(name)} | optunas.waiting(study, space)
         for variant in variants:
             if variant not in known:
-                runner.enqueue(study, space, settings, variant)
+                optunas.enqueue(study, space, settings, variant)
     return len(known | set(variants))
 
 
@@ -43,7 +43,8 @@ def best(rows: Sequence[Row], count: int | None = None) -> list[int]:
 
     Enclosed is hypervolume in dB and octaves of both costs, and each trial is the one that adds most to those before it.
     """
-    known, whole = tables.finished(rows), tables.reference(tables.finished(rows))
+    known = tables.finished(rows)
+    whole = tables.reference(known)
     if count is None or whole is None:
         return sorted({row["trial"] for row in [*tables.front(known), *filter(None, [whole])]})
     point = point_of(whole["parameters"], whole["macs_per_s"])

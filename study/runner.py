@@ -24,10 +24,7 @@ from study.environment import environment
 from study.evaluate import Hooks, evaluate, one_line
 from study.inheritance import recipe_of
 from study.leases import RENEW_S
-from study.optunas import enqueue as enqueue
-from study.optunas import measured, opened, tell, tell_continued
-from study.optunas import open_study as open_study
-from study.optunas import waiting as waiting
+from study.optunas import measured, open_study, opened, tell, tell_continued
 from study.pareto import Curve, hopeless
 from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
 from study.samplers import stride

@@ -15,9 +15,10 @@ from tiny import RECIPE, TINY, Tiny
 
 from study import runner
 from study.database import open_database
+from study.optunas import enqueue
 from study.pareto import Curve
 from study.records import Result, Settings, StopRule
-from study.runner import Runner, enqueue
+from study.runner import Runner
 from tasnet_core import cost
 from tasnet_core.records import Epoch, Scores
 from tasnet_core.training import Training

@@ -11,7 +11,7 @@ import tiny_study
 from searches import SETTINGS, Death, dies, opened, table, told
 from tiny import RECIPE, TINY
 
-from study import runner
+from study import optunas
 from study.database import open_database
 from study.pareto import Curve, hopeless
 from study.records import Budget, Result, StopRule
@@ -163,7 +163,7 @@ def test_variants_put_in_by_hand_are_next_whether_the_space_has_them_or_not(tmp_
     within, beyond = replace(TINY, N=4, H=2), replace(TINY, norm="frame", N=5, B=16)
     with opened(tmp_path) as work:
         for variant in (within, beyond):
-            runner.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
+            optunas.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
         work.run(19)
     assert trained[:3] == [TINY, within, beyond]
     trials = told(tmp_path)
@@ -200,7 +200,7 @@ def test_a_variant_in_training_elsewhere_is_not_trained_here_and_told_when_it_ha
         owner = work.database.run_of("s", 77, 0)["owner"]
         with work.database.engine.begin() as connection:
             connection.exec_driver_sql("update runs set owner = 'elsewhere:0:1:1' where id = ?", (other,))
-        runner.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
+        optunas.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
         work.run(3)         # 0, 77, and one more
         assert trained.count(variant) == 0
         assert told(tmp_path)[1][1] == "RUNNING"
