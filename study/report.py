@@ -275,15 +275,15 @@ def commands(found: Study) -> list[str]:
     A study that was made of another one has that one's variants, not those a sampler would propose: they are named.
     """
     trials = {run["trial"]: run for run in found.runs if run["state"] in TRAINED}
-    seeds, name = len({run["seed"] for run in found.runs}), shlex.quote(found.name)
+    seeds, name = {run["seed"] for run in found.runs}, shlex.quote(found.name)
     lines = [_run(found, len(trials))]
-    if found.name.endswith(SCRATCH) or (found.settings and found.settings.grown_from):
-        others = [shlex.quote(" ".join(f"{letter}{run[letter]}" for letter in LETTERS)) for trial, run in trials.items() if trial]
+    others = [shlex.quote(" ".join(f"{letter}{run[letter]}" for letter in LETTERS)) for trial, run in trials.items() if trial]
+    if others and (found.name.endswith(SCRATCH) or (found.settings and found.settings.grown_from)):
         lines = [_run(found, 1), f"python -m study enqueue --study {name} {' '.join(others)}",
                  f"python -m study run --trials {len(trials)} --study {name}"]
-    if seeds > 1:
-        again = sorted({run["trial"] for run in found.runs if run["seed"] != min(run["seed"] for run in found.runs)})
-        lines.append(f"python -m study confirm --study {name} {' '.join(map(str, again))} --seeds {seeds}")
+    if len(seeds) > 1:
+        again = sorted({run["trial"] for run in found.runs if run["seed"] > min(seeds)})
+        lines.append(f"python -m study confirm --study {name} {' '.join(map(str, again))} --seeds {len(seeds)}")
     return [*lines, f"python -m study report --study {name}"]
 
 
