@@ -14,13 +14,13 @@ import pandas as pd
 from curves import EPOCH_S, recorded
 
 from study.fidelity import EXPONENT, law
+from tasnet_core.records import LETTERS
 
 TASKS = ((3, 4), (3, 5), (4, 5))    # fitted up to this epoch, foretold at that one
 LAWS = {"as the last epoch": None, "line in log2(a)": 1e-9, "p = 1/4": 0.25, "p = 1/3": EXPONENT, "p = 1/2": 0.5, "p = 1": 1.0,
         "best of these p": (0.02, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)}
 CONSTANT = 5
 BUDGETS = sorted(Path(__file__).parents[1].glob("results/quick_*_budgets.csv"))
-LETTERS = ["N", "L", "B", "H", "Sc", "P", "X", "R"]
 
 
 def foretold(curves, last, at, exponents):

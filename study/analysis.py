@@ -67,13 +67,13 @@ def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], Mixture
 
 def unlearned(runs: Sequence[Row]) -> list[str]:
     """A sentence for each run that learned next to nothing where another seed of its variant learned a lot."""
-    best: dict[int, float] = {}
-    for run in filter(counts, runs):
+    known, best = list(filter(counts, runs)), dict[int, float]()
+    for run in known:
         best[run["trial"]] = max(run[SCORE], best.get(run["trial"], run[SCORE]))
     return [f"Seed {run['seed']} of trial {run['trial']} learned next to nothing: {decibels(run[SCORE])} dB, where another seed "
             f"has {decibels(best[run['trial']])}. It is in the trial's mean, which says little of the network; "
             "more seeds tell how often that happens."
-            for run in runs if counts(run) and run[SCORE] < LEARNED_DB and best[run["trial"]] - run[SCORE] > APART_DB]
+            for run in known if run[SCORE] < LEARNED_DB and best[run["trial"]] - run[SCORE] > APART_DB]
 
 
 def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,

@@ -55,13 +55,14 @@ if TYPE_CHECKING:
 
 
 def run(trials: int, *, study: str | None = None, storage: str = STORAGE, corpus: str | None = None, space: str | None = None,
-        objectives: Sequence[str] | None = None, metrics: Sequence[str] | None = None, sampler: str | None = None, tune:
-        Sequence[str] | None = None, init: str | None = None, inherit_epochs: int | None = None, epochs: int | None = None,
-        epoch_segments: int | None = None, segment_s: float | None = None, batch_size: int | str | None = None, precision: str |
-        None = None, seed: int | None = None, max_parameters: int | str | None = None, max_macs: int | str | None = None,
-        stop_margin: float | str | None = None, threads: int | None = None, seeds: int = 1, dry_run: bool = False, workers: int |
-        None = None, timeout: float | str | None = None, device: str = "auto", engine: str = "local", gpus_per_trial: float | None
-        = None) -> "Study":
+        objectives: Sequence[str] | None = None, metrics: Sequence[str] | None = None, sampler: str | None = None,
+        tune: Sequence[str] | None = None, init: str | None = None, inherit_epochs: int | None = None,
+        epochs: int | None = None, epoch_segments: int | None = None, segment_s: float | None = None,
+        batch_size: int | str | None = None, precision: str | None = None, seed: int | None = None,
+        max_parameters: int | str | None = None, max_macs: int | str | None = None, stop_margin: float | str | None = None,
+        threads: int | None = None, seeds: int = 1, dry_run: bool = False, workers: int | None = None,
+        timeout: float | str | None = None, device: str = "auto", engine: str = "local",
+        gpus_per_trial: float | None = None) -> "Study":
     """Train variants until the study has `trials` of them in all, or the time is up; the same call again goes on.
 
     What is left out is as it is for the command: the known study's, or the space's. Interrupting the kernel pauses it with
