@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -144,7 +145,10 @@ class Workers(Engine):
     def start(self, number: int) -> None:
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=work, args=(self.job, number, theirs), name=f"worker {number + 1}")
-        process.start()
+        while not _forked(process):
+            self.stillborn += 1
+            if self.give_up_on_stillborn(self.count or 1, "killed before they began"):
+                return
         theirs.close()
         self.processes[process], self.heard[number] = (number, ours), False
         if self.why:        # a signal came meanwhile
@@ -198,6 +202,16 @@ class Workers(Engine):
         for process in self.processes:
             process.join()
         self.processes.clear()
+
+
+def _forked(process: Any) -> bool:
+    """Start it, unless the server that forks was killed meanwhile, which the next start begins anew."""
+    try:
+        process.start()
+    except (EOFError, ConnectionError):
+        time.sleep(0.1)     # one that has closed its ends may not be dead yet
+        return False
+    return True
 
 
 def _oom_kills() -> int:

@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 import time
-from multiprocessing import Pipe
+from dataclasses import replace
+from multiprocessing import Pipe, forkserver
 from multiprocessing.connection import Connection
 
 import pytest
@@ -108,6 +109,31 @@ def test_workers_that_die_before_they_say_anything_are_given_up_after_six_in_a_r
     with pytest.raises(UserError, match=r"^6 workers in a row died at their start \(status 1\); nothing .* is lost$"):
         one.run()
     assert len(one.started) == 9
+
+
+def test_a_worker_starts_though_the_server_that_forks_it_is_killed_meanwhile(monkeypatch):
+    monkeypatch.setattr(workers, "work", slice)     # takes what `work` takes, and does nothing
+    one = workers.Workers(replace(JOB, open_corpus=list), 1, None, Heard())
+    forkserver.ensure_running()
+    server = forkserver._forkserver._forkserver_pid
+    os.kill(server, signal.SIGSTOP)                 # it has been asked for a process and has not answered yet
+    killer = threading.Timer(0.5, os.kill, (server, signal.SIGKILL))
+    killer.start()
+    assert one.run().finished
+    killer.join()
+    assert forkserver._forkserver._forkserver_pid != server
+
+
+def test_a_server_that_forks_nobody_is_given_up_after_six_tries(monkeypatch):
+    tries = []
+
+    def start(process):
+        tries.append(process)
+        raise ConnectionRefusedError
+    monkeypatch.setattr(Process, "start", start)
+    with pytest.raises(UserError, match=r"^6 workers in a row died at their start \(killed before they began\); nothing"):
+        parent((0,)).run()
+    assert len(tries) == 6
 
 
 def test_what_a_worker_refuses_ends_all_and_is_told_once():
