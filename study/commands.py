@@ -167,8 +167,8 @@ def _see_there(storage: str) -> None:
         open_database(storage).close()
 
 
-def _known(given: argparse.Namespace, database: "Database") -> tuple[str, "Settings"]:
-    name = database.choose(given.study)
+def _known(given: argparse.Namespace, database: "Database", to_derive: bool = False) -> tuple[str, "Settings"]:
+    name = database.choose(given.study, to_derive)
     settings = database.settings(name)
     assert settings is not None
     return name, settings
@@ -227,7 +227,7 @@ def _check_same_corpus(variant: "Variant", reference: "Variant") -> None:
 
 def confirm(given: argparse.Namespace) -> None:
     with _to_write(given.storage) as database:
-        name, settings = _known(given, database)
+        name, settings = _known(given, database, to_derive=True)
         if given.trials and given.best:
             raise UserError(f"--best {given.best}: chooses trials, and {' '.join(map(str, given.trials))} are chosen; leave one "
                             "of them out")
@@ -249,7 +249,7 @@ def _confirm(given: argparse.Namespace, name: str, settings: "Settings", databas
     inherited = name
     if settings.recipe.init == "inherit":
         from study.derived import from_scratch
-        from study.inheritance import SCRATCH
+        from study.records import SCRATCH
         variants = _variants(database, name, trials)
         name, settings = name + SCRATCH, from_scratch(settings)
         print(f"their weights were inherited: trained from scratch in study {name!r}")
@@ -278,7 +278,7 @@ def fidelity(given: argparse.Namespace) -> None:
     from study.derived import longer, spread
     from study.replicates import per_trial
     with _to_write(given.storage) as database:
-        name, settings = _known(given, database)
+        name, settings = _known(given, database, to_derive=True)
         if settings.recipe.init != "scratch" or settings.tune:
             raise UserError(f"study {name!r}: its trainings differ in more than their variants; name one whose trainings all "
                             "begin from scratch by one recipe")

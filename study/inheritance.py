@@ -6,7 +6,6 @@ from dataclasses import replace
 from study.records import Settings
 from tasnet_core.records import Recipe
 
-SCRATCH = "-scratch"        # behind a study's name: its front, trained from scratch
 TUNED = 0.1     # of the epochs of a training from scratch, at least one (benchmarks/RESULTS.md)
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from study.connection import Connection
 from study.fidelity import outlook
 from study.pareto import Curve
-from study.records import TRAINED, Outlook, Settings
+from study.records import SCRATCH, TRAINED, Outlook, Settings
 from study.schema import EXACT, MEASURED, epochs, runs, variants
 from study.testset import COLUMNS, Mixtures, from_chunks
 from tasnet_core.errors import UserError
@@ -28,8 +28,8 @@ class Reader(Connection):
         """Names of the studies, the newest last."""
         return [row["study"] for row in self._rows("SELECT study FROM study_settings ORDER BY created_s")]
 
-    def choose(self, name: str | None) -> str:
-        """The study that is meant: the named one, or the newest.
+    def choose(self, name: str | None, to_derive: bool = False) -> str:
+        """The study that is meant: the named one, or the newest; `to_derive` others from, the newest that was not derived itself.
 
         Raises:
             UserError: when there is none, or none of that name.
@@ -39,7 +39,13 @@ class Reader(Connection):
             raise UserError(f"{self.shown}: holds no study yet; make one with: python -m study run --trials 6")
         if name is not None and name not in known:
             raise UserError(f"study {name!r}: not in this database, which holds {', '.join(known)}")
+        if name is None and to_derive:
+            return next((study for study in reversed(known) if not self._derived(study, known)), known[-1])
         return name or known[-1]
+
+    def _derived(self, study: str, known: list[str]) -> bool:
+        settings, base = self.settings(study), study.removesuffix(SCRATCH)
+        return bool(settings and settings.grown_from) or (base != study and base in known)
 
     def settings(self, study: str) -> Settings | None:
         """What the study runs with; None when there is no such study."""

@@ -10,6 +10,7 @@ from tasnet_core.records import METRICS, Cost, Epoch, MixtureScore, Recipe, Scor
 
 STATES = ("running", "complete", "stopped", "rejected", "failed")
 TRAINED = ("complete", "stopped", "failed")  # these count towards --trials; a rejected variant cost nothing
+SCRATCH = "-scratch"    # behind a study's name: its front, trained from scratch
 FAILURES = ("diverged", "out-of-memory", "data", "killed", "error")
 SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid")
 # What a study may weigh against each other. A small receptive field is a short wait and a small memory.

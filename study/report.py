@@ -16,10 +16,9 @@ from markupsafe import Markup
 from study import advice, answer, captions, database, figures, ink, page, published, tables
 from study.analysis import Analysis, analyse
 from study.fronts import Published
-from study.inheritance import SCRATCH
 from study.page import Clip, Failure, Figure, Output, Page, Sound
 from study.picks import Pick
-from study.records import OBJECTIVE_WORDS, TRAINED, Settings
+from study.records import OBJECTIVE_WORDS, SCRATCH, TRAINED, Settings
 from study.replicates import EXPECTED, SCORE, Row, number, per_trial
 from study.testset import Mixtures
 from tasnet_core import clips

@@ -164,6 +164,16 @@ def test_the_newest_study_is_meant_when_none_is_named(database):
         database.choose("third")
 
 
+def test_a_study_that_was_derived_is_not_derived_from_unless_it_is_named(database):
+    """Or the same command typed again, to go on, would do something else."""
+    for name, grown_from in {"mine": "", "a-scratch": "", "a-scratch-x2": "a-scratch", "a-scratch-x4": "a-scratch-x2",
+                             "a-scratch-scratch": ""}.items():
+        database.register(name, Settings(grown_from=grown_from))
+    assert database.choose(None, to_derive=True) == "a-scratch"
+    assert database.choose("a-scratch-x2", to_derive=True) == "a-scratch-x2"
+    assert database.choose(None) == "a-scratch-scratch"
+
+
 def test_a_database_that_cannot_be_used_is_one_line(tmp_path):
     (tmp_path / "text.db").write_text("this is no database, whatever its name says " * 50)
     (tmp_path / "file").write_text("")

@@ -60,7 +60,9 @@ def test_a_study_inherits_from_its_reference_and_is_confirmed_from_scratch(capsy
     front = {row["variant"] for row in results("tiny-tiny").values()}
     assert {row["variant"] for row in confirmed} <= front
     count = len(confirmed)
-    assert study(["confirm", "--study", "tiny-tiny", "--seeds", "2", "--workers", "1"]) == 0    # nothing is trained twice
+    assert study(["confirm", "--seeds", "2", "--workers", "1"]) == 0        # the same command again: nothing is trained twice
+    with open_database(STORAGE) as database:
+        assert database.studies() == ["tiny-tiny", "tiny-tiny-scratch"]
     assert len(results("tiny-tiny-scratch")) == count
 
 
