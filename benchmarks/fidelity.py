@@ -2,17 +2,20 @@
 
 Only epochs at the constant rate are used: in eight epochs of the schedule `decay` the first four, and the fifth, at whose end the
 rate is still 94 %. Nothing is trained. Also what each law says of twice the sound, how often a slope is sure, and what twice the
-sound brought the variants of results/quick_*_budgets.csv, beside what their rows had forecast.
+sound brought the variants of results/quick_*_budgets.csv, beside what their rows had forecast, what each variant costs against
+the reference at each budget, and a figure of it.
 
-    python benchmarks/fidelity.py
+    python benchmarks/fidelity.py [FIGURE.png]
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from curves import EPOCH_S, recorded
 
+from study import ink
 from study.fidelity import EXPONENT, law
 from tasnet_core.records import LETTERS
 
@@ -20,7 +23,9 @@ TASKS = ((3, 4), (3, 5), (4, 5))    # fitted up to this epoch, foretold at that 
 LAWS = {"as the last epoch": None, "line in log2(a)": 1e-9, "p = 1/4": 0.25, "p = 1/3": EXPONENT, "p = 1/2": 0.5, "p = 1": 1.0,
         "best of these p": (0.02, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)}
 CONSTANT = 5
-BUDGETS = sorted(Path(__file__).parents[1].glob("results/quick_*_budgets.csv"))
+RESULTS = Path(__file__).parents[1] / "results"
+BUDGETS = {"synthetic voices, unseen speakers": RESULTS / "quick_voices_budgets.csv",
+           "recorded digits, speakers heard in training": RESULTS / "quick_fsdd_budgets.csv"}
 
 
 def foretold(curves, last, at, exponents):
@@ -53,7 +58,47 @@ def check(file):
         print(f"| {audio_s:,.0f} | {len(rows)} | {' | '.join(cells)} | {((gain - forecast)**2).mean()**0.5:.2f} | {held.sum()} |")
 
 
-def main():
+def prices(file):
+    """Of the variants of a table of budgets: parameters, [variants], and SI-SNRi in dB, [variants, budgets]; the largest last."""
+    return pd.read_csv(file).pivot_table(index="parameters", columns="audio_s", values="si_snri_db")
+
+
+def table_of(scores):
+    heads = ["parameters", *(f"{audio_s:,.0f} s" for audio_s in scores.columns)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for parameters, row in scores.iterrows():
+        losses = [f" ({loss:+.2f})" if loss else "" for loss in row - scores.iloc[-1]]
+        cells = [ink.minus(f"{score:.2f}{loss}") for score, loss in zip(row, losses, strict=True)]
+        lines.append(f"| {parameters:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(tables, axes):
+    for ax, (name, scores) in zip(axes, tables.items(), strict=True):
+        for parameters, row in scores.iterrows():
+            colour = ink.VERMILION if parameters == scores.index[-1] else ink.BLUE
+            ax.plot(row.index, row, color=colour, linewidth=1.1)
+            ink.marks(ax, list(zip(row.index, row, strict=True)), (colour, "o", 14))
+        for parameters, y in apart(scores.iloc[:, -1].sort_values(), 0.32).items():
+            ax.annotate(ink.tick(round(parameters, -3)), (scores.columns[-1], y), (6, 0), textcoords="offset points", va="center")
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(scores.columns, [f"{audio_s:,.0f}" for audio_s in scores.columns])
+        ax.set_title(name, loc="left")
+        ax.set_xlabel("sound each was trained on (s)")
+        ax.grid(axis="y")
+    axes[0].set_ylabel("SI-SNRi (dB)")
+
+
+def apart(places, room):
+    """The same places in their order, `room` apart at least."""
+    for _ in range(100):
+        for above, below in zip(places.index[1:], places.index, strict=False):
+            push = max(0.0, room - (places[above] - places[below])) / 2
+            places[above], places[below] = places[above] + push, places[below] - push
+    return places
+
+
+def main(figure=None):
     curves = np.array([run.curve.curve for run in recorded()])
     print("| law | " + " | ".join(f"epochs 1 to {last} → {at}" for last, at in TASKS) + " |")
     print("|---|" + "---:|" * len(TASKS))
@@ -68,9 +113,15 @@ def main():
           f"fitted through the decay as well {np.mean([one.slope.value for one in whole]):.2f}")
     print(f"gain from twice the sound: {np.mean([one.gain.value for one in laws]):.2f} ± {width:.2f} dB; "
           f"sure to rise: {sum(one.gain.low > 0 for one in laws)} of {len(laws)}")
-    for file in BUDGETS:
+    for file in BUDGETS.values():
         check(file)
+        print("\n" + table_of(prices(file)))
+    if figure:
+        with ink.house_style():
+            page = ink.paper(2.9, layout="constrained")
+            draw({name: prices(file) for name, file in BUDGETS.items()}, page.subplots(1, len(BUDGETS), sharey=True))
+            Path(figure).write_bytes(ink.files(page)[1])
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])
