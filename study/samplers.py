@@ -8,15 +8,17 @@ stays empty.
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from study.pareto import front
 from study.records import Budget
 from study.space import Space
 from tasnet_core import cost
@@ -27,6 +29,7 @@ LADDER, LADDER_SHARE = 16, 1 / 8
 # Of the genetic samplers: Optuna's 50 is more than most studies train in all. Their ladder is their first generation.
 POPULATION = LADDER
 MOST_NEIGHBOURS = 5_000     # of a proposal that are looked at for one that nobody has measured
+MOST_LEARNT = 1_000         # of the trials, beside the front, that a sampler looks at (benchmarks/RESULTS.md)
 
 
 def tpe(seed: int) -> BaseSampler:
@@ -51,6 +54,28 @@ def gp(seed: int) -> BaseSampler:
 
 # The samplers that learn are Optuna's; the others need none: they know the cost of what they propose.
 LEARNING: dict[str, Callable[[int], BaseSampler]] = {"tpe": tpe, "nsga2": nsga2, "nsga3": nsga3, "gp": gp}
+MODELS = ("tpe", "gp")      # those that look at every trial each time; genetic ones look at a generation
+
+
+class Learnt:
+    """A study as a sampler sees it that would take longer with every trial: its front and its newest trials."""
+
+    def __init__(self, study: optuna.Study):
+        self.study, self.trials = study, study.get_trials(False)
+        if len(self.trials) > MOST_LEARNT:
+            signs = [-1 if one == StudyDirection.MAXIMIZE else 1 for one in study.directions]
+            complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+            points = np.array([trial.values for trial in complete]).reshape(-1, len(signs)) * signs
+            best = {complete[place].number for place in np.flatnonzero(front(points))}
+            first = len(self.trials) - MOST_LEARNT
+            self.trials = [trial for place, trial in enumerate(self.trials) if place >= first or trial.number in best]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.study, name)
+
+    def _get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None,
+                    use_cache: bool = False) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if states is None or trial.state in states]
 
 
 class Proposals(BaseSampler):
@@ -81,7 +106,8 @@ class Proposals(BaseSampler):
             return known
         assert self.inner is not None
         varying = {name: one for name, one in search_space.items() if not one.single()}
-        drawn = self.inner.sample_relative(study, trial, varying) if varying else {}
+        seen: Any = Learnt(study) if self.name in MODELS else study
+        drawn = self.inner.sample_relative(seen, trial, varying) if varying else {}
         if drawn:
             point: dict[str, Any] = {**{name: values[0] for name, values in self.space.ranges().items()}, **drawn}
             return self.lowered(point) if self.name == "gp" else point

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 from tiny import RECIPE
 
+from study import samplers
 from study.presets import SPACES
 from study.records import OBJECTIVES, SAMPLERS, Budget
 from study.samplers import LADDER, LEARNING, Proposals, halved, stride
@@ -126,3 +128,22 @@ def test_a_stride_visits_all_once(size):
 def test_a_budget_is_learned_from_by_its_ratio():
     budget = replace(Budget(), max_parameters=100)
     assert budget.ratios(cost.exact(QUICK.reference))["parameters"] > 0
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_what_would_look_at_every_trial_sees_the_front_and_the_newest(name, monkeypatch):
+    seen = []
+    drawn = LEARNING[name](0).__class__.sample_relative
+
+    def looks(sampler, study, trial, space):
+        seen.append([one.number for one in study._get_trials(False, (TrialState.COMPLETE,))])
+        return drawn(sampler, study, trial, space)
+    monkeypatch.setattr(LEARNING[name](0).__class__, "sample_relative", looks)
+    _, study = search(name, 20)
+    assert seen[-1] == list(range(19))
+    monkeypatch.setattr(samplers, "MOST_LEARNT", 5)
+    _, study = search(name, 24, study=study)
+    front = {trial.number for trial in study.best_trials}       # Optuna's own
+    search(name, 25, study=study)
+    assert set(seen[-1]) == {number for number in range(24) if number in front or number >= 25 - 5}
+    assert set(seen[-1]) < set(range(24))
