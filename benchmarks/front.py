@@ -1,11 +1,12 @@
 """How much training it takes to know the front: every variant from scratch, with the stop rule, and with inherited weights.
 
-Replays trainings that were recorded: curves.csv, 54 variants from scratch, and inherited.csv, the same variants as slices of a
-teacher, as they are and tuned. Sound is counted for every network that hears it: the teacher and its slices, tunings, and the
-trainings from scratch that confirm what was found. Hypervolumes are those of scores from scratch, whatever led to them.
+Replays trainings that were recorded: curves.csv, 54 variants from scratch, and inherited.csv, the same variants as slices of
+teachers of several seeds, as they are and tuned. Sound is counted for every network that hears it: the teacher and its slices,
+tunings, and the trainings from scratch that confirm what was found. Hypervolumes are those of scores from scratch, whatever led
+to them.
 
     python benchmarks/front.py [SEEDS]
-    python benchmarks/front.py record       # inherited.csv anew, on the recipe of curves.csv; continues
+    python benchmarks/front.py record SEED  # rows of inherited.csv, on the recipe of curves.csv; continues
 """
 
 import csv
@@ -14,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,14 +45,17 @@ class Inherited(NamedTuple):
     tuned_db: float
 
 
-def inherited() -> dict[str, Inherited]:
-    """The rows of inherited.csv, by the variant's key."""
+def inherited() -> dict[int, dict[str, Inherited]]:
+    """The rows of inherited.csv, by the seed of the teacher and the variant's key."""
+    found: dict[int, dict[str, Inherited]] = {}
     with FILE.open() as lines:
-        return {row["variant"]: Inherited(float(row["slice_db"]), float(row["tuned_db"])) for row in csv.DictReader(lines)}
+        for row in csv.DictReader(lines):
+            found.setdefault(int(row["seed"]), {})[row["variant"]] = Inherited(float(row["slice_db"]), float(row["tuned_db"]))
+    return found
 
 
-def record() -> None:
-    """Train the teacher, then tune every variant of the grid."""
+def record(seed: int) -> None:
+    """Train the teacher of this seed, then tune every variant of the grid."""
     import torch
 
     from study.evaluate import evaluate
@@ -63,12 +68,12 @@ def record() -> None:
     from tasnet_core.training import improvement
 
     torch.set_num_threads(1)
-    corpus, teacher = open_corpus("voices", 2, 8000, say=print), CHECKPOINTS / "teacher.pt"
+    corpus, teacher = open_corpus("voices", 2, 8000, say=print), CHECKPOINTS / f"teacher-{seed}.pt"
     CHECKPOINTS.mkdir(parents=True, exist_ok=True)
     kin = Kin(teacher, {name: values for name, values in SPACE.letters.items() if len(values) > 1})
 
     def train(variant: Variant, path: Path) -> float:
-        recipe = recipe_of(INHERIT, Settings(recipe=INHERIT), variant == SPACE.reference)
+        recipe = recipe_of(replace(INHERIT, seed=seed), Settings(recipe=INHERIT), variant == SPACE.reference)
         result = evaluate(variant, recipe, Budget(), corpus, path, measures=("si_snr",), kin=kin)
         if result.scores.si_snri_db is None:
             raise SystemExit(f"{variant}: {result.state}, {result.reason}")
@@ -81,13 +86,14 @@ def record() -> None:
                                     for index in range(corpus.count("valid")))
     whole_db = train(SPACE.reference, teacher)
     if not FILE.exists():
-        FILE.write_text("variant,slice_db,tuned_db\n")
-    known = inherited()
+        FILE.write_text("seed,variant,slice_db,tuned_db\n")
+    known = inherited().get(seed, {})
     for variant in SPACE.variants():
         if variant.key not in known:
-            tuned_db = whole_db if variant == SPACE.reference else train(variant, CHECKPOINTS / f"inherited-{variant.key}.pt")
+            path = CHECKPOINTS / f"inherited-{variant.key}-{seed}.pt"
+            tuned_db = whole_db if variant == SPACE.reference else train(variant, path)
             with FILE.open("a") as lines:
-                lines.write(f"{variant.key},{as_it_is(variant):.3f},{tuned_db:.3f}\n")
+                lines.write(f"{seed},{variant.key},{as_it_is(variant):.3f},{tuned_db:.3f}\n")
             print(variant, f"{tuned_db:.2f} dB", flush=True)
 
 
@@ -124,38 +130,52 @@ def confirmed(rows: Sequence[Recorded], tried: Sequence[int], scores: Sequence[f
 def main(seeds: int = 10) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    rows, known = recorded(), inherited()
+    rows = recorded()
     scratch = [row.si_snri_db for row in rows]
-    slices, tuned = ([getattr(known[row.variant.key], name) for row in rows] for name in ("slice_db", "tuned_db"))
+    teachers = [[one[row.variant.key] for row in rows] for one in inherited().values() if len(one) == len(rows)]
     whole_s = len(rows) * SCRATCH_S
-    best = sorted(range(len(rows)), key=lambda place: place not in gains(rows, slices))     # the front of slices first
     found: dict[str, list[Progress]] = {
         "scratch, tpe": [search(rows, "tpe", seed, None) for seed in range(seeds)],
-        "scratch, tpe + rule": [search(rows, "tpe", seed, StopRule()) for seed in range(seeds)],
-        "slices as they are": [confirmed(rows, range(len(rows)), slices, TEACHER_S)]}
-    for count in (8, 16, 32, len(rows)):
-        found[f"{count} tuned, tpe"] = [confirmed(rows, proposed(rows, tuned, seed, count), tuned, TEACHER_S + count * TUNED_S)
-                                        for seed in range(seeds)]
-    front = len(gains(rows, slices))
-    found[f"the front of slices ({front}) tuned"] = [confirmed(rows, best[:front], tuned, TEACHER_S + front * TUNED_S)]
-    print(f"{len(rows)} variants, {whole_s:,.0f} s of sound from scratch; the teacher and its slices {TEACHER_S:,.0f} s, "
-          f"a tuning {TUNED_S:,.0f} s, a training from scratch {SCRATCH_S:,.0f} s; {seeds} seeds of the sampler\n")
+        "scratch, tpe + rule": [search(rows, "tpe", seed, StopRule()) for seed in range(seeds)]}
+    for known in teachers:
+        slices, tuned = [one.slice_db for one in known], [one.tuned_db for one in known]
+        front = gains(rows, slices)
+        found.setdefault("slices as they are", []).append(confirmed(rows, range(len(rows)), slices, TEACHER_S))
+        for count in (8, 16, 32, len(rows)):
+            found.setdefault(f"{count} tuned, tpe", []).extend(
+                confirmed(rows, proposed(rows, tuned, seed, count), tuned, TEACHER_S + count * TUNED_S) for seed in range(seeds))
+        found.setdefault("the front of slices tuned", []).append(confirmed(rows, front, tuned, TEACHER_S + len(front) * TUNED_S))
+    print(f"{len(rows)} variants, {whole_s:,.0f} s of sound from scratch; a teacher and its slices {TEACHER_S:,.0f} s, "
+          f"a tuning {TUNED_S:,.0f} s, a training from scratch {SCRATCH_S:,.0f} s; {len(teachers)} teachers, "
+          f"{seeds} seeds of the sampler\n")
     print(f"Share of the final hypervolume (medians), and the sound until {ENOUGH:.0%} of it in percent of the grid's:\n")
     print(f"| | {' | '.join(f'{share} %' for share in SHARES)} | {ENOUGH:.0%} at | range |\n|{'---|' * (len(SHARES) + 3)}")
     for name, each in found.items():
         cells = [f"{statistics.median(reached(one, whole_s * share / 100) for one in each):.3f}" for share in SHARES]
         ends = sorted(needed(one) / whole_s for one in each)
         print(f"| {name} | {' | '.join(cells)} | {statistics.median(ends):.0%} | {ends[0]:.0%} to {ends[-1]:.0%} |")
-    print("\nAgreement with scores from scratch:\n\n| | Kendall's τ [95 %] | mean absolute difference, dB | the same, means made "
-          "equal |\n|---|---|---|---|")
-    for name, scores in (("slices as they are (validation)", slices), ("tuned", tuned)):
-        rank, apart = tau(scores, scratch), np.array(scores) - np.array(scratch)
-        print(f"| {name} | {rank.value:.2f} [{rank.low:.2f}, {rank.high:.2f}] | {np.abs(apart).mean():.2f} | "
-              f"{np.abs(apart - apart.mean()).mean():.2f} |")
+    agreement(scratch, teachers)
+
+
+def agreement(scratch: Sequence[float], teachers: Sequence[Sequence[Inherited]]) -> None:
+    """Print how well scores of slices agree with those from scratch and, for comparison, those of two teachers' slices."""
+    scores = np.array(teachers)     # [teachers, variants, as they are and tuned]
+    pairs = {f"{name}, {words}": [(one, np.array(scratch)) for one in some]
+             for index, name in enumerate(("slices as they are (validation)", "tuned"))
+             for words, some in (("each", scores[:, :, index]), ("mean of all", scores[:, :, index].mean(axis=0)[None]))}
+    for index, name in enumerate(("slices as they are", "tuned")):
+        pairs[f"{name}, against another seed"] = list(combinations(scores[:, :, index], 2))
+    print("\nAgreement with scores from scratch:\n\n| | Kendall's τ, mean [95 %, mean of the ends] | mean absolute difference, "
+          "dB | the same, means made equal |\n|---|---|---|---|")
+    for name, some in ((name, some) for name, some in pairs.items() if some):
+        ranks, apart = [tau(one, other) for one, other in some], [one - other for one, other in some]
+        value, low, high = (statistics.fmean(getattr(rank, part) for rank in ranks) for part in ("value", "low", "high"))
+        print(f"| {name} | {value:.2f} [{low:.2f}, {high:.2f}] | {np.mean(np.abs(apart)):.2f} | "
+              f"{np.mean([np.abs(one - one.mean()) for one in apart]):.2f} |")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["record"]:
-        record()
+    if sys.argv[1:2] == ["record"]:
+        record(int(sys.argv[2]))
     else:
         main(*map(int, sys.argv[1:]))
