@@ -39,7 +39,7 @@ def sampler_of(name: str, space: Space, seed: int) -> optuna.samplers.BaseSample
 
 
 def next_left(study: optuna.Study, space: Space, met: set[str]) -> None:
-    """After many repeats in a row, queue a variant that nobody has trained: `Runner.something_left`."""
+    """After many repeats in a row, queue a variant that nobody has trained: `Runner.new_ask`."""
     trials = study.get_trials(deepcopy=False)
     if len(trials) >= PATIENCE and all("repeats" in trial.user_attrs for trial in trials[-PATIENCE:]):
         left = [point for point in space.points() if space.variant_of(point).key not in met]

@@ -57,6 +57,11 @@ def opened(study: optuna.Study, trial: FrozenTrial) -> Trial:
     return Trial(study, trial._trial_id)
 
 
+def created(study: optuna.Study) -> Trial:
+    """A new trial, as `study.ask()` gives it where none is queued; to find that out it would read all that are running."""
+    return Trial(study, study._storage.create_new_trial(study._study_id))
+
+
 def measured(run: Mapping[str, Any]) -> Result:
     """What a row of `runs`, with its exact cost, has to tell."""
     return Result(run["state"], cost=Cost(**{field.name: run[field.name] for field in fields(Cost)}),

@@ -24,10 +24,10 @@ from study.environment import environment
 from study.evaluate import Hooks, evaluate, one_line
 from study.inheritance import recipe_of
 from study.leases import RENEW_S
-from study.optunas import measured, open_study, opened, tell, tell_continued
+from study.optunas import created, measured, open_study, opened, tell, tell_continued
 from study.pareto import Curve, hopeless
 from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
-from study.samplers import stride
+from study.samplers import Proposals, stride
 from study.schema import MEASURED
 from study.space import suggest, suggested_recipe
 from study.spacefile import space_of
@@ -80,6 +80,7 @@ class Runner:
         self.said_s, self.barren = -math.inf, 0
         self.renewed_s: dict[int, float] = {}       # by run: when its lease was
         self.at_work: set[int] = set()              # runs that others train for us
+        self.begun: dict[int, Trial] = {}           # by number: of the runs that we have begun
         self.environment: Mapping[str, Any] | None = None       # where the next run will be trained; None: here
         database.rest = self.rest
         self.study = database.patiently(lambda: open_study(name, settings, database))
@@ -115,7 +116,7 @@ class Runner:
         """A run of ours: one that was left unfinished, or a new trial's; None when there is nothing to begin."""
         self.pause_if_asked()
         with self.database.turn(self.name):
-            asked = self.study.get_trials(False)        # as seldom as can be: each time Optuna reads all that are running
+            asked = self.all_trials()
             self.tell_untold(asked)
             if left := self.database.take_up(self.name, self.at_work):
                 return left
@@ -126,12 +127,20 @@ class Runner:
                 counts = self.database.counts(self.name, self.seed)
                 if sum(counts.get(state, 0) for state in ("running", *TRAINED)) >= trials:
                     return None
-                trial = self.unfinished_ask(asked) or (self.study.ask() if self.something_left(asked) else None)
+                trial = self.unfinished_ask(asked) or self.new_ask(asked)
                 if trial is None:
                     return None
                 if run := self.begin(trial):
+                    self.begun[trial.number] = trial
                     return run
-                asked = self.study.get_trials(False)
+                asked = self.all_trials()
+
+    def all_trials(self) -> list[FrozenTrial]:
+        """Optuna's, for the sampler too. As seldom as can be: each time Optuna reads all that are running."""
+        asked, sampler = self.study.get_trials(False), self.study.sampler
+        assert isinstance(sampler, Proposals)
+        sampler.trials = asked
+        return asked
 
     def teacher_state(self) -> str:
         """How far the network is from which others inherit; empty where nobody inherits, or it has not begun.
@@ -182,6 +191,18 @@ class Runner:
             if run is not None and run["state"] != "running":
                 self.tell(opened(self.study, trial), measured(run))
 
+    def tell_end(self, number: int, result: Result) -> None:
+        """Tell Optuna the stored result of a trial, begun here or elsewhere; who repeats it is told with the next run."""
+        if number in self.begun:
+            run = self.database.run_of(self.name, number, self.seed)
+            assert run is not None
+            self.tell(self.begun[number], measured(run))
+            del self.begun[number]
+        else:
+            asked = self.all_trials()
+            self.tell_untold(asked)
+            tell_continued(self.study, self.settings, asked[number], result)
+
     def unfinished_ask(self, asked: Sequence[FrozenTrial]) -> Trial | None:
         """A trial whose process died between Optuna's proposal and our row of it."""
         for trial, number in self.not_at_work(asked):
@@ -199,21 +220,25 @@ class Runner:
     def tell(self, trial: Trial, result: Result) -> None:
         tell(self.study, self.settings, trial, result)
 
-    def something_left(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether any variant is left to measure. After many repeats in a row, queues one that nobody has measured."""
+    def new_ask(self, trials: Sequence[FrozenTrial]) -> Trial | None:
+        """The next trial, one that is queued first; None where no variant is left to measure.
+
+        After many repeats in a row it is one that nobody has measured.
+        """
         space = self.space
-        if any(trial.state == TrialState.WAITING for trial in trials[-len(space.first) - PATIENCE:]):
-            return True
+        if any(trial.state == TrialState.WAITING for trial in trials):
+            return self.study.ask()
         repeating = len(trials) >= PATIENCE and all("repeats_trial" in trial.user_attrs for trial in trials[-PATIENCE:])
         if not repeating and len(trials) < len(space):      # it cannot be used up yet
-            return True
+            return created(self.study)
         met = self.database.met(self.name, self.seed)
         start = int(np.random.default_rng((self.seed, len(trials))).integers(len(space)))
         points = (space.point((start + number * stride(len(space))) % len(space)) for number in range(len(space)))
         left = next((point for point in points if self.is_new(point, met)), None)
         if left and repeating:
             self.study.enqueue_trial(left)
-        return left is not None
+            return self.study.ask()
+        return created(self.study) if left else None
 
     def is_new(self, point: Mapping[str, int], met: set[tuple[Any, ...]]) -> bool:
         """Whether a point is within the budget and has no run."""
@@ -257,9 +282,7 @@ class Runner:
         """Tell of a result that is stored."""
         self.watcher.trial_ends(run["trial"], run["seed"], variant, result)
         if run["seed"] == self.seed:
-            asked = self.database.patiently(lambda: self.study.get_trials(False))
-            self.database.patiently(lambda: self.tell_untold(asked))
-            tell_continued(self.study, self.settings, asked[run["trial"]], result)
+            self.database.patiently(lambda: self.tell_end(run["trial"], result))
         self.see_it_bears(run, result)
 
     def give_back(self, run: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ stays empty.
 
 import math
 import warnings
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,15 +60,15 @@ MODELS = ("tpe", "gp")      # those that look at every trial each time; genetic 
 class Learnt:
     """A study as a sampler sees it that would take longer with every trial: its front and its newest trials."""
 
-    def __init__(self, study: optuna.Study):
-        self.study, self.trials = study, study.get_trials(False)
-        if len(self.trials) > MOST_LEARNT:
+    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]):
+        self.study, self.trials = study, trials
+        if len(trials) > MOST_LEARNT:
             signs = [-1 if one == StudyDirection.MAXIMIZE else 1 for one in study.directions]
-            complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+            complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
             points = np.array([trial.values for trial in complete]).reshape(-1, len(signs)) * signs
             best = {complete[place].number for place in np.flatnonzero(front(points))}
-            first = len(self.trials) - MOST_LEARNT
-            self.trials = [trial for place, trial in enumerate(self.trials) if place >= first or trial.number in best]
+            first = len(trials) - MOST_LEARNT
+            self.trials = [trial for place, trial in enumerate(trials) if place >= first or trial.number in best]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.study, name)
@@ -85,6 +85,7 @@ class Proposals(BaseSampler):
         self.name, self.space, self.budget, self.seed = name, space, budget, seed
         self.ladder = POPULATION if name in ("nsga2", "nsga3") else min(LADDER, max(1, int(len(space) * LADDER_SHARE)))
         self.inner: BaseSampler | None = LEARNING[name](seed) if name in LEARNING else None
+        self.trials: list[FrozenTrial] | None = None    # of the study, from whoever has just read them
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         if self.inner is not None:
@@ -106,7 +107,7 @@ class Proposals(BaseSampler):
             return known
         assert self.inner is not None
         varying = {name: one for name, one in search_space.items() if not one.single()}
-        seen: Any = Learnt(study) if self.name in MODELS else study
+        seen: Any = Learnt(study, self.known(study)) if self.name in MODELS else study
         drawn = self.inner.sample_relative(seen, trial, varying) if varying else {}
         if drawn:
             point: dict[str, Any] = {**{name: values[0] for name, values in self.space.ranges().items()}, **drawn}
@@ -129,11 +130,14 @@ class Proposals(BaseSampler):
                        ("parameters", self.budget.max_parameters))
         return dict(self.space.spread(float(rng.random()) if share is None else share, rng, axis, limit))
 
+    def known(self, study: optuna.Study) -> list[FrozenTrial]:
+        return study.get_trials(False) if self.trials is None else self.trials
+
     def fresh(self, study: optuna.Study, number: int, point: dict[str, Any]) -> dict[str, Any]:
         """The point, or the nearest one within the budget that no trial has had: in a space of whole numbers a sampler
         that learns comes back to the same points again and again."""
         names, ranges = sorted(point), self.space.ranges()
-        met = {tuple(map(trial.params.get, names)) for trial in study.get_trials(False) if trial.number != number}
+        met = {tuple(map(trial.params.get, names)) for trial in self.known(study) if trial.number != number}
         rng, seen = np.random.default_rng((self.seed, number)), {tuple(point[name] for name in names)}
         ring: list[dict[str, Any]] = [point]
         if not seen & met:

@@ -17,12 +17,12 @@ from tasnet_core.errors import UserError
 from tasnet_core.training import Paused
 
 WHOLE = []      # what a study that nobody killed has measured, and told
-PLACES = [("ask", False), ("ask", True), ("suggest", True), ("begin_run", False), ("begin_run", True),
+PLACES = [("created", False), ("created", True), ("suggest", True), ("begin_run", False), ("begin_run", True),
           ("add_epoch", True), ("finish", False), ("finish", True), ("tell", True)]
+ONCE = [("ask", False, 1), ("ask", True, 1)]    # what is queued: the reference
 
 
-@pytest.mark.parametrize(("name", "after"), PLACES, ids=lambda value: str(value))
-@pytest.mark.parametrize("at", [1, 3, 8])
+@pytest.mark.parametrize(("name", "after", "at"), [*ONCE, *((*place, at) for at in (1, 3, 8) for place in PLACES)])
 def test_death_at_any_point_loses_nothing_and_changes_nothing(tmp_path, trained, monkeypatch, name, after, at):
     if not WHOLE:       # the same for all places
         (tmp_path / "whole").mkdir()
@@ -30,7 +30,7 @@ def test_death_at_any_point_loses_nothing_and_changes_nothing(tmp_path, trained,
             work.run(10)            # past the ladder, where TPE has its say
         WHOLE.extend((table(tmp_path / "whole"), told(tmp_path / "whole")))
     with monkeypatch.context() as patch, opened(tmp_path) as work:
-        owner = {"ask": work.study, "tell": work.study, "suggest": runner}.get(name, work.database)
+        owner = {"ask": work.study, "tell": work.study, "suggest": runner, "created": runner}.get(name, work.database)
         dies(patch, owner, name, after, at)
         with pytest.raises(Death):
             work.run(10)
