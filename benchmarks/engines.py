@@ -200,17 +200,25 @@ class Hosted(cluster.Ray):
 
 
 class Meter(Silent):
-    """Notes, ten times on the way, what has been used."""
+    """Notes on the way, and prints, what has been used."""
 
     def __init__(self, trials, size_of, processes):
-        self.every, self.size_of, self.processes = max(1, trials // 10), size_of, processes
+        self.places = {100, 300, *(trials * tenth // 10 for tenth in range(1, 11))}
+        self.size_of, self.processes = size_of, processes
         self.ended, self.began, self.rows = 0, time.monotonic(), []
+        print("| trials | s | trials/s since the line before | CPU s | CPU ms a trial since | memory MB | database MB |\n"
+              + "|---" * 7 + "|", flush=True)
 
     def trial_ends(self, trial, seed, variant, result):
         self.ended += 1
-        if self.ended % self.every == 0:
+        if self.ended in self.places:
             cpu_s, memory = used(self.processes())
-            self.rows.append((self.ended, time.monotonic() - self.began, cpu_s, memory / 1e6, self.size_of() / 1e6))
+            row = self.ended, time.monotonic() - self.began, cpu_s, memory / 1e6, self.size_of() / 1e6
+            before = self.rows[-1] if self.rows else (0,) * 5
+            count, wall_s, spent_s = (row[place] - before[place] for place in range(3))
+            self.rows.append(row)
+            print(f"| {self.ended:,} | {row[1]:.0f} | {count / wall_s:.2f} | {cpu_s:.0f} | {1000 * spent_s / count:.0f} "
+                  f"| {row[3]:.0f} | {row[4]:.1f} |", flush=True)
 
 
 def used(processes):
@@ -238,6 +246,7 @@ def descendants(process):
 
 
 def large(kind, trials, slots, figure=None):
+    print(f"{kind}, {slots} slots; {'the driver' if kind == 'ray' else 'the parent and all workers'}\n")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         if kind == "ray":
@@ -255,16 +264,6 @@ def large(kind, trials, slots, figure=None):
                     return connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar()
             meter = Meter(trials, size, lambda: descendants(os.getpid()))
             train(Workers, storage, trials, slots, LARGE, made_up, meter)
-        print(f"{kind}, {slots} slots; " + ("the driver" if kind == "ray" else "the parent and all workers")
-              + "\n| trials | s | trials/s since the line before | CPU s | CPU ms a trial since | memory MB | database MB |\n"
-              + "|---" * 7 + "|")
-        before = (0, 0.0, 0.0)
-        for row in meter.rows:
-            number, wall_s, cpu_s, memory, database = row
-            since = number - before[0]
-            print(f"| {number:,} | {wall_s:.0f} | {since / (wall_s - before[1]):.2f} | {cpu_s:.0f} "
-                  f"| {1000 * (cpu_s - before[2]) / since:.0f} | {memory:.0f} | {database:.1f} |")
-            before = row[:3]
         began = time.monotonic()
         subprocess.run([sys.executable, "-m", "study", "report", "--storage", storage], check=True, stdout=subprocess.DEVNULL)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
