@@ -290,7 +290,9 @@ def fidelity(given: argparse.Namespace) -> None:
         variants = _variants(database, name, [row["trial"] for row in chosen])
         for times in sorted({budget for budget in given.budgets if budget > 1}):
             studies.append(f"{name}-x{times}")
-            if not _derived(given, studies[-1], longer(settings, times, studies[-2]), database, corpus, variants):
+            begun = database.settings(studies[-1])      # perhaps when other budgets were asked for
+            base = (begun and begun.grown_from) or studies[-2]
+            if not _derived(given, studies[-1], longer(settings, times, base), database, corpus, variants):
                 return
         print("\n".join(lines([(study, per_trial(database.results(study))) for study in studies])))
 

@@ -94,6 +94,10 @@ def test_a_longer_training_goes_on_from_the_shorter_one_and_ends_where_one_in_on
     for variant, trial in trials["tiny-tiny-x4"].items():
         for shorter, number in (("tiny-tiny", 1), ("tiny-tiny", 3), ("tiny-tiny-x2", 4), ("tiny-tiny-x2", 6)):
             assert curves["tiny-tiny-x4"][trial, number] == curves[shorter][trials[shorter][variant], number]
+    # Without the budget in between it is the same study still.
+    before = results("tiny-tiny-x4")
+    assert study(["fidelity", "--study", "tiny-tiny", "--budgets", "4", "--variants", "3", "--workers", "1"]) == 0
+    assert results("tiny-tiny-x4") == before
 
 
 def test_a_variant_that_inherits_without_learning_is_its_slice():
