@@ -3,7 +3,7 @@
 Only epochs at the constant rate are used: in eight epochs of the schedule `decay` the first four, and the fifth, at whose end the
 rate is still 94 %. Nothing is trained. Also what each law says of twice the sound, how often a slope is sure, and what twice the
 sound brought the variants of results/quick_*_budgets.csv, beside what their rows had forecast, what each variant costs against
-the reference at each budget, and a figure of it.
+the reference at each budget, and a figure of it; and how well scores of inherited weights agree with each budget's.
 
     python benchmarks/fidelity.py [FIGURE.png]
 """
@@ -16,6 +16,7 @@ import pandas as pd
 from curves import EPOCH_S, recorded
 
 from study import ink
+from study.agreement import tau
 from study.fidelity import EXPONENT, law
 from tasnet_core.records import LETTERS
 
@@ -26,6 +27,7 @@ CONSTANT = 5
 RESULTS = Path(__file__).parents[1] / "results"
 BUDGETS = {"synthetic voices, unseen speakers": RESULTS / "quick_voices_budgets.csv",
            "recorded digits, speakers heard in training": RESULTS / "quick_fsdd_budgets.csv"}
+NEAR_DB = 0.5
 
 
 def foretold(curves, last, at, exponents):
@@ -73,6 +75,24 @@ def table_of(scores):
     return "\n".join(lines)
 
 
+def compare(file):
+    """Print how scores of inherited weights agree with those of trainings from scratch: order, size, and what would be picked."""
+    known = pd.read_csv(str(file).replace("budgets", "inherited")).query("seed == 0")
+    both = pd.read_csv(file).query("seed == 0").merge(known, on=list(LETTERS), suffixes=("", "_inherited"))
+    heads = ("s of sound from scratch", "variants", "Kendall's τ [95 %]", "mean absolute difference, dB",
+             "the same, means made equal", "smallest within 0.5 dB by either, parameters", "loss of either, dB")
+    print(f"\n{file.stem}, inherited against scratch\n\n| {' | '.join(heads)} |\n" + "|---" * len(heads) + "|")
+    for audio_s, rows in both.groupby("audio_s"):
+        rank, apart = tau(rows.si_snri_db_inherited, rows.si_snri_db), rows.si_snri_db_inherited - rows.si_snri_db
+        whole = rows.loc[rows.parameters.idxmax()]
+        picks = [rows[rows[name] >= whole[name] - NEAR_DB].sort_values("parameters").iloc[0]
+                 for name in ("si_snri_db_inherited", "si_snri_db")]
+        losses = [f"{whole.si_snri_db - pick.si_snri_db:.2f}" for pick in picks]
+        print(f"| {audio_s:,.0f} | {len(rows)} | {rank.value:.2f} [{rank.low:.2f}, {rank.high:.2f}] | {apart.abs().mean():.2f} | "
+              f"{(apart - apart.mean()).abs().mean():.2f} | {picks[0].parameters:,} and {picks[1].parameters:,} | "
+              f"{losses[0]} and {losses[1]} |")
+
+
 def draw(tables, axes):
     for ax, (name, scores) in zip(axes, tables.items(), strict=True):
         for parameters, row in scores.iterrows():
@@ -116,6 +136,7 @@ def main(figure=None):
     for file in BUDGETS.values():
         check(file)
         print("\n" + table_of(prices(file)))
+        compare(file)
     if figure:
         with ink.house_style():
             page = ink.paper(2.9, layout="constrained")
