@@ -1,7 +1,7 @@
 """What holds of every engine: the same study by each, workers that die, time that is up, what cannot be used.
 
 `driver` is the engine `ray` with actors that are threads (`fake_ray.py`). That of Ray itself has a cluster of three simulated
-nodes of this machine, a head that trains nothing and two with a core each; it takes seconds to start, so it has two tests.
+nodes of this machine, a head that trains nothing and two with a core each; it takes seconds to start, so it has few tests.
 """
 
 import os
@@ -324,3 +324,9 @@ def test_a_pause_is_heard_within_an_epoch_on_ray(nodes, tmp_path, untouched):
     with engine(Ray, tmp_path) as one:
         assert one.run() == Outcome(True)
     assert table(tmp_path) == untouched
+
+
+def test_who_inherits_on_ray_has_the_teacher_in_a_folder_of_his_own(nodes, tmp_path, inherited):
+    with engine(Ray, tmp_path, settings=INHERITING) as one:
+        assert one.run() == Outcome(True)
+    assert table(tmp_path) == inherited
