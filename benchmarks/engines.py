@@ -31,7 +31,7 @@ import tiny_study
 from server import new_database
 from tiny import Tiny
 
-from study import cluster, runner
+from study import cluster, ink, runner
 from study.database import open_database
 from study.engine import Job
 from study.records import Result, Settings, StopRule
@@ -291,15 +291,17 @@ def count_wrong(storage, trials):
 
 
 def draw(rows, figure):
-    import matplotlib
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-    shown, axes = pyplot.subplots(1, 3, figsize=(10, 3), layout="constrained")
-    numbers = [row[0] for row in rows]
-    for place, column, title in zip(axes, (2, 3, 4), ("CPU, s", "memory, MB", "database, MB"), strict=True):
-        place.plot(numbers, [row[column] for row in rows], ".-")
-        place.set(xlabel="trials", title=title)
-    shown.savefig(figure, dpi=150)
+    with ink.house_style():
+        page = ink.paper(2.2, layout="constrained")
+        axes = page.subplots(1, 3)
+        numbers = [row[0] for row in rows]
+        for place, column, title in zip(axes, (2, 3, 4), ("CPU (s)", "memory (MB)", "database (MB)"), strict=True):
+            found = [row[column] for row in rows]
+            place.plot(numbers, found, color=ink.BLUE, linewidth=1.1)
+            ink.marks(place, list(zip(numbers, found, strict=True)), (ink.BLUE, "o", 14))
+            place.set(xlabel="trials", ylabel=title, xlim=0, ylim=0)
+            place.grid(axis="y")
+        figure.write_bytes(ink.files(page)[1])
 
 
 # ── a server that is restarted ───────────────────────────────────────────────────────────────────────────

@@ -61,8 +61,8 @@ def check(file):
 
 
 def prices(file):
-    """Of the variants of a table of budgets: parameters, [variants], and SI-SNRi in dB, [variants, budgets]; the largest last."""
-    return pd.read_csv(file).pivot_table(index="parameters", columns="audio_s", values="si_snri_db")
+    """Of variants that have had all budgets: parameters, [variants], and SI-SNRi in dB, [variants, budgets]; the largest last."""
+    return pd.read_csv(file).pivot_table(index="parameters", columns="audio_s", values="si_snri_db").dropna()
 
 
 def table_of(scores):
