@@ -1,6 +1,6 @@
 """Engines under load, with simulated clusters of this machine. What is lost is counted; nothing should be.
 
-    python benchmarks/engines.py nodes [TRIALS]                     four nodes of Ray, one killed and one added on the way;
+    python benchmarks/engines.py nodes [TRIALS [tiny|quick]]        four nodes of Ray, one killed and one added on the way;
                                                                     the rows of the local engine, bit for bit
     python benchmarks/engines.py large ray|postgresql [TRIALS [SLOTS [FIGURE.png]]]
                                                                     made-up trainings: what the driver, or all workers, take
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,11 +40,13 @@ from study.spacefile import as_dict, space_named
 from study.watcher import Silent
 from study.workers import Workers
 from tasnet_core import cost
+from tasnet_core.corpora import open_corpus
 from tasnet_core.records import Epoch, MixtureScore, Recipe, Scores
 from tasnet_core.training import Paused
 
 SMALL = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), sampler="grid", metrics=("si_snr",),
                  recipe=Recipe(epochs=4, epoch_segments=60, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay"))
+SHORT = Settings(sampler="qmc", metrics=("si_snr",), recipe=replace(space_named("quick").recipe, epochs=2, epoch_segments=40))
 LARGE = Settings(corpus="tiny", space="full", recipe=space_named("full").recipe, stop=StopRule(), metrics=("si_snr",))
 EPOCHS, MIXTURES = 8, 120
 MEDIAN_S = 5.0      # of a made-up training; lognormal, as they are where sizes are spread evenly in log scale
@@ -55,6 +58,12 @@ def tiny():
     """A worker that does not measure speed: no two runs share that."""
     runner.measure_apart = cost.exact
     return Tiny()
+
+
+def voices():
+    """The same with the corpus of `quick`."""
+    runner.measure_apart = cost.exact
+    return open_corpus("voices", 2, 8000, say=print)
 
 
 def made_up():
@@ -132,15 +141,15 @@ class Swaps(Silent):
             self.made.ours[0] = self.made.add_node(num_cpus=1)
 
 
-def swapped_nodes(trials):
+def swapped_nodes(trials, settings, opener):
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder, name) for name in ("local", "ray")]
         for place in places:
             place.mkdir()
-        local_s = train(Workers, str(places[0] / "study.db"), trials, 2, SMALL, tiny)
+        local_s = train(Workers, str(places[0] / "study.db"), trials, 2, settings, opener)
         with nodes(4, 1) as made:
             watcher = Swaps(made, trials // 4)
-            ray_s = train(cluster.Ray, str(places[1] / "study.db"), trials, None, SMALL, tiny, watcher)
+            ray_s = train(cluster.Ray, str(places[1] / "study.db"), trials, None, settings, opener, watcher)
         same = searches.table(places[0]) == searches.table(places[1])
         print(f"{trials} trainings: local with 2 workers {local_s:.0f} s; 4 nodes of Ray, one killed and one added: "
               f"{ray_s:.0f} s, {watcher.lost} trainings lost their worker; rows equal bit for bit: {same}")
@@ -336,7 +345,7 @@ def restarted_server(trials, workers=16, times=3):
 
 def main(what="nodes", *given):
     if what == "nodes":
-        return swapped_nodes(int(given[0]) if given else 64)
+        return swapped_nodes(int(given[0]) if given else 64, *((SHORT, voices) if given[1:] == ("quick",) else (SMALL, tiny)))
     if what == "large":
         kind, trials, slots, figure = (*given, *("ray", 10_000, 200, None)[len(given):])
         return large(kind, int(trials), int(slots), figure and Path(figure).resolve())
