@@ -77,7 +77,7 @@ def table_of(scores):
 
 def compare(file):
     """Print how scores of inherited weights agree with those of trainings from scratch: order, size, and what would be picked."""
-    known = pd.read_csv(str(file).replace("budgets", "inherited")).query("seed == 0")
+    known = pd.read_csv(file.with_name(file.name.replace("budgets", "inherited"))).query("seed == 0")
     both = pd.read_csv(file).query("seed == 0").merge(known, on=list(LETTERS), suffixes=("", "_inherited"))
     heads = ("s of sound from scratch", "variants", "Kendall's τ [95 %]", "mean absolute difference, dB",
              "the same, means made equal", "smallest within 0.5 dB by either, parameters", "loss of either, dB")
