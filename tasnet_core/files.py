@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,3 +28,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], lasting: b
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def clear_scratch(path: Path) -> None:
+    """Remove the scratch files that writers of `path` left when they were killed.
+
+    For who alone may write `path`: whoever was only thought to be dead can no longer put its content in place.
+    """
+    for scratch in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        scratch.unlink(missing_ok=True)

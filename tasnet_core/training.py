@@ -25,6 +25,7 @@ from tasnet_core.corpora import Corpus
 from tasnet_core.cost import LiveBytes
 from tasnet_core.devices import device_of
 from tasnet_core.errors import Abandoned, CheckpointError, DiskFull, UserError
+from tasnet_core.files import clear_scratch
 from tasnet_core.fused import speed_up
 from tasnet_core.loss import best_permutation, pit_loss, reorder, si_snr
 from tasnet_core.memory import SHARE, available_bytes, largest_fitting, out_of_memory
@@ -68,6 +69,8 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
     """
     training = Training(variant, recipe, corpus, device_of(device), kin.letters)
     training.say = say
+    for file in (path, before_decay(path), within_epoch(path)):
+        clear_scratch(file)
     if not training.resume(path):
         if recipe.init == "inherit":
             training.inherit(kin.teacher)

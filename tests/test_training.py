@@ -92,6 +92,15 @@ def test_a_long_epoch_is_saved_in_its_middle_without_being_asked(tmp_path, monke
     assert curve(resumed) == curve(train(TINY, RECIPE, Tiny(), tmp_path / "whole.pt"))
 
 
+def test_what_a_killed_process_had_half_written_is_removed_and_of_other_trainings_nothing(tmp_path):
+    left = [f"a{part}.pt.999999999.tmp" for part in ("", ".before-decay", ".within-epoch")]
+    others = ["a-1.pt.999999999.tmp", "a.pt", "b.pt.999999999.tmp"]
+    for name in (*left, others[0], others[2]):
+        (tmp_path / name).write_bytes(b"half")
+    list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt"))
+    assert sorted(path.name for path in tmp_path.iterdir() if "before-decay" not in path.name) == others
+
+
 def test_what_was_saved_in_an_epoch_that_has_ended_since_is_not_gone_on_with(tmp_path):
     path, pulses = tmp_path / "a.pt", []
     with pytest.raises(Paused):
