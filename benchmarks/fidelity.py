@@ -2,8 +2,9 @@
 
 Only epochs at the constant rate are used: in eight epochs of the schedule `decay` the first four, and the fifth, at whose end the
 rate is still 94 %. Nothing is trained. Also what each law says of twice the sound, how often a slope is sure, and what twice the
-sound brought the variants of results/quick_*_budgets.csv, beside what their rows had forecast, what each variant costs against
-the reference at each budget, and a figure of it; and how well scores of inherited weights agree with each budget's.
+sound brought the variants of results/quick_*_budgets.csv, beside what their rows had forecast; what each variant costs against
+the reference at each budget, and a figure of it; what halving each letter costs there; and how well scores of inherited weights
+agree with each budget's.
 
     python benchmarks/fidelity.py [FIGURE.png]
 """
@@ -17,6 +18,7 @@ from curves import EPOCH_S, recorded
 
 from study import ink
 from study.agreement import tau
+from study.effects import design, main_effects
 from study.fidelity import EXPONENT, law
 from tasnet_core.records import LETTERS
 
@@ -75,6 +77,22 @@ def table_of(scores):
     return "\n".join(lines)
 
 
+def letters(file):
+    """Print what halving each letter costs at each budget, from a linear model in the letters' logarithms."""
+    rows = pd.read_csv(file)
+    found = {audio_s: main_effects(design(some.to_dict("records"), some.loc[some.parameters.idxmax()]))
+             for audio_s, some in rows.groupby("audio_s")}
+    if refused := next(iter(found.values())).refused:
+        return print(f"\n{file.stem}: no model of the letters: {refused}")
+    names = [effect.letter for effect in next(iter(found.values())).letters]
+    print(f"\n{file.stem}, what a halving costs, dB\n\n| s of sound | variants | {' | '.join(names)} | explained |")
+    print("|---" * (3 + len(names)) + "|")
+    for audio_s, model in found.items():
+        cells = [ink.minus(f"{one.value:.2f} ± {(one.high - one.low) / 2:.2f}")
+                 for one in (effect.doubling_db for effect in model.letters)]
+        print(f"| {audio_s:,.0f} | {model.variants} | {' | '.join(cells)} | {model.explained:.0%} |")
+
+
 def compare(file):
     """Print how scores of inherited weights agree with those of trainings from scratch: order, size, and what would be picked."""
     known = pd.read_csv(file.with_name(file.name.replace("budgets", "inherited"))).query("seed == 0")
@@ -95,11 +113,14 @@ def compare(file):
 
 def draw(tables, axes):
     for ax, (name, scores) in zip(axes, tables.items(), strict=True):
-        for parameters, row in scores.iterrows():
-            colour = ink.VERMILION if parameters == scores.index[-1] else ink.BLUE
+        longest = scores.iloc[:, -1]
+        front = longest[longest == longest.cummax()]        # ordered by parameters: none smaller is better
+        for parameters, row in scores.sort_index(key=lambda index: index.isin(front.index)).iterrows():
+            colour = (ink.VERMILION if parameters == scores.index[-1] else
+                      ink.BLUE if parameters in front else ink.GREY)
             ax.plot(row.index, row, color=colour, linewidth=1.1)
             ink.marks(ax, list(zip(row.index, row, strict=True)), (colour, "o", 14))
-        for parameters, y in apart(scores.iloc[:, -1].sort_values(), 0.32).items():
+        for parameters, y in apart(front.sort_values(), 0.4).items():
             ax.annotate(ink.tick(round(parameters, -3)), (scores.columns[-1], y), (6, 0), textcoords="offset points", va="center")
         ax.set_xscale("log", base=2)
         ax.set_xticks(scores.columns, [f"{audio_s:,.0f}" for audio_s in scores.columns])
@@ -137,6 +158,7 @@ def main(figure=None):
         check(file)
         print("\n" + table_of(prices(file)))
         compare(file)
+        letters(file)
     if figure:
         with ink.house_style():
             page = ink.paper(2.9, layout="constrained")
