@@ -32,7 +32,7 @@ import tiny_study
 from server import new_database
 from tiny import Tiny
 
-from study import cluster, ink, runner
+from study import cluster, runner
 from study.database import open_database
 from study.engine import Job
 from study.records import Result, Settings, StopRule
@@ -300,6 +300,7 @@ def count_wrong(storage, trials):
 
 
 def draw(rows, figure):
+    from study import ink  # not above: each worker imports this file, and has no use for plotting
     with ink.house_style():
         page = ink.paper(2.2, layout="constrained")
         axes = page.subplots(1, 3)

@@ -26,6 +26,10 @@ from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, Variant
 from tasnet_core.training import Paused
 
+# From the third on, each worker would load them for itself, in 3 s of processor time and 50 MB: with its first curve, its first
+# optimizer, and when it opens a study.
+PRELOADED = ["__main__", "study.runner", "scipy.special", "torch._dynamo", "optuna.storages._rdb.storage", "alembic.command",
+             "study.frozen"]
 REFUSED, PAUSED = 2, 75     # how a worker ends: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL)
 
 
@@ -109,8 +113,7 @@ def context() -> Any:
     method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
     found: Any = mp.get_context(method)
     if method == "forkserver":
-        # The last two each worker would load for itself, in 3 s of processor time: with its first curve, and its first optimizer.
-        found.set_forkserver_preload(["__main__", "study.runner", "scipy.special", "torch._dynamo"])
+        found.set_forkserver_preload(PRELOADED)
     return found
 
 

@@ -1,5 +1,6 @@
 """The parent of several workers, with processes that are made up: each says what its script says and ends as it says."""
 
+import gc
 import itertools
 import os
 import signal
@@ -8,6 +9,7 @@ import time
 from dataclasses import replace
 from multiprocessing import Pipe, forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -238,3 +240,19 @@ def test_a_worker_does_not_wait_for_what_never_passes_nor_when_it_is_asked_to_pa
     asked.set()
     with pytest.raises(Paused):
         workers.open_again("", asked)
+
+
+def dirty_after_collecting(pipe):
+    gc.collect()
+    lines = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    pipe.send([int(lines[name].split()[0]) for name in ("Private_Dirty", "Shared_Dirty")])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="asks Linux which memory is shared")
+def test_a_worker_shares_what_it_was_forked_with_though_it_collects_garbage():
+    here, there = Pipe()
+    process = workers.context().Process(target=dirty_after_collecting, args=(there,))
+    process.start()
+    private, shared = here.recv()
+    process.join()
+    assert private < shared / 2
