@@ -19,6 +19,7 @@ from sqlalchemy import select
 from tasnet_core.errors import UserError
 
 DEFAULT_URL = "sqlite:///results/study.db"
+LOCK_NOT_AVAILABLE = "55P03"     # PostgreSQL, when lock_timeout has passed
 BUSY_S = 5          # how long SQLite itself waits for a lock; what is longer is waited for where signals are heard
 
 # What a database says when it will do the same thing later. Lower case.
@@ -45,6 +46,24 @@ def passing(error: BaseException) -> str:
                 return found or "the database server is gone"
         cause = cause.__cause__ or cause.__context__
     return ""
+
+
+def _locked(connection: sa.Connection, number: int) -> bool:
+    """Wait for PostgreSQL's advisory lock, a second at most; whether it is ours now.
+
+    The server keeps the queue: hundreds of processes that ask again and again would leave nobody a core to work on.
+    """
+    connection.execute(sa.text("SET lock_timeout = '1s'"))
+    try:
+        connection.execute(select(sa.func.pg_advisory_lock(number)))
+        return True
+    except sa.exc.OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+        return False
+    finally:
+        if not connection.invalidated:
+            connection.execute(sa.text("SET lock_timeout = DEFAULT"))
 
 
 def damage(error: BaseException) -> str:
@@ -179,7 +198,7 @@ class Connection:
         if self.engine.url.get_backend_name() == "postgresql":
             number = int.from_bytes(hashlib.sha256(f"tasnet-study {study}".encode()).digest()[:8], signed=True)
             with self.reader.connect() as connection:
-                while not connection.execute(select(sa.func.pg_try_advisory_lock(number))).scalar():
+                while not _locked(connection, number):
                     self._rest("")
                 try:
                     yield

@@ -5,6 +5,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -170,3 +172,24 @@ def test_a_long_reading_keeps_no_writer_waiting(made):
         with closing(sqlite3.connect(made, timeout=0)) as writer:
             writer.execute("UPDATE runs SET reason = 'at once'")
             writer.commit()
+
+
+def test_who_waits_for_a_turn_asks_seldom_and_gets_it_when_it_is_given_back(storage):
+    with open_database(storage, read_only=False) as first, open_database(storage, read_only=False) as second:
+        asked = []
+        second.rest = asked.append
+        with ThreadPoolExecutor(1) as pool:
+            with first.turn("s"):
+                waiting = pool.submit(turn_at, second)
+                time.sleep(2.5)
+                given_back = time.monotonic()
+            assert waiting.result(10) >= given_back
+        assert 1 <= len(asked) <= 3
+        assert set(asked) == {""}
+        with second.reader.connect() as connection:         # nothing else is waited for any shorter
+            assert second.is_sqlite or connection.exec_driver_sql("SHOW lock_timeout").scalar() == "0"
+
+
+def turn_at(database):
+    with database.turn("s"):
+        return time.monotonic()
