@@ -49,21 +49,20 @@ def passing(error: BaseException) -> str:
 
 
 def _locked(connection: sa.Connection, number: int) -> bool:
-    """Wait for PostgreSQL's advisory lock, a second at most; whether it is ours now.
+    """Wait for PostgreSQL's advisory lock, a second at most; whether the transaction has it now.
 
-    The server keeps the queue: hundreds of processes that ask again and again would leave nobody a core to work on.
+    The server keeps the queue: hundreds of processes that ask again and again would leave nobody a core to work on. A lock of
+    the session would not do: one that is granted just as the time is up is reported as refused, and kept.
     """
-    connection.execute(sa.text("SET lock_timeout = '1s'"))
     try:
-        connection.execute(select(sa.func.pg_advisory_lock(number)))
-        return True
+        connection.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        connection.execute(select(sa.func.pg_advisory_xact_lock(number)))
     except sa.exc.OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
+        connection.rollback()
         return False
-    finally:
-        if not connection.invalidated:
-            connection.execute(sa.text("SET lock_timeout = DEFAULT"))
+    return True
 
 
 def damage(error: BaseException) -> str:
@@ -197,13 +196,10 @@ class Connection:
         """Be the only process that hands out work of this study. A process that dies gives its turn back."""
         if self.engine.url.get_backend_name() == "postgresql":
             number = int.from_bytes(hashlib.sha256(f"tasnet-study {study}".encode()).digest()[:8], signed=True)
-            with self.reader.connect() as connection:
+            with self.engine.connect() as connection:
                 while not _locked(connection, number):
                     self._rest("")
-                try:
-                    yield
-                finally:
-                    connection.execute(select(sa.func.pg_advisory_unlock(number)))
+                yield       # the transaction's end gives the turn back
             return
         file = Path(f"{self.engine.url.database}.lock") if self.is_sqlite else self.folder / "study.lock"
         lock = FileLock(file)
