@@ -30,6 +30,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 BUDGETS = {"synthetic voices, unseen speakers": RESULTS / "quick_voices_budgets.csv",
            "recorded digits, speakers heard in training": RESULTS / "quick_fsdd_budgets.csv"}
 NEAR_DB = 0.5
+KINDS = {"inherited": "inherited and tuned", "slices": "slices as they are"}     # by the end of their table's name
 
 
 def foretold(curves, last, at, exponents):
@@ -93,13 +94,13 @@ def letters(file):
         print(f"| {audio_s:,.0f} | {model.variants} | {' | '.join(cells)} | {model.explained:.0%} |")
 
 
-def compare(file):
+def compare(file, kind):
     """Print how scores of inherited weights agree with those of trainings from scratch: order, size, and what would be picked."""
-    known = pd.read_csv(file.with_name(file.name.replace("budgets", "inherited"))).query("seed == 0")
+    known = pd.read_csv(file.with_name(file.name.replace("budgets", kind))).query("seed == 0")
     both = pd.read_csv(file).query("seed == 0").merge(known, on=list(LETTERS), suffixes=("", "_inherited"))
     heads = ("s of sound from scratch", "variants", "Kendall's τ [95 %]", "mean absolute difference, dB",
              "the same, means made equal", "smallest within 0.5 dB by either, parameters", "loss of either, dB")
-    print(f"\n{file.stem}, inherited against scratch\n\n| {' | '.join(heads)} |\n" + "|---" * len(heads) + "|")
+    print(f"\n{file.stem}, {KINDS[kind]} against scratch\n\n| {' | '.join(heads)} |\n" + "|---" * len(heads) + "|")
     for audio_s, rows in both.groupby("audio_s"):
         rank, apart = tau(rows.si_snri_db_inherited, rows.si_snri_db), rows.si_snri_db_inherited - rows.si_snri_db
         whole = rows.loc[rows.parameters.idxmax()]
@@ -157,7 +158,9 @@ def main(figure=None):
     for file in BUDGETS.values():
         check(file)
         print("\n" + table_of(prices(file)))
-        compare(file)
+        for kind in KINDS:
+            if file.with_name(file.name.replace("budgets", kind)).is_file():
+                compare(file, kind)
         letters(file)
     if figure:
         with ink.house_style():
