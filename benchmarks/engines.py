@@ -6,7 +6,7 @@
                                                                     made-up trainings: what the driver, or all workers, take
     python benchmarks/engines.py server [TRIALS]                    16 workers on PostgreSQL, whose server is restarted
 
-PostgreSQL: TASNET_TEST_POSTGRESQL is the URL of a database beside which others may be made; for many slots it needs three
+PostgreSQL: TASNET_TEST_POSTGRESQL is the URL of a database beside which others may be made; for many slots it needs five
 connections each (max_connections).
 """
 

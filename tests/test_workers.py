@@ -1,6 +1,7 @@
 """The parent of several workers, with processes that are made up: each says what its script says and ends as it says."""
 
 import gc
+import importlib.util
 import itertools
 import os
 import signal
@@ -256,3 +257,8 @@ def test_a_worker_shares_what_it_was_forked_with_though_it_collects_garbage():
     private, shared = here.recv()
     process.join()
     assert private < shared / 2
+
+
+def test_what_is_loaded_before_workers_are_forked_is_there_to_load():
+    for name in workers.PRELOADED[1:]:      # else it is passed over without a word
+        assert importlib.util.find_spec(name), name
