@@ -4,6 +4,7 @@ import contextlib
 import re
 import shutil
 import socket
+import time
 
 import fakes
 import pages
@@ -363,10 +364,11 @@ def test_colours_follow_the_system_until_the_button_says_otherwise_and_paper_is_
     assert tab.inner_text("#theme") == f"{other.title()} colours"
     tab.click("#theme")
     assert tab.evaluate(GROUND) == grounds[other]
-    for _ in range(20):                                             # what was stored may still be on its way to the disk
+    until = time.monotonic() + 60                                   # what was stored may still be on its way to the disk
+    tab.reload()
+    while tab.evaluate(GROUND) != grounds[other] and time.monotonic() < until:
+        time.sleep(0.2)
         tab.reload()
-        if tab.evaluate(GROUND) == grounds[other]:
-            break
     assert tab.evaluate(GROUND) == grounds[other]
     tab.emulate_media(media="print")
     assert tab.evaluate(GROUND) == grounds["light"]
