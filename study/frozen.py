@@ -1,7 +1,7 @@
-"""What every worker needs, loaded before workers are forked, and put where no garbage collection of theirs touches it.
+"""Importing this puts all that was loaded so far where no garbage collection touches it: the last import before forking.
 
 A collection writes to the header of each object that it looks at, and memory that was written to is shared no longer: a
-worker took 200 MB for itself without this (gc.freeze; the last of the modules that the server which forks workers loads).
+worker took 200 MB for itself without this.
 """
 
 import gc

@@ -27,7 +27,7 @@ from tasnet_core.records import Cost, Epoch, Variant
 from tasnet_core.training import Paused
 
 # From the third on, each worker would load them for itself, in 3 s of processor time and 50 MB: with its first curve, its first
-# optimizer, and when it opens a study.
+# optimizer, and when it opens a study. The last one keeps all these from being copied.
 PRELOADED = ["__main__", "study.runner", "scipy.special", "torch._dynamo", "optuna.storages._rdb.storage", "alembic.command",
              "study.frozen"]
 REFUSED, PAUSED = 2, 75     # how a worker ends: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL)
