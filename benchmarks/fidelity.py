@@ -83,9 +83,10 @@ def letters(file):
     rows = pd.read_csv(file)
     found = {audio_s: main_effects(design(some.to_dict("records"), some.loc[some.parameters.idxmax()]))
              for audio_s, some in rows.groupby("audio_s")}
-    if refused := next(iter(found.values())).refused:
-        return print(f"\n{file.stem}: no model of the letters: {refused}")
-    names = [effect.letter for effect in next(iter(found.values())).letters]
+    first, *_ = found.values()
+    if first.refused:
+        return print(f"\n{file.stem}: no model of the letters: {first.refused}")
+    names = [effect.letter for effect in first.letters]
     print(f"\n{file.stem}, what a halving costs, dB\n\n| s of sound | variants | {' | '.join(names)} | explained |")
     print("|---" * (3 + len(names)) + "|")
     for audio_s, model in found.items():
@@ -117,8 +118,7 @@ def draw(tables, axes):
         longest = scores.iloc[:, -1]
         front = longest[longest == longest.cummax()]        # ordered by parameters: none smaller is better
         for parameters, row in scores.sort_index(key=lambda index: index.isin(front.index)).iterrows():
-            colour = (ink.VERMILION if parameters == scores.index[-1] else
-                      ink.BLUE if parameters in front else ink.GREY)
+            colour = ink.VERMILION if parameters == scores.index[-1] else ink.BLUE if parameters in front else ink.GREY
             ax.plot(row.index, row, color=colour, linewidth=1.1)
             ink.marks(ax, list(zip(row.index, row, strict=True)), (colour, "o", 14))
         for parameters, y in apart(front.sort_values(), 0.4).items():

@@ -31,7 +31,7 @@ from tasnet_core import cost
 from tasnet_core.errors import Abandoned, Damaged, DiskFull, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.records import Variant
-from tasnet_core.training import Paused, before_decay, within_epoch
+from tasnet_core.training import Paused, files_of
 
 SCORED_S = 1.0          # how often a worker says how many mixtures are scored
 LOOK_S = 1.0            # how often the driver looks whether there is room for more workers
@@ -312,8 +312,7 @@ class Ray(Engine):
             return self._hand_out(worker)
         task = self.runner.task(run, worker.variant)
         # By their names: to look through the folder would take longer with every trial that has left its files there.
-        own = (task.checkpoint, before_decay(task.checkpoint), within_epoch(task.checkpoint))
-        needed = [path for path in own if path.exists()]
+        needed = [path for path in files_of(task.checkpoint) if path.exists()]
         if task.recipe.init == "inherit" and task.kin.teacher and task.kin.teacher.exists():
             needed.append(task.kin.teacher)
         files: Files = {path.name: path.read_bytes() for path in needed}

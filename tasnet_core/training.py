@@ -69,7 +69,7 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
     """
     training = Training(variant, recipe, corpus, device_of(device), kin.letters)
     training.say = say
-    for file in (path, before_decay(path), within_epoch(path)):
+    for file in files_of(path):
         clear_scratch(file)
     if not training.resume(path):
         if recipe.init == "inherit":
@@ -378,6 +378,11 @@ def before_decay(path: Path) -> Path:
 def within_epoch(path: Path) -> Path:
     """Where a training is kept in the middle of an epoch."""
     return path.with_name(f"{path.stem}.within-epoch{path.suffix}")
+
+
+def files_of(path: Path) -> tuple[Path, Path, Path]:
+    """All files that a training may keep, the one at an epoch's end first."""
+    return path, before_decay(path), within_epoch(path)
 
 
 def improvement(network: ConvTasNet, batch: Batch) -> Tensor:
