@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from study.records import Outlook, Result, Settings
 from study.schema import EXACT, MEASURED, environments, epochs, mixtures, runs, study_settings, variants
 from study.versions import bring_up, fit, see_whole, to_stderr
 from tasnet_core.errors import Abandoned, UserError
-from tasnet_core.records import Cost, Epoch, Recipe, Variant, differences
+from tasnet_core.records import VALIDATION, Cost, Epoch, Recipe, Variant, differences
 
 
 class LeaseLost(Abandoned):
@@ -84,8 +84,10 @@ def check_same(study: str, settings: Settings, known: Settings) -> None:
         UserError: with the list of differences.
     """
     if found := differences(settings, known):
-        raise UserError(f"study {study!r} was started with other settings: {'; '.join(found)}; "
-                        "give the same, leave them out, or name another --study")
+        way_out = ("give the same, leave them out, or name another --study" if settings.validation == known.validation else
+                   "its curves mean something else (a pause of one speaker spoilt them), so it can be read and reported, but not "
+                   "gone on with: name another --study")
+        raise UserError(f"study {study!r} was started with other settings: {'; '.join(found)}; {way_out}")
 
 
 class Database(Reader):
@@ -97,6 +99,7 @@ class Database(Reader):
         Raises:
             UserError: with the list of differences, or when the corpus holds other recordings than it did.
         """
+        check_same(study, replace(settings, validation=VALIDATION), settings)       # all that will train come by here
         row = {"study": study, "settings": json.dumps(settings.as_dict()), "notes": json.dumps(list(notes)),
                "fingerprint": fingerprint, "created_s": time.time()}
         if self._write(lambda connection: _insert_new(connection, study_settings, row, "study")):

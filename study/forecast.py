@@ -19,7 +19,7 @@ from study.space import Listed, Space
 from tasnet_core.formulas import exact
 from tasnet_core.growth import Growth
 from tasnet_core.records import Recipe, Variant
-from tasnet_core.timing import score_work, steps_work, valid_work
+from tasnet_core.timing import score_work, steps_work
 
 STUDIES = 100
 RUNGS = 41              # sizes at which a trial is predicted, for those that are drawn
@@ -75,7 +75,7 @@ class Forecast:
         slices = [self.space.extremes("macs_per_s")[0], self.at(0.5)[0]] if recipe.init == "teacher" else []
         training = sum(recipe.epochs * speeds.step(steps_work(one, recipe, recipe.epoch_segments)) for one in slices)
         training += recipe.epochs * (speeds.step(steps_work(variant, recipe, recipe.epoch_segments))
-                                    + speeds.validation(valid_work(variant, recipe, sizes.valid_lengths, sizes.valid)))
+                                    + speeds.validation(score_work(variant, sizes.valid_lengths, sizes.valid)))
         scoring = self.slow_s + speeds.scoring(score_work(variant, sizes.test_lengths, sizes.test))
         return Trial(self.factor * (training + scoring) + speeds.overhead_s, self.factor * scoring)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from tasnet_core.errors import UserError
-from tasnet_core.records import METRICS, Cost, Epoch, MixtureScore, Recipe, Scores
+from tasnet_core.records import METRICS, VALIDATION, VALIDATION_BEFORE, Cost, Epoch, MixtureScore, Recipe, Scores
 
 STATES = ("running", "complete", "stopped", "rejected", "failed")
 TRAINED = ("complete", "stopped", "failed")  # these count towards --trials; a rejected variant cost nothing
@@ -133,6 +133,7 @@ class Settings:
     threads: int = 1  # of the CPU for each training: another number rounds otherwise
     inherit_epochs: int | None = None  # for which variants that inherit are tuned; 0: not at all; None: a tenth of the recipe's
     grown_from: str = ""  # a study with fewer epochs, whose trainings this one's go on from
+    validation: str = VALIDATION    # what epochs are compared by; another version of this project had another
     definition: dict[str, Any] = field(default_factory=dict)  # of a space that is no preset, as its file says it
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,12 +142,14 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Settings":
-        """The inverse of `as_dict`. A study that was begun before there was a choice measured SI-SNR alone, to the end."""
+        """The inverse of `as_dict`. A study that was begun before there was a choice measured SI-SNR alone, to the end, and
+        validated on segments."""
         stop = values.get("stop")
         return cls(**{**values, "recipe": Recipe(**values["recipe"]), "budget": Budget(**values["budget"]),
                       "objectives": tuple(values["objectives"]), "tune": tuple(values.get("tune", ())),
                       "stop": StopRule(**stop) if stop else None,
-                      "metrics": tuple(values.get("metrics", ("si_snr",)))})
+                      "metrics": tuple(values.get("metrics", ("si_snr",))),
+                      "validation": values.get("validation", VALIDATION_BEFORE)})
 
 
 @dataclass(frozen=True)

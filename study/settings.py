@@ -11,7 +11,7 @@ from study.space import Listed, Space
 from study.spacefile import as_dict, space_named, space_of
 from tasnet_core.errors import UserError
 from tasnet_core.listeners import LIBRARIES, installed
-from tasnet_core.records import METRICS, Recipe
+from tasnet_core.records import METRICS, VALIDATION, Recipe
 
 MOST_WORKERS = 8        # that one machine starts without being asked for more
 
@@ -37,7 +37,8 @@ def settings_of(given: argparse.Namespace, known: Settings | None, gpu: bool) ->
         top["stop"] = None if given.stop_margin == "off" else replace(base.stop or StopRule(), margin_db=given.stop_margin)
     recipe = asked({field.name: field.name for field in fields(Recipe)})
     budget = asked({"max_parameters": "max_parameters", "max_macs_per_s": "max_macs"})
-    settings = replace(base, **top, recipe=replace(base.recipe, **recipe), budget=replace(base.budget, **budget))
+    settings = replace(base, **top, validation=VALIDATION, recipe=replace(base.recipe, **recipe),
+                       budget=replace(base.budget, **budget))
     if "sdri_db" in settings.objectives and "sdr" not in settings.metrics:
         settings = replace(settings, metrics=tuple(name for name in METRICS if name in (*settings.metrics, "sdr")))
     _check_possible(settings)

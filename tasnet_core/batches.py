@@ -1,6 +1,6 @@
 """Batches of training segments, and drawing them ahead of a GPU."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -29,11 +29,10 @@ class Batch:
         speech = self.sources.sum(1)
         return speech if self.noise is None else speech + self.noise
 
-    def split(self, size: int) -> "Iterator[Batch]":
-        """The same in parts of at most `size` items."""
-        for first in range(0, len(self.sources), size):
-            here = slice(first, first + size)
-            yield Batch(self.sources[here], *(None if one is None else one[here] for one in (self.heard, self.noise)))
+    @property
+    def heard_by_all(self) -> Tensor | None:
+        """`heard` beside each source: [B, 1, T]."""
+        return None if self.heard is None else self.heard[:, None]
 
 
 def batch_of(mixtures: Sequence[Mixture], device: torch.device) -> Batch:

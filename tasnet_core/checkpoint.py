@@ -15,7 +15,7 @@ from tasnet_core.errors import CheckpointError, DiskFull
 from tasnet_core.files import write_atomically
 from tasnet_core.hub import is_hub, read_hub
 from tasnet_core.model import ConvTasNet, letters_of
-from tasnet_core.records import Epoch, Recipe, Variant, differences
+from tasnet_core.records import VALIDATION, VALIDATION_BEFORE, Epoch, Recipe, Variant, differences
 from tasnet_core.saved import read_saved
 
 FORMAT = 1
@@ -28,7 +28,7 @@ def save(path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], stat
         DiskFull: when there is no space left; an older file stays whole.
         CheckpointError: when the folder cannot be written.
     """
-    content = {"format": FORMAT, "variant": asdict(variant), "recipe": asdict(recipe),
+    content = {"format": FORMAT, "variant": asdict(variant), "recipe": asdict(recipe), "validation": VALIDATION,
                "epochs": [asdict(epoch) for epoch in epochs], **state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -71,6 +71,8 @@ def read_for(path: Path, variant: Variant, recipe: Recipe) -> dict[str, Any]:
     content = read(path)
     found = differences(content["variant"], variant) + [
         line for line in differences(content["recipe"], recipe) if not line.startswith("epochs:")]
+    if (validated := content.get("validation", VALIDATION_BEFORE)) != VALIDATION:
+        found.append(f"validation: {validated}, not {VALIDATION}")
     if found:
         raise CheckpointError(f"{path}: trained with {'; '.join(found)}; choose another checkpoint file")
     return content

@@ -40,8 +40,8 @@ def speed_up(network: ConvTasNet, precision: str = "float32") -> ConvTasNet:
     # A class, and no function of the network's own: that would hold the network, whose memory then waits for the collector.
     if supports(network.variant) and not native.why_not():
         network.__class__ = FastInBfloat16 if precision == "bf16" else Fast
-    elif precision == "bf16":
-        network.__class__ = PlainInBfloat16
+    else:
+        network.__class__ = PlainInBfloat16 if precision == "bf16" else ConvTasNet
     return network
 
 

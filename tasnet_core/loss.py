@@ -43,6 +43,12 @@ def si_snr(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> 
     return 10 * (signal_energy.log10() - noise_energy.log10())
 
 
+def speaks(reference: Tensor, heard: Tensor | None = None) -> Tensor:
+    """1 where a source is heard, 0 where it is silent, so that it has no SI-SNR: [..., T] -> [...]; `heard` as in `si_snr`."""
+    reference = reference if heard is None else reference * heard
+    return (reference.amax(-1) > reference.amin(-1)).to(reference.dtype)
+
+
 def best_permutation(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> Tensor:
     """The order of estimates with the highest mean SI-SNR: [B, C, T] x [B, C, T] -> [B, C].
 
@@ -54,12 +60,14 @@ def best_permutation(reference: Tensor, estimate: Tensor, heard: Tensor | None =
 def pit_loss(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> Tensor:
     """Minus the mean SI-SNR under the best order of speakers of each item: the value training makes small.
 
-    [B, C, T] x [B, C, T] -> []; in dB. `heard`, if given, is [B, T]: 1 for sound, 0 for padding.
+    [B, C, T] x [B, C, T] -> []; in dB. `heard`, if given, is [B, T]: 1 for sound, 0 for padding. A silent source has no
+    SI-SNR and counts as 0 dB, whatever is estimated; `speaks` tells how many do not.
     """
     _check(reference, estimate)
     with torch.no_grad():
         order = _best(_by_correlation(reference, estimate, heard))
-    return -si_snr(reference, reorder(estimate, order), None if heard is None else heard[:, None]).mean()
+    heard = None if heard is None else heard[:, None]
+    return -(si_snr(reference, reorder(estimate, order), heard) * speaks(reference, heard)).mean()
 
 
 def reorder(estimate: Tensor, order: Tensor) -> Tensor:

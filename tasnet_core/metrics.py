@@ -35,6 +35,11 @@ class Ordered(NamedTuple):
     si_snr_db: list[float]
     input_si_snr_db: list[float]
 
+    @property
+    def si_snri_db(self) -> float:
+        """What separating has improved, the mean over the speakers."""
+        return _mean(self.si_snr_db) - _mean(self.input_si_snr_db)
+
 
 class Pending(NamedTuple):
     """A mixture's score, and those that are still being computed."""
@@ -78,8 +83,8 @@ def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
     slow = tuple(metric for metric in metrics if metric in SLOW)
     asked = others.ask(Job(slow, mixture.sources[:, :mixture.length], ordered.estimates, mixture.mixture[:mixture.length],
                            sample_rate_hz)) if slow else None
-    after, before = _mean(ordered.si_snr_db), _mean(ordered.input_si_snr_db)
-    known = replace(known, input_si_snr_db=before, si_snr_db=after, si_snri_db=after - before,
+    known = replace(known, input_si_snr_db=_mean(ordered.input_si_snr_db), si_snr_db=_mean(ordered.si_snr_db),
+                    si_snri_db=ordered.si_snri_db,
                     level_difference_db=_level_difference_db(mixture))
     return Pending(known, asked)
 
@@ -113,10 +118,22 @@ def unscorable(truth: torch.Tensor, found: torch.Tensor) -> str:
     if not torch.isfinite(found).all():
         return "an estimate is not finite"
     for name, signals in (("a source", truth), ("an estimate", found)):
-        # A constant is silence to a zero-mean measure.
-        if (signals.amax(-1) == signals.amin(-1)).any():
+        if silent(signals.numpy()):
             return f"{name} is silent"
     return ""
+
+
+def silent(signals: NDArray[Any]) -> bool:
+    """Whether one of some signals [..., T] is constant, which is silence to a zero-mean measure."""
+    return bool((signals.max(-1) == signals.min(-1)).any())
+
+
+def estimates_of(network: ConvTasNet, mixture: Mixture) -> NDArray[np.float32]:
+    """What a network separates a whole mixture into: [C, T], in no order."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        estimates: NDArray[np.float32] = network(torch.from_numpy(mixture.mixture).to(device)[None])[0].cpu().numpy()
+    return estimates
 
 
 def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAST, processes: int | None = None,
@@ -131,7 +148,7 @@ def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAS
     The scores do not depend on it but for rounding, which is the same for any number of processes but none.
     """
     network = speed_up(network)
-    device, total = next(network.parameters()).device, corpus.count("test")
+    total = corpus.count("test")
     if processes is None:
         processes = min(listeners.cores(), total // MIXTURES_PER_PROCESS)
     scores: list[MixtureScore] = []
@@ -139,8 +156,7 @@ def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAS
     with Listeners(processes) as others:
         for index in range(total):
             mixture = corpus.mixture("test", index)
-            with torch.inference_mode():
-                estimates = network(torch.from_numpy(mixture.mixture).to(device)[None])[0].cpu().numpy()
+            estimates = estimates_of(network, mixture)
             waiting.append(begin(mixture, estimates, corpus.sample_rate_hz, metrics, others))
             hear(index, mixture, estimates)
             while len(waiting) > (2 * processes if index + 1 < total else 0):       # so memory stays bounded

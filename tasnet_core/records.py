@@ -19,6 +19,10 @@ TAUGHT = 2              # slices that are trained with a teacher at each step
 INITS = ("scratch", "inherit", "teacher")   # what a training starts from, see Recipe
 PRECISIONS = ("float32", "bf16")     # bf16: the factors of matrix products alone; norms, loss and weights stay float32
 
+# What epochs are compared by: the mean SI-SNRi over whole validation mixtures. It was one over segments of them, which
+# says nothing where one of the speakers pauses; what was trained so is read, and not gone on with.
+VALIDATION, VALIDATION_BEFORE = "whole mixtures", "segments"
+
 LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C")
 SLICED = ("N", "B", "H", "Sc", "X", "R")    # those in which a network's slice may be smaller
 

@@ -13,7 +13,6 @@ from tasnet_core.metrics import score, score_test
 from tasnet_core.mixing import MixedCorpus
 from tasnet_core.model import seeded
 from tasnet_core.records import Recipe, Variant
-from tasnet_core.segments import cuts
 from tasnet_core.training import Training
 
 MIXTURES = 2            # of a split that are timed
@@ -62,15 +61,8 @@ def steps_work(variant: Variant, recipe: Recipe, segments: int) -> Work:
     return work(variant, segments, recipe.segment_s * variant.sample_rate_hz, -(-segments // recipe.batch_size))
 
 
-def valid_work(variant: Variant, recipe: Recipe, lengths: list[int], mixtures: int) -> Work:
-    """What one validation computes on so many mixtures, of which some have these lengths in samples."""
-    segment = round(recipe.segment_s * variant.sample_rate_hz)
-    pieces = -(-mixtures * sum(len(cuts(length, segment)) for length in lengths) // max(1, len(lengths)))
-    return work(variant, pieces, segment, -(-pieces // recipe.batch_size))
-
-
 def score_work(variant: Variant, lengths: list[int], mixtures: int) -> Work:
-    """What the network computes for the scores of so many test mixtures, of which some have these lengths in samples."""
+    """What the network computes for the scores of so many mixtures, of which some have these lengths in samples."""
     return work(variant, mixtures, statistics.fmean(lengths or [0]), mixtures)
 
 
@@ -98,7 +90,7 @@ class Timed:
             self.scored.append(scored)
 
     def epoch(self) -> list[float]:
-        """Seconds from each stop of a short epoch to the next: its steps, then its validated batches."""
+        """Seconds from each stop of a short epoch to the next: its steps, then its validated mixtures."""
         times, start = [], time.perf_counter()
         for _ in self.training.steps():
             self._wait()
@@ -125,7 +117,7 @@ class Timed:
         """What one step and one validation of those timed compute."""
         valid = self.corpus.lengths("valid")
         return (steps_work(self.variant, self.recipe, self.recipe.batch_size),
-                valid_work(self.variant, self.recipe, valid, len(valid)))
+                score_work(self.variant, valid, len(valid)))
 
     def step_bytes(self) -> int:
         """Memory of a training: weights, gradients, Adam's two moments, the best weights, and the most that one more step

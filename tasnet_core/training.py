@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,18 +24,20 @@ from tasnet_core.capture import Captured, adam, recorder_of, set_rate
 from tasnet_core.corpora import Corpus
 from tasnet_core.cost import LiveBytes
 from tasnet_core.devices import device_of
-from tasnet_core.errors import Abandoned, CheckpointError, DiskFull, UserError
+from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull, UserError
 from tasnet_core.files import clear_scratch
 from tasnet_core.fused import speed_up
-from tasnet_core.loss import best_permutation, pit_loss, reorder, si_snr
+from tasnet_core.loss import pit_loss, speaks
 from tasnet_core.memory import SHARE, available_bytes, largest_fitting, out_of_memory
-from tasnet_core.model import ConvTasNet, seeded
+from tasnet_core.metrics import estimates_of, in_order, silent
+from tasnet_core.model import seeded
 from tasnet_core.records import Epoch, Recipe, Variant
 from tasnet_core.resident import resident
 from tasnet_core.sandwich import NO_KIN, Kin, Letters, Sandwich
 from tasnet_core.schedule import constant_epochs, rate_factor
-from tasnet_core.segments import cut
 from tasnet_core.slices import take
+
+Result = TypeVar("Result")
 
 SAVE_S = 300.0          # a training that takes longer for an epoch is also saved in the middle of it
 
@@ -120,13 +122,14 @@ class Training:
         self.say: Callable[[str], None] = lambda line: None
         self.best = copy.deepcopy(self.network.state_dict())
         self.epochs: list[Epoch] = []
-        self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=device)     # of the epoch under way
+        # Of the epoch under way. The losses are summed over sources that speak: those, and how many.
+        self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros(2, device=device)
         self.segment = round(recipe.segment_s * variant.sample_rate_hz)
         self.resident = resident(corpus, device)        # where there is none, segments are mixed on the host
         self.drawer: Drawer[Any] = Drawer(self.resident.plan if self.resident else corpus.segment, recipe, self.segment,
                                           ahead=device.type == "cuda")
         self.micro_batch = recipe.batch_size            # items at once; their gradients add up to the batch's
-        self.validation: list[Batch] | None = None      # made when first needed: resuming may not need it
+        self.silent = 0                                 # mixtures of the last validation in which a source is silent
 
     def inherit(self, teacher: Path | None) -> None:
         """Begin with the weights of a slice of the teacher's best network."""
@@ -143,20 +146,20 @@ class Training:
         return [epoch.valid_si_snri_db for epoch in self.epochs]
 
     def steps(self) -> Iterator[None]:
-        """Go on with the epoch to its end, and stop after each step and each validated batch: there it can be saved."""
+        """Go on with the epoch to its end, and stop after each step and each validated mixture: there it can be saved."""
         start, before, number = time.perf_counter(), self.seconds, len(self.epochs) + 1
-        self.network.train()
+        speed_up(self.network, self.recipe.precision).train()
         while self.segments < self.recipe.epoch_segments:
             self._step(number)
             self.seconds = before + time.perf_counter() - start
             yield
-        loss = self.loss.item() / self.recipe.epoch_segments
-        self.network.eval()
+        loss, speaking = self.loss.tolist()
+        speed_up(self.network).eval()       # in the precision it will be tested in
         scores = []
-        for batch in self._validation():
-            scores.append(self._within_memory(partial(self._improvements, batch)))
+        for score in self._validation():
+            scores.append(score)
             yield
-        self._end_epoch(number, loss, torch.cat(scores).mean().item(), before + time.perf_counter() - start)
+        self._end_epoch(number, loss / speaking, math.fsum(scores) / len(scores), before + time.perf_counter() - start)
 
     def _step(self, number: int) -> None:
         recipe = self.recipe
@@ -206,15 +209,18 @@ class Training:
         if not self.epochs or score > max(self.scores):
             self.best = copy.deepcopy(self.network.state_dict())
         self.epochs.append(Epoch(number, loss, score, rate, audio_s=self.recipe.audio_s_of(number), seconds=seconds))
-        self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros((), device=self.device)
+        self.segments, self.seconds, self.loss = 0, 0.0, torch.zeros(2, device=self.device)
 
     def _batch(self, drawn: Sequence[Any]) -> Batch:
         return self.resident.batch(drawn, self.segment) if self.resident else batch_of(drawn, self.device)
 
     def _gradients(self, drawn: Sequence[Any], chance: tuple[int, ...]) -> Tensor:
-        """The mean loss over a batch and its gradients, one micro-batch after another; begins anew when called again."""
+        """The mean loss over a batch and its gradients, one micro-batch after another; begins anew when called again.
+
+        Returns [2]: the loss, and the share of sources that speak.
+        """
         self.optimizer.zero_grad()
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros(2, device=self.device)
         for first in range(0, len(drawn), self.micro_batch):
             part = drawn[first:first + self.micro_batch]
             with self._chance(*chance, first):
@@ -227,7 +233,7 @@ class Training:
         loss.backward()
         if self.sandwich:
             self.sandwich.teach(batch, signals, chance, share)
-        return loss.detach()
+        return torch.stack([loss.detach(), speaks(batch.sources, batch.heard_by_all).mean() * share])
 
     @contextmanager
     def _chance(self, *where: int) -> Iterator[None]:
@@ -239,7 +245,7 @@ class Training:
             torch.manual_seed(int(np.random.SeedSequence(where).generate_state(1)[0]))
             yield
 
-    def _within_memory(self, work: Callable[[], Tensor]) -> Tensor:
+    def _within_memory(self, work: Callable[[], Result]) -> Result:
         """Do what needs memory; where that runs out, give up the recording, then halve the micro-batch, and do the same again
         from its start."""
         while True:
@@ -304,17 +310,22 @@ class Training:
         self._free()
         return False
 
-    def _validation(self) -> list[Batch]:
-        if self.validation is None:
-            pieces = [piece for index in range(self.corpus.count("valid"))
-                      for piece in cut(self.corpus.mixture("valid", index), self.segment)]
-            size = self.recipe.batch_size
-            self.validation = [batch_of(pieces[i:i + size], self.device) for i in range(0, len(pieces), size)]
-        return self.validation
-
-    def _improvements(self, batch: Batch) -> Tensor:
-        with torch.inference_mode():
-            return torch.cat([improvement(self.network, part) for part in batch.split(self.micro_batch)])
+    def _validation(self) -> Iterator[float]:
+        """SI-SNRi in dB of each validation mixture, whole and separated as the test separates; not of those with a silent
+        source, to which nothing can be similar."""
+        total, count = self.corpus.count("valid"), 0
+        for index in range(total):
+            mixture = self.corpus.mixture("valid", index)
+            if silent(mixture.sources[:, :mixture.length]):
+                count += 1
+                continue
+            yield in_order(mixture, self._within_memory(partial(estimates_of, self.network, mixture))).si_snri_db
+        if count == total:
+            raise CorpusError(f"corpus {self.corpus.spec!r}: in each of its {total} validation mixtures a source is silent, but "
+                              "one without is needed to tell which epoch is best; give it recordings in which all speak")
+        if count and not self.silent:
+            self.say(f"validation: {count} of {total} mixtures have a silent source and are left out")
+        self.silent = count
 
     def _state(self) -> dict[str, Any]:
         return {"model": self.network.state_dict(), "best": self.best, "optimizer": self.optimizer.state_dict(),
@@ -383,13 +394,3 @@ def within_epoch(path: Path) -> Path:
 def files_of(path: Path) -> tuple[Path, Path, Path]:
     """All files that a training may keep, the one at an epoch's end first."""
     return path, before_decay(path), within_epoch(path)
-
-
-def improvement(network: ConvTasNet, batch: Batch) -> Tensor:
-    """SI-SNRi in dB of each item, mean over its speakers: -> [B]."""
-    mixture = batch.mixture
-    estimate = network(mixture)
-    heard = None if batch.heard is None else batch.heard[:, None]
-    best = reorder(estimate, best_permutation(batch.sources, estimate, batch.heard))
-    before = si_snr(batch.sources, mixture[:, None].expand_as(batch.sources), heard)
-    return (si_snr(batch.sources, best, heard) - before).mean(1)

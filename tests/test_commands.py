@@ -2,8 +2,10 @@
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +201,18 @@ def test_a_study_continued_with_other_settings_lists_the_differences(capsys):
             "epochs: 7, not 1", "max_parameters: 1000, not None")
     refused(study, ("show", "7"), capsys, "trial 7: not in study 'tiny-tiny'")
     refused(study, ("report", "--study", "other"), capsys, "'other'", "tiny-tiny")
+
+
+def test_a_study_validated_on_segments_is_read_and_reported_and_not_gone_on_with(capsys, here):
+    assert study([*RUN, "--trials", "2"]) == 0
+    with closing(sqlite3.connect("results/study.db")) as database, database:       # as it was before there was a choice
+        database.execute("UPDATE study_settings SET settings = json_remove(settings, '$.validation')")
+    for command in (("run", "--trials", "3", *tiny_study.ARGUMENTS), ("confirm", "0"), ("fidelity", "--budgets", "2")):
+        capsys.readouterr()
+        assert study(command) == 2
+        assert "validation: whole mixtures, not segments; its curves mean something else" in capsys.readouterr().err
+    for command in ("status", "report"):
+        assert study([command]) == 0
 
 
 def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch):

@@ -13,12 +13,17 @@ from tasnet_core.checking import check
 from tasnet_core.corpora import open_corpus
 from tasnet_core.errors import CorpusError
 from tasnet_core.listed import difference_db
-from tasnet_core.segments import cuts
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def cuts(samples, segment):
+    """The paper's rule: segments without overlap, the last one from the end, so that every sample lies in one."""
+    starts = range(0, max(1, samples - segment + 1), segment)
+    return sorted({*starts, max(0, samples - segment)})
 
 
 def test_training_hears_every_cut_of_every_mixture_once_before_any_twice(tmp_path):

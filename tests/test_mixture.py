@@ -7,7 +7,6 @@ import torch
 from tasnet_core.batches import batch_of
 from tasnet_core.metrics import in_order
 from tasnet_core.mixture import Mixture
-from tasnet_core.segments import cut
 
 
 def noisy(T=1000, seed=0):
@@ -21,15 +20,6 @@ def test_a_mixture_is_its_sources_and_its_noise():
     assert np.array_equal(mixture.mixture, mixture.sources[0] + mixture.sources[1] + mixture.noise)
     clean = mixture._replace(noise=None)
     assert np.array_equal(clean.mixture, mixture.sources[0] + mixture.sources[1])
-
-
-def test_noise_is_cut_and_padded_as_the_sources_are():
-    mixture = noisy(1000)
-    for piece, start in zip(cut(mixture, 300), (0, 300, 600, 700), strict=True):
-        assert np.array_equal(piece.mixture, mixture.mixture[start:start + 300])
-    [padded] = cut(mixture, 1200)
-    assert np.array_equal(padded.noise[:1000], mixture.noise)
-    assert not padded.noise[1000:].any()
 
 
 def test_a_batch_hears_the_noise_of_each_item():

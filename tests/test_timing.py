@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 from tiny import RECIPE, TINY, Tiny
 
-from tasnet_core.segments import cut
-from tasnet_core.timing import Excerpt, Timed, score_work, slow_seconds, steps_work, valid_work
+from tasnet_core.timing import Excerpt, Timed, score_work, slow_seconds, steps_work
 from tasnet_core.training import Training
 
 CPU = torch.device("cpu")
@@ -41,13 +40,11 @@ def test_each_scoring_is_of_mixtures_whose_length_is_new(monkeypatch):
     assert [work.samples for work, _ in timed.scored] == [sum(lengths) for lengths in heard]
 
 
-def test_the_work_of_a_validation_is_that_of_the_pieces_a_training_cuts():
-    recipe, corpus = replace(RECIPE, batch_size=4), Tiny()
-    pieces = sum(len(cut(corpus.mixture("valid", index), 400)) for index in range(3))
-    batches = sum(1 for _ in Training(TINY, recipe, corpus, CPU)._validation())
-    found = valid_work(TINY, recipe, [900, 500, 300], 3)
-    assert (found.samples, found.calls) == (400 * pieces, batches)
-    assert valid_work(TINY, recipe, [900, 500, 300], 30).samples == 10 * found.samples
+def test_the_work_of_a_validation_is_that_of_its_mixtures_one_by_one():
+    timed = Timed(TINY, RECIPE, Tiny(), CPU)
+    valid = timed.works[1]
+    assert (valid.samples, valid.calls) == (900 + 500, sum(1 for _ in timed.training._validation()))
+    assert score_work(TINY, [900, 500, 300], 30).samples == 10 * 1700
 
 
 def test_the_work_of_an_epoch_counts_its_last_smaller_step():

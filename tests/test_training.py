@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tiny import RECIPE, TINY, Tiny
 
 from tasnet_core import checkpoint, devices, memory, training
-from tasnet_core.errors import CheckpointError, DiskFull, UserError
-from tasnet_core.loss import si_snr
+from tasnet_core.errors import CheckpointError, CorpusError, DiskFull, UserError
+from tasnet_core.loss import best_permutation, reorder, si_snr
+from tasnet_core.metrics import in_order, score_test
 from tasnet_core.records import Recipe
 from tasnet_core.schedule import constant_epochs, halvings, rate_factor
 from tasnet_core.training import Diverged, Paused, before_decay, train, within_epoch
@@ -59,7 +60,7 @@ def test_a_training_paused_after_every_step_equals_an_uninterrupted_one_bit_for_
         except Paused:
             pauses += 1
             assert within_epoch(tmp_path / "cut.pt").exists()
-    steps, validated = 3, 3      # an epoch of 6 segments, and 6 pieces of 400 samples, both in batches of 2
+    steps, validated = 3, 3      # an epoch of 6 segments in batches of 2, and 3 whole mixtures
     assert pauses >= RECIPE.epochs * (steps + validated) / 4 - 1
     assert curve(resumed) == curve(whole)
     assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
@@ -212,21 +213,102 @@ def test_a_training_that_diverges_says_so_and_keeps_the_epoch_before(tmp_path, m
     assert [epoch.number for epoch in checkpoint.read(tmp_path / "a.pt")["epochs"]] == [1]
 
 
-def test_validation_scores_every_sample_of_every_recording_the_same_each_time(tmp_path):
-    state = training.Training(TINY, RECIPE, Tiny(mixtures=4, lengths=(900, 1000, 37)), torch.device("cpu"))
-    first = [state._improvements(batch).tolist() for batch in state._validation()]
-    assert [state._improvements(batch).tolist() for batch in state._validation()] == first
-    # 900, 1000 and 900 samples are three segments of 400 each, 37 is one that is padded.
-    assert sum(len(batch.sources) for batch in state.validation) == 3 + 3 + 1 + 3
+def validated(corpus, variant=TINY, network=None):
+    """The state behind one validation, and its scores."""
+    state = training.Training(variant, RECIPE, corpus, torch.device("cpu"))
+    state.network = network or state.network
+    return state, list(state._validation())
 
 
-def test_the_score_of_an_untouched_mixture_is_no_improvement():
-    class Echo(torch.nn.Module):
+def test_validation_and_test_of_the_same_weights_on_the_same_mixtures_are_equal(tmp_path):
+    class Same(Tiny):       # the test's mixtures are the validation's
+        def mixture(self, split, index):
+            return super().mixture("test", index)
+    recipe = replace(RECIPE, epochs=1, precision="bf16")        # what is tested computes in float32
+    [epoch] = train(TINY, recipe, Same(), tmp_path / "a.pt")
+    scores = score_test(checkpoint.load(tmp_path / "a.pt"), Same())
+    assert epoch.valid_si_snri_db == pytest.approx(sum(one.si_snri_db for one in scores) / 3, abs=1e-9)
+
+
+def test_the_validation_score_of_an_untouched_mixture_is_no_improvement_and_the_same_each_time():
+    class Echo(torch.nn.Linear):
         def forward(self, mixture):
             return mixture[:, None].repeat(1, 2, 1)
-    corpus = Tiny()
-    batch = training.batch_of([corpus.segment(0, 1, index, 400) for index in range(3)], torch.device("cpu"))
-    assert training.improvement(Echo(), batch).tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+    state, scores = validated(Tiny(mixtures=4, lengths=(900, 1000, 37)), network=Echo(1, 1))
+    assert scores == pytest.approx([0, 0, 0, 0], abs=1e-5)
+    assert list(state._validation()) == scores
+
+
+class Pausing(Tiny):
+    """Two people who take turns, as in an interview: each is silent for half of every mixture. In the third one says nothing."""
+
+    def mixture(self, split, index):
+        mixture = super().mixture(split, index)
+        sources, half = mixture.sources.copy(), mixture.length // 2
+        sources[0, :half] = sources[1, half:] = 0
+        sources[1] *= index != 2
+        return mixture._replace(sources=sources)
+
+
+def test_pauses_do_not_spoil_the_validation_score():
+    """Known from the definition: an estimate with noise orthogonal to all at -20 dB has 20 dB on whole mixtures."""
+    class Oracle(torch.nn.Linear):
+        def forward(self, mixture):
+            sources = torch.from_numpy(next(sound.sources for sound in sounds if np.array_equal(sound.mixture, mixture[0])))
+            noise = torch.randn(sources.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            basis = torch.linalg.qr(torch.cat([sources.double(), torch.ones_like(sources[:1], dtype=torch.float64)]).T)[0]
+            noise -= noise @ basis @ basis.T
+            noise *= 0.1 * sources.double().std(1, keepdim=True) / noise.std(1, keepdim=True)
+            return (sources + noise).float()[None]
+    sounds = [Pausing().mixture("valid", index) for index in range(2)]
+    _, scores = validated(Pausing(mixtures=2), network=Oracle(1, 1))
+    before = [np.mean(in_order(sound, sound.sources).input_si_snr_db) for sound in sounds]
+    assert [score + b for score, b in zip(scores, before, strict=True)] == pytest.approx([20, 20], abs=1e-2)
+
+
+def test_a_validation_mixture_with_a_silent_source_is_left_out_and_said_once():
+    lines = []
+    state, scores = validated(Pausing())
+    state.say = lines.append
+    assert len(scores) == 2
+    state.silent = 0
+    assert [len(list(state._validation())) for _ in range(2)] == [2, 2]
+    assert lines == ["validation: 1 of 3 mixtures have a silent source and are left out"]
+
+
+def test_validation_without_any_mixture_in_which_all_speak_is_refused(tmp_path):
+    class Mute(Tiny):
+        def mixture(self, split, index):
+            mixture = super().mixture(split, index)
+            return mixture._replace(sources=mixture.sources * np.float32([[1], [0]]))
+    with pytest.raises(CorpusError, match="'tiny': in each of its 3 validation mixtures a source is silent"):
+        list(train(TINY, RECIPE, Mute(), tmp_path / "a.pt"))
+
+
+def test_silent_sources_are_no_part_of_the_training_loss(tmp_path):
+    class Half(Tiny):
+        """Every second segment has one silent source."""
+
+        def segment(self, seed, epoch, index, samples):
+            mixture = super().segment(seed, epoch, index, samples)
+            return mixture._replace(sources=mixture.sources * np.float32([[1], [index % 2]]))
+    state = training.Training(TINY, replace(RECIPE, epoch_segments=2), Half(), torch.device("cpu"))
+    batch = training.batch_of([Half().segment(0, 1, index, state.segment) for index in range(2)], state.device)
+    signals = reorder(out := state.network(batch.mixture), best_permutation(batch.sources, out, batch.heard))
+    each = si_snr(batch.sources, signals, batch.heard_by_all)
+    assert each[0, 1] < -60     # what a mean over all would have held
+    list(state.steps())
+    assert state.epochs[0].train_loss_db == pytest.approx(-(each[0, 0] + each[1].sum()).item() / 3, abs=1e-4)
+
+
+def test_a_training_validated_on_segments_is_not_gone_on_with(tmp_path):
+    list(train(TINY, replace(RECIPE, epochs=1), Tiny(), tmp_path / "a.pt"))
+    content = torch.load(tmp_path / "a.pt", weights_only=True)
+    del content["validation"]       # as before there was a choice
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="validation: segments, not whole mixtures"):
+        list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt"))
+    checkpoint.load(tmp_path / "a.pt")      # and yet it separates
 
 
 def test_training_learns_to_tell_low_from_high(tmp_path):
@@ -282,7 +364,7 @@ def test_the_gradients_of_micro_batches_add_up_to_those_of_the_batch(size):
     mixtures = [corpus.segment(0, 1, index, 400) for index in range(8)]        # some are padded
     whole, parts = (training.Training(TINY, WIDE, corpus, torch.device("cpu")) for _ in range(2))
     parts.micro_batch = size
-    losses = [one._gradients(mixtures, (0, 1, 0)).item() for one in (whole, parts)]
+    losses = [one._gradients(mixtures, (0, 1, 0))[0].item() for one in (whole, parts)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     for mine, theirs in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6 * mine.grad.abs().max().item() + 1e-9)
