@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tasnet_core import audio, layout, librimix, voices, wsj0mix
 from tasnet_core.background import Background
 from tasnet_core.errors import CorpusError
-from tasnet_core.folder import read_folder, read_noise
+from tasnet_core.folder import TRIM_DB, read_folder, read_noise
 from tasnet_core.listed import ListedCorpus, Rules
 from tasnet_core.mixing import MixedCorpus
 from tasnet_core.mixture import Mixture, Part
@@ -65,10 +65,11 @@ def _quiet(message: str) -> None:
 
 def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet,
                 settings: voices.VoicesSettings | None = None) -> Corpus:
-    """`voices`, `voices?seed=S`: speech of espeak-ng, nothing to download; spoken once, kept in the cache."""
+    """`voices?seed=S&levels_db=X`: speech of espeak-ng, nothing to download; spoken once, kept in the cache."""
     if spec.partition("?")[0] != "voices":
         raise CorpusError(f"corpus {spec!r}: voices takes no path; write voices, or folder:PATH")
-    seed = _seed(spec, _options(spec, ("seed",)))
+    options = _options(spec, ("seed", "levels_db"))
+    seed, levels_db = _seed(spec, options), _number(spec, options, "levels_db", 0.0, 40.0)
     lines = voices.script(settings or voices.VoicesSettings())
 
     def make(facts: dict[str, Any]) -> Making:
@@ -80,17 +81,19 @@ def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
     shelf = cached("voices", [voices.EDITION, voices.espeak_edition(), sample_rate_hz, lines], make)
     recordings = [Recording(item, line.speaker.name, line.speaker.sex, line.speaker.split)
                   for item, line in zip(shelf.items, lines, strict=True)]
-    return MixedCorpus(spec, C, sample_rate_hz, shelf, recordings, seed=seed)
+    return MixedCorpus(spec, C, sample_rate_hz, shelf, recordings, seed=seed, levels_db=levels_db)
 
 
 def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
     """Recordings of one person each: `folder:PATH?option=value&option=value`.
 
-    speaker=REGEX, split=speaker|recording, seed=S, speakers=FILE, stereo=first|refuse; noise=PATH and
-    noise_db=LOW..HIGH for noise in the background, speed=LOW..HIGH for training at other speeds.
+    speaker=REGEX, split=speaker|recording, seed=S, speakers=FILE, stereo=first|refuse; trim=DB|off for silence before and
+    after recordings, levels_db=X for people up to 2X dB apart; noise=PATH and noise_db=LOW..HIGH for noise in the
+    background, speed=LOW..HIGH for training at other speeds.
     The first opening reads every file completely, which is the check before training; later ones use the cache.
     """
-    options = _options(spec, ("speaker", "split", "seed", "speakers", "stereo", "noise", "noise_db", "speed"))
+    options = _options(spec, ("speaker", "split", "seed", "speakers", "stereo", "trim", "levels_db",
+                              "noise", "noise_db", "speed"))
     path = _path(spec)
     split = _chosen(spec, options, "split", ("speaker", "recording"))
     stereo = _chosen(spec, options, "stereo", STEREO)
@@ -101,17 +104,20 @@ def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
         raise CorpusError(f"corpus {spec!r}: speaker={pattern} is no regular expression: {error}; "
                           f"write one whose first group is the speaker, as in speaker=_([a-z]+)_") from error
     speed = _span(spec, options, "speed", 0.5, 2.0)
+    levels_db = _number(spec, options, "levels_db", 0.0, 40.0)
+    trim_db = None if options.get("trim") == "off" else _number(spec, options, "trim", 10.0, 100.0, " or trim=off") or TRIM_DB
     noise_db = _span(spec, options, "noise_db", -100.0, 100.0)
     if noise_db and "noise" not in options:
         raise CorpusError(f"corpus {spec!r}: noise_db is given, but no noise; add noise=PATH, a folder of it")
-    found = read_folder(path, C, sample_rate_hz, pattern, split, seed, say, stereo=stereo, speakers=options.get("speakers"))
+    found = read_folder(path, C, sample_rate_hz, pattern, split, seed, say, stereo=stereo, speakers=options.get("speakers"),
+                        trim_db=trim_db)
     notes, unusable, background = found.notes, found.unusable, None
     if "noise" in options:
         noise = read_noise(options["noise"], sample_rate_hz, seed, say, stereo)
         background = Background(noise.shelf, noise.recordings, noise_db or NOISE_DB)
         notes, unusable = notes + noise.notes, unusable + noise.unusable
     return MixedCorpus(spec, C, sample_rate_hz, found.shelf, found.recordings, seed=seed, speakers_known=split == "recording",
-                       notes=notes, unusable=unusable, background=background, speed=speed)
+                       notes=notes, unusable=unusable, background=background, speed=speed, levels_db=levels_db)
 
 
 def open_wsj0mix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
@@ -205,6 +211,20 @@ def _span(spec: str, options: dict[str, str], name: str, least: float, most: flo
         raise CorpusError(f"corpus {spec!r}: {name}={options[name]} is no span; write {name}=LOW..HIGH, two numbers "
                           f"from {least:g} to {most:g}, the lower first")
     return low, high
+
+
+def _number(spec: str, options: dict[str, str], name: str, least: float, most: float, others: str = "") -> float | None:
+    """The number of an option; None where it is not given."""
+    if name not in options:
+        return None
+    try:
+        value = float(options[name])
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:  # also false for NaN
+        raise CorpusError(f"corpus {spec!r}: {name}={options[name]} is no number of dB; write {name}=DB, from {least:g} to "
+                          f"{most:g}{others}")
+    return value
 
 
 def _seed(spec: str, options: dict[str, str]) -> int:

@@ -21,6 +21,11 @@ EDITION = 1  # raised when the same files would be read as something else
 SHORTEST = 40  # samples at the corpus' rate; shorter than the longest encoder filter anyone uses
 SILENT = 1e-5  # peak to peak, a third of the smallest step of 16 bits
 SHARE = 0.1  # of the speakers or recordings, for validation and again for test
+# At least so many speakers, where that is no more than a third of them, a sixth: two speakers are one pair, which says
+# nothing of other people.
+TESTED, VALIDATED = 8, 4
+TRIM_DB = 40.0  # what is further below a recording's loudest frame is silence, before and after it
+FRAME_S, MARGIN_S = 0.02, 0.1  # of which loudness is taken; what stays beside the speech
 SHARED_SPEAKERS = "test speakers also occur in training (split by recording)"
 
 
@@ -34,20 +39,22 @@ class Folder(NamedTuple):
 
 
 def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, split: str, seed: int,
-                say: Callable[[str], None], *, stereo: str = "first", speakers: str | None = None) -> Folder:
+                say: Callable[[str], None], *, stereo: str = "first", speakers: str | None = None,
+                trim_db: float | None = TRIM_DB) -> Folder:
     """All sound files below `path`, each with its speaker and split.
 
     speaker: a pattern for the path within the folder; without one, the parent folder's name is the speaker.
     split: "speaker" or "recording", what the splits do not share.
     stereo: "first" takes the first of several channels, "refuse" leaves such files out.
     speakers: a list that tells their sexes; without one, the nearest list in the folder or above it.
+    trim_db: as in `trimmed`; None leaves recordings as they are.
 
     Raises:
         CorpusError: when there is no such folder, no sound in it, or too few speakers for C and the split.
     """
     root = Path(path).expanduser()
     known = known_speakers(root if root.is_dir() else Path(), speakers)
-    shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo)
+    shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo, trim_db)
     by_speaker: dict[str, list[Item]] = {}
     for item in items:
         name = _speaker(root, item.id, speaker)
@@ -62,6 +69,10 @@ def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, spl
     sexes = {name: known.get(name, known.get(name.lower(), Speaker(name, "?"))).sex for name in by_speaker}
     recordings = [recording._replace(sex=sexes[recording.speaker]) for recording in recordings]
     notes += _notes(shelf, recordings, unusable)
+    if off_s := sum(shelf.facts["trimmed_s"].get(recording.item.id, 0) for recording in recordings):
+        whole_s = off_s + sum(recording.item.length for recording in recordings) / sample_rate_hz
+        notes.append(f"silence before and after recordings taken off: {off_s / 60:.1f} of {whole_s / 60:.1f} min "
+                     f"({trim_db:g} dB below the loudest {1000 * FRAME_S:g} ms of each)")
     return Folder(shelf, recordings, tuple(sorted(unusable)), tuple(notes))
 
 
@@ -72,7 +83,7 @@ def read_noise(path: str, sample_rate_hz: int, seed: int, say: Callable[[str], N
         CorpusError: when there is no such folder or no sound in it.
     """
     root = Path(path).expanduser()
-    shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo)
+    shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo, None)
     if not items:
         raise _nothing(root, files, unusable)
     order = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
@@ -88,10 +99,10 @@ def read_noise(path: str, sample_rate_hz: int, seed: int, say: Callable[[str], N
 
 
 def _usable(root: Path, sample_rate_hz: int, say: Callable[[str], None],
-            stereo: str) -> tuple[Shelf, list[Item], list[Unusable], int]:
+            stereo: str, trim_db: float | None) -> tuple[Shelf, list[Item], list[Unusable], int]:
     """The shelf of a folder, what of it can be used, what cannot, and how many files were found."""
     files, unusable = _find(root)
-    shelf = _shelf(root, files, sample_rate_hz, say)
+    shelf = _shelf(root, files, sample_rate_hz, trim_db, say)
     unusable += [Unusable(*pair) for pair in shelf.facts["unusable"]]
     refused = shelf.facts["channels"] if stereo == "refuse" else {}
     unusable += [Unusable(name, f"{channels} channels, and stereo=refuse") for name, channels in refused.items()]
@@ -130,26 +141,28 @@ def _find(root: Path) -> tuple[list[Path], list[Unusable]]:
     return files, closed
 
 
-def _shelf(root: Path, files: list[Path], sample_rate_hz: int, say: Callable[[str], None]) -> Shelf:
+def _shelf(root: Path, files: list[Path], sample_rate_hz: int, trim_db: float | None, say: Callable[[str], None]) -> Shelf:
     names = [audio.readable(path.relative_to(root).as_posix()) for path in files]
     stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(path)) else None for path in files]
 
     def make(facts: dict[str, Any]) -> Making:
         say(f"{_show(root)}: reading {counted(len(files), 'file')}, once")
-        facts["unusable"], facts["rates"], facts["channels"] = [], {}, {}
-        read = in_order(lambda path: _attempt(path, sample_rate_hz), files)
+        facts["unusable"], facts["rates"], facts["channels"], facts["trimmed_s"] = [], {}, {}, {}
+        read = in_order(lambda path: _attempt(path, sample_rate_hz, trim_db), files)
         for name, found in zip(names, shown(read, len(files), "reading recordings"), strict=True):
             if isinstance(found, str):
                 facts["unusable"].append([name, found])
                 continue
-            sound, rate, channels = found
+            sound, rate, channels, off = found
             if rate != sample_rate_hz:
                 facts["rates"][name] = rate
             if channels > 1:
                 facts["channels"][name] = channels
+            if off:
+                facts["trimmed_s"][name] = off / sample_rate_hz
             yield name, sound
 
-    return cached("folder", [EDITION, sample_rate_hz, list(zip(names, stats, strict=True))], make)
+    return cached("folder", [EDITION, sample_rate_hz, trim_db, list(zip(names, stats, strict=True))], make)
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -159,24 +172,37 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _attempt(path: Path, sample_rate_hz: int) -> tuple[NDArray[np.float32], int, int] | str:
+def _attempt(path: Path, sample_rate_hz: int, trim_db: float | None) -> tuple[NDArray[np.float32], int, int, int] | str:
     try:
-        return _read_one(path, sample_rate_hz)
+        return _read_one(path, sample_rate_hz, trim_db)
     except CorpusError as error:
         return str(error).removeprefix(f"{audio.readable(path)}: ")
 
 
-def _read_one(path: Path, sample_rate_hz: int) -> tuple[NDArray[np.float32], int, int]:
-    """The first channel at the corpus' rate, the file's own rate, its channels; CorpusError when unusable."""
+def _read_one(path: Path, sample_rate_hz: int, trim_db: float | None) -> tuple[NDArray[np.float32], int, int, int]:
+    """The first channel at the corpus' rate, the file's own rate, its channels, samples taken off; CorpusError when unusable."""
     samples, rate = audio.read(path)
     if not samples.size:
         raise CorpusError("empty")
     if np.ptp(samples[0]) < SILENT:
         raise CorpusError("silent")
-    sound = audio.resample(samples[0], rate, sample_rate_hz)
+    whole = audio.resample(samples[0], rate, sample_rate_hz)
+    sound = whole if trim_db is None else trimmed(whole, sample_rate_hz, trim_db)
     if len(sound) < SHORTEST:
         raise CorpusError(f"{len(sound)} samples, shorter than one frame ({SHORTEST})")
-    return sound, rate, len(samples)
+    return sound, rate, len(samples), len(whole) - len(sound)
+
+
+def trimmed(sound: NDArray[np.float32], rate: int, below_db: float) -> NDArray[np.float32]:
+    """[T] without the silence before and after: frames that are more than `below_db` quieter than the loudest, but for a
+    margin. Loudness is a frame's power about its mean, so neither a constant nor the level of the recording matters."""
+    size = max(1, round(FRAME_S * rate))
+    starts, exact = np.arange(0, len(sound), size), sound.astype(np.float64)
+    lengths = np.diff(starts, append=len(sound))
+    power = np.add.reduceat(exact ** 2, starts) - np.add.reduceat(exact, starts) ** 2 / lengths
+    spoken = np.flatnonzero(power >= power.max() * 10 ** (-below_db / 10))
+    margin = round(MARGIN_S * rate)
+    return sound[max(0, spoken[0] * size - margin):(spoken[-1] + 1) * size + margin]
 
 
 def _speaker(root: Path, name: str, pattern: str | None) -> str | None:
@@ -199,14 +225,15 @@ def _deal_speakers(root: Path, by_speaker: dict[str, list[Item]], C: int,
     if len(names) < 3 * C:
         raise CorpusError(f"{_show(root)}: {len(names)} speakers, but train, valid and test need {C} each, "
                           f"{3 * C} in all; add speakers or let the splits share them with split=recording")
-    held_out = max(C, round(SHARE * len(names)))
+    tested = max(C, round(SHARE * len(names)), min(TESTED, len(names) // 3))
+    validated = max(C, round(SHARE * len(names)), min(VALIDATED, len(names) // 6))
     order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     place = dict.fromkeys(order, "train")
-    place |= dict.fromkeys(order[:held_out], "test")
-    place |= dict.fromkeys(order[held_out:2 * held_out], "valid")
-    notes = [f"valid and test have only {C} speakers each: all their mixtures are of the same people"]
-    return ([Recording(item, name, "?", place[name]) for name in names for item in by_speaker[name]],
-            notes * (held_out == C))
+    place |= dict.fromkeys(order[:tested], "test")
+    place |= dict.fromkeys(order[tested:tested + validated], "valid")
+    few = [split for split, count in (("valid", validated), ("test", tested)) if count == C]
+    notes = [f"only {C} speakers in {split}: all its mixtures are of the same people" for split in few]
+    return [Recording(item, name, "?", place[name]) for name in names for item in by_speaker[name]], notes
 
 
 def _deal_recordings(root: Path, by_speaker: dict[str, list[Item]], C: int,

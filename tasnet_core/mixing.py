@@ -17,7 +17,7 @@ from tasnet_core.mixture import Mixture, Part, Sound
 from tasnet_core.shelf import SPLITS, Cut, Item, Recording, Shelf, Unusable
 
 MIXTURES = {"valid": 40, "test": 120}  # at most; fewer where there is little sound
-LEVEL_DB = 2.5  # sources differ in level by up to this, as in WSJ0-2mix
+LEVEL_DB = 2.5  # two sources differ in level by up to this; in WSJ0-2mix each is drawn from ±2.5 dB, so they are up to 5 apart
 MIXTURE_RMS = 0.1  # about; the sources share it
 QUIET = 0.01  # of the recordings' peak: a cut that stays below is silence, and levelling would blow it up
 PEAK = 0.9  # a mixture that would be louder is turned down as a whole
@@ -48,11 +48,11 @@ class MixedCorpus:
     def __init__(self, spec: str, C: int, sample_rate_hz: int, shelf: Shelf, recordings: list[Recording],
                  *, seed: int = 0, speakers_known: bool = False, notes: tuple[str, ...] = (),
                  unusable: tuple[Unusable, ...] = (), background: Background | None = None,
-                 speed: tuple[float, float] | None = None) -> None:
+                 speed: tuple[float, float] | None = None, levels_db: float | None = None) -> None:
         self.spec, self.C, self.sample_rate_hz, self.seed = spec, C, sample_rate_hz, seed
         self.speakers_known, self.notes, self.unusable = speakers_known, notes, unusable
         self.recordings = tuple(recordings)
-        self._shelf, self._background, self._speed = shelf, background, speed
+        self._shelf, self._background, self._speed, self._levels_db = shelf, background, speed, levels_db
         self._sexes = {recording.speaker: recording.sex for recording in recordings}
         self._items: dict[str, dict[str, list[Item]]] = {split: {} for split in SPLITS}
         for recording in recordings:
@@ -92,7 +92,7 @@ class MixedCorpus:
         """What `segment` draws, for whoever mixes it elsewhere: the same sources follow from it, but for rounding."""
         rng = np.random.default_rng((seed, epoch, index))
         cuts = tuple(self._piece(rng, self._items["train"][name], samples) for name in self._talkers(rng))
-        return Plan(cuts, _levels(rng, self.C))
+        return Plan(cuts, _levels(rng, self.C, self._levels_db))
 
     def stored(self) -> Iterator[tuple[Item, NDArray[np.int16]]]:
         """The recordings of training, as they lie on the shelf: sample = number * item.scale."""
@@ -122,6 +122,8 @@ class MixedCorpus:
             (recording.item.id, recording.item.length, recording.speaker, recording.split) for recording in self.recordings]]
         if self._background or self._speed:
             made_of += [self._background and self._background.made_of, self._speed]
+        if self._levels_db is not None:
+            made_of += ["levels_db", self._levels_db]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
     def read_all(self) -> None:
@@ -140,7 +142,7 @@ class MixedCorpus:
     def _mixture(self, name: str, rng: np.random.Generator, sounds: list[Sound], names: list[str]) -> Mixture:
         """The sounds at drawn levels, cut to the shortest, in front of noise if there is any."""
         length = min(map(len, sounds))
-        sources, noise = _levelled(rng, sounds, length), None
+        sources, noise = _levelled(sounds, length, _levels(rng, self.C, self._levels_db)), None
         if self._background:
             noise = self._background.draw(rng, name.split("/")[0], sources.sum(axis=0))
         mixed = Mixture(name, sources, length, tuple(names), tuple(self._sexes[each] for each in names), noise)
@@ -226,18 +228,21 @@ def _cuts(items: list[Item], start: int, samples: int) -> list[Cut]:
     return found
 
 
-def _levelled(rng: np.random.Generator, sounds: list[Sound], length: int) -> Sound:
-    """[C, length]: equal RMS, then levels as drawn."""
+def _levelled(sounds: list[Sound], length: int, levels: NDArray[np.float64]) -> Sound:
+    """[C, length]: each at its RMS."""
     sources = np.stack([sound[:length] for sound in sounds])
     rms = np.sqrt(np.einsum("ct,ct->c", sources, sources) / length)
-    gains = _levels(rng, len(sources)) / np.maximum(rms, 1e-12)
+    gains = levels / np.maximum(rms, 1e-12)
     sources *= gains.astype(np.float32)[:, None]
     return sources
 
 
-def _levels(rng: np.random.Generator, speakers: int) -> NDArray[np.float64]:
-    """[C]: the RMS of each source, drawn."""
-    if speakers == 2:
+def _levels(rng: np.random.Generator, speakers: int, span_db: float | None = None) -> NDArray[np.float64]:
+    """[C]: the RMS of each source, drawn: each within ± span_db, as WSJ0-2mix has it with 2.5; by default two speakers are up
+    to LEVEL_DB apart, and more each within ± LEVEL_DB."""
+    if span_db is not None:
+        levels_db = rng.uniform(-span_db, span_db, speakers)
+    elif speakers == 2:
         difference = rng.uniform(-LEVEL_DB, LEVEL_DB)
         levels_db = np.array([difference / 2, -difference / 2])
     else:

@@ -7,7 +7,8 @@ import numpy as np
 from tasnet_core import audio
 
 HOUSE = Path(__file__).parents[1]
-FSDD = HOUSE.parent / "shared/data/fsdd/recordings"  # real recordings: tests of them skip where they are not
+SHARED = HOUSE.parent / "shared/data"  # real recordings: tests of them skip where they are not
+FSDD, ORDERS = SHARED / "fsdd/recordings", SHARED / "orders/recordings"
 
 
 def voice(speaker, number, seconds, rate=8000):

@@ -1,14 +1,18 @@
 import json
 import os
+from collections import Counter
 
 import numpy as np
 import pytest
 import soundfile
-from recordings import FSDD, people, voice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recordings import FSDD, ORDERS, people, voice
 
-from tasnet_core import audio
+from tasnet_core import audio, folder
 from tasnet_core.corpora import open_corpus, open_folder
 from tasnet_core.errors import CorpusError
+from tasnet_core.shelf import Item
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +174,59 @@ def test_a_folder_of_unusable_files_only_names_the_first(tmp_path):
     says = r"none of its 1 sound file can be used \(the first, a\.wav: not a sound file"
     with pytest.raises(CorpusError, match=says):
         open_corpus(f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize("count", [6, 11, 12, 23, 24, 44, 120])
+def test_a_third_of_few_speakers_is_tested_eight_of_two_dozen_and_a_tenth_of_many(tmp_path, count):
+    """One pair of speakers says nothing of others; and most people are for training."""
+    items = {f"s{number:03}": [Item("", 0, 1, 1.0)] for number in range(count)}
+    recordings, notes = folder._deal_speakers(tmp_path, items, 2, 0)
+    dealt = Counter(recording.split for recording in recordings)
+    assert dealt["test"] == {6: 2, 11: 3, 12: 4, 23: 7, 24: 8, 44: 8, 120: 12}[count]
+    assert dealt["valid"] == {6: 2, 11: 2, 12: 2, 23: 3, 24: 4, 44: 4, 120: 12}[count]
+    assert sum(dealt.values()) == count
+    assert notes == [f"only 2 speakers in {split}: all its mixtures are of the same people"
+                     for split in ("valid", "test") if dealt[split] == 2]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 20_000), st.integers(800, 20_000), st.integers(0, 20_000), st.floats(1e-4, 50), st.floats(-0.5, 0.5))
+def test_trimming_leaves_the_speech_and_a_tenth_of_a_second_beside_it(before, spoken, after, level, constant):
+    """However loud it is, and whatever constant lies under it: silence here is 80 dB below the speech."""
+    rng = np.random.default_rng(spoken)
+    sound = 1e-4 * rng.uniform(0.9, 1, before + spoken + after) * rng.choice([-1, 1], before + spoken + after)
+    sound[before:before + spoken] *= 1e4
+    found = folder.trimmed((level * (sound + constant)).astype(np.float32), 8000, 40)
+    begin, end = max(0, before - 800), min(len(sound), before + spoken + 800)
+    assert end - begin <= len(found) <= end - begin + 2 * 160       # whole frames of 20 ms
+    assert np.isclose(found.max(), level * (sound.max() + constant), rtol=1e-5)
+
+
+def test_silence_before_and_after_recordings_is_taken_off_and_said_or_left(tmp_path):
+    people(tmp_path, recordings=3)
+    padded = np.concatenate([np.zeros(16_000, np.float32), voice(0, 0, 1.0), np.zeros(8000, np.float32)])
+    audio.write(tmp_path / "s0/0.wav", padded, 8000)
+    lengths = {}
+    for query in ("", "?trim=40", "?trim=off"):
+        corpus = open_corpus(f"folder:{tmp_path}{query}")
+        [lengths[query]] = [r.item.length for r in corpus.recordings if r.item.id == "s0/0.wav"]
+        said = [note for note in corpus.notes if "silence before and after" in note]
+        assert [note.partition("(")[2] for note in said] == ["40 dB below the loudest 20 ms of each)"] * (query != "?trim=off")
+    assert lengths["?trim=off"] == 32_000
+    assert lengths[""] == lengths["?trim=40"] <= 8000 + 2 * 800 + 2 * 160
+    for wrong in ("on", "5", "nan"):
+        with pytest.raises(CorpusError, match=rf"trim={wrong} is no number of dB; write trim=DB, .* or trim=off"):
+            open_corpus(f"folder:{tmp_path}?trim={wrong}")
+
+
+@pytest.mark.skipif(not ORDERS.is_dir(), reason="the real recordings are not on this machine")
+def test_real_people_with_pauses_are_tested_by_eight_and_lose_their_silence():
+    """44 people; more than half of their 87 minutes is silence before and after speech."""
+    corpus = open_corpus(f"folder:{ORDERS}")
+    assert [part.speakers for part in corpus.describe()] == [32, 4, 8]
+    assert 33 < sum(part.seconds for part in corpus.describe()) / 60 < 43
+    shortest = min(corpus.recordings, key=lambda recording: recording.item.length)
+    assert shortest.item.length > 0.5 * 8000
 
 
 @pytest.mark.skipif(not FSDD.is_dir(), reason="the real recordings are not on this machine")

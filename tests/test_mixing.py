@@ -51,6 +51,16 @@ def test_a_segment_is_what_the_plain_rule_draws_and_then_zeros(tmp_path, C, samp
         assert not segment.sources[:, segment.length:].any()
 
 
+@pytest.mark.parametrize(("query", "most"), [("", 2.5), ("?levels_db=2.5", 5), ("?levels_db=0", 0)])
+def test_two_people_are_as_far_apart_as_the_corpus_says(tmp_path, query, most):
+    """With levels_db=2.5 the difference is that of two uniform draws from ±2.5 dB, as in WSJ0-2mix: 2.5 / sqrt(1.5) dB RMS."""
+    corpus = open_corpus(f"folder:{people(tmp_path)}{query}")
+    differences = np.diff([levels_db(corpus.segment(0, 1, index, 4000)) for index in range(400)])[:, 0]
+    assert np.abs(differences).max() <= most + 1e-3
+    rms = most / np.sqrt(6) if query else most / np.sqrt(3)
+    assert np.sqrt(np.square(differences).mean()) == pytest.approx(rms, rel=0.1, abs=1e-3)
+
+
 def test_level_differences_spread_over_the_whole_range_and_favour_nobody(tmp_path):
     corpus = open_corpus(f"folder:{people(tmp_path)}?split=recording")
     levels = np.array([levels_db(corpus.segment(0, 1, index, 4000)) for index in range(400)])
@@ -117,7 +127,7 @@ def test_a_source_is_never_silence_where_its_recording_has_sound(tmp_path):
     for speaker in range(6):
         (tmp_path / str(speaker)).mkdir()
         audio.write(tmp_path / str(speaker) / "a.wav", sound, 8000)
-    corpus = open_corpus(f"folder:{tmp_path}")
+    corpus = open_corpus(f"folder:{tmp_path}?trim=off")
     segments = [corpus.segment(0, 1, index, 4000) for index in range(30)]
     assert all(np.abs(segment.sources).max(axis=1).min() > 0.01 for segment in segments)
     places = [int(np.abs(segment.sources[0]).argmax()) for segment in segments]
