@@ -8,9 +8,10 @@ from typing import NamedTuple
 from study.effects import Design, Fit, fit, refusal
 from study.records import Estimate
 from study.replicates import Row
+from study.searched import value_of
 from study.tables import Table, change
 from tasnet_core.formulas import exact
-from tasnet_core.records import Cost, Variant
+from tasnet_core.records import LETTERS, Cost, Variant
 
 TOLERANCE_DB = 0.5
 FAR_DB, STEPS = 3.0, 12     # where a way down ends: nobody follows it further
@@ -42,6 +43,11 @@ class Model(NamedTuple):
     fitted: Fit
     reference: Variant
 
+    @property
+    def letters(self) -> list[str]:
+        """Those that make a network smaller; what else varies is held at the reference's."""
+        return [letter for letter in self.design.letters if letter in LETTERS]
+
     def loss(self, letters: Mapping[str, int]) -> Estimate:
         """Predicted, in dB below the reference, for the reference with these letters."""
         way = sum((self.design.way(letter, value) for letter, value in letters.items()),
@@ -62,7 +68,7 @@ def model_of(design: Design, reference: Variant) -> "Model | str":
 def sentences(model: Model) -> list[str]:
     """What to lower first, what next, and how far each letter may go by itself."""
     start = exact(model.reference)
-    halved = [step for letter in model.design.letters if (step := _halved(model, letter))]
+    halved = [step for letter in model.letters if (step := _halved(model, letter))]
     said: list[str] = []
     for step in sorted(halved, key=lambda step: step.price(start)):
         macs, parameters = start.macs_per_s / step.cost.macs_per_s, start.parameters / step.cost.parameters
@@ -94,7 +100,7 @@ def _halved(model: Model, letter: str) -> Step | None:
 def _limits(model: Model) -> list[str]:
     """How far each letter may go by itself within the tolerance."""
     free, held = [], []
-    for letter in model.design.letters:
+    for letter in model.letters:
         here = _value(model.reference, letter)
         lower = model.lower(letter, here)
         within = [value for value in lower if round(model.loss({letter: value}).value, 9) <= TOLERANCE_DB]
@@ -133,9 +139,9 @@ def path(model: Model, rows: Sequence[Row], losses: Mapping[int, float]) -> Tabl
 
 
 def _measured(letters: Mapping[str, int], model: Model, rows: Sequence[Row], losses: Mapping[int, float]) -> list[object]:
-    wanted = {letter: letters.get(letter, _value(model.reference, letter)) for letter in model.design.letters}
+    wanted = {**model.design.base, **letters}
     for row in rows:
-        if all(row[letter] == value for letter, value in wanted.items()):
+        if all(value_of(row, name) == value for name, value in wanted.items()):
             return [row["trial"], losses.get(row["trial"])]
     return [None, None]
 
@@ -144,7 +150,7 @@ def _next(model: Model, letters: Mapping[str, int]) -> Step | None:
     here = _with(model.reference, letters)
     start, so_far = exact(here), model.loss(letters).value
     steps = []
-    for letter in model.design.letters:
+    for letter in model.letters:
         for value in model.lower(letter, _value(here, letter))[:1]:
             if value == 0:
                 continue

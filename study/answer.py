@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from study import tables
 from study.fidelity import Crossing, crossings, rising
 from study.replicates import EXPECTED, SCORE, Row, number, with_seeds
+from study.searched import configuration
 from study.statistics import DRAWS, Repeated
 from study.tables import decibels, percent
 from tasnet_core.errors import counted
-from tasnet_core.records import Variant
 
 TOLERANCE_DB = 0.5
 # Two trainings of one network from two seeds differ by tenths of a dB: one training each proves no less.
@@ -35,15 +35,6 @@ def answer(rows: Sequence[Row], mixtures: int) -> list[str]:
     return [_beaten_by_none(rows), _smallest_near(rows), _how_sure(rows, mixtures)]
 
 
-def sample_rate_hz(rows: Sequence[Row]) -> int:
-    """The rate all rows' seconds of sound have: a receptive field is known in samples and in seconds."""
-    for row in rows:
-        if number(row["receptive_field_s"]):
-            frames = row["R"] * (row["P"] - 1) * (2 ** row["X"] - 1)
-            return round(int(frames * row["L"] // 2 + row["L"]) / float(row["receptive_field_s"]))
-    return Variant.sample_rate_hz
-
-
 def _beaten_by_none(rows: Sequence[Row]) -> str:
     known, kept = tables.finished(rows), tables.front(rows)
     if len(known) == 1:
@@ -63,7 +54,7 @@ def _smallest_near(rows: Sequence[Row]) -> str:
         return (f"The reference, trial 0, {fate}, so no loss against it can be given; "
                 f"the best measured is trial {best['trial']} with {decibels(best[SCORE])} dB SI-SNRi{_in_brackets(best)}.")
     smaller = [row for row in known if row["parameters"] < base["parameters"]]
-    named = (f"the reference ({tables.letters(base)}: {decibels(base[SCORE])} dB SI-SNRi"
+    named = (f"the reference ({configuration(base)}: {decibels(base[SCORE])} dB SI-SNRi"
              f"{', ' if with_seeds(base) else ''}{with_seeds(base)})")
     if not smaller:
         return f"Nothing smaller than {named} has been measured yet."

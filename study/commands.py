@@ -199,23 +199,26 @@ def _best(database: "Database", name: str, count: int | None = None) -> list[int
 def enqueue(given: argparse.Namespace) -> None:
     from study import optunas
     from study.inheritance import recipe_of
+    from study.searched import TUNED
     from study.spacefile import space_of
-    from tasnet_core.__main__ import variant_of
+    from tasnet_core.records import as_word
     with _to_write(given.storage) as database:
         name, settings = _known(given, database)
         space = space_of(settings)
-        variants = [variant_of(text.split(), space.reference) for text in given.variants]
-        for variant in variants:
+        wanted = [optunas.asked(text, space, settings.recipe) for text in given.variants]
+        for variant, _ in wanted:
             _check_same_corpus(variant, space.reference)
             if settings.recipe.init == "inherit" and (why := variant.no_slice_of(space.reference)):
                 raise UserError(f"{variant}: {why}, so it cannot inherit from the reference; train it in a study from scratch")
         study = optunas.open_study(name, settings, database)
-        for variant in variants:
-            if known := database.same(name, variant, recipe_of(settings.recipe, settings, variant == space.reference)):
-                print(f"{variant}: is trial {known['trial']} already ({known['state']}); nothing to train")
+        for variant, recipe in wanted:
+            tuned = [as_word(field, getattr(recipe, field)) for field in TUNED if field in space.choices]
+            said = " ".join([str(variant), *tuned])
+            if known := database.same(name, variant, recipe_of(recipe, settings, variant == space.reference)):
+                print(f"{said}: is trial {known['trial']} already ({known['state']}); nothing to train")
                 continue
-            optunas.enqueue(study, space, settings, variant)
-            print(f"{variant}: waiting in study {name!r}; python -m study run trains it next")
+            optunas.enqueue(study, space, recipe, variant)
+            print(f"{said}: waiting in study {name!r}; python -m study run trains it next")
 
 
 def _check_same_corpus(variant: "Variant", reference: "Variant") -> None:
@@ -277,9 +280,11 @@ def fidelity(given: argparse.Namespace) -> None:
     from study.agreement import lines
     from study.derived import longer, spread
     from study.replicates import per_trial
+    from study.searched import TUNED
+    from study.spacefile import space_of
     with _to_write(given.storage) as database:
         name, settings = _known(given, database, to_derive=True)
-        if settings.recipe.init != "scratch" or settings.tune:
+        if settings.recipe.init != "scratch" or not TUNED.keys().isdisjoint(space_of(settings).choices):
             raise UserError(f"study {name!r}: its trainings differ in more than their variants; name one whose trainings all "
                             "begin from scratch by one recipe")
         chosen = spread(per_trial(database.results(name)), given.variants)

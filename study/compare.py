@@ -9,11 +9,11 @@ from study import tables
 from study.analysis import comparable
 from study.records import Estimate
 from study.replicates import SCORE, Row, number, per_trial
+from study.searched import value_of, varied
 from study.statistics import Repeated, SeedSpread
 from study.tables import decibels, signed
 from study.testset import Mixtures
 from tasnet_core.errors import UserError, counted
-from tasnet_core.records import LETTERS
 
 COSTS = ("parameters", "macs_per_s", "receptive_field_s", "peak_memory_bytes", "realtime_factor")
 
@@ -49,8 +49,7 @@ def compare(runs: Sequence[Row], heard: Mixtures, a: int, b: int) -> list[str]:
 
 
 def _letters(mine: Row, other: Row) -> list[list[str]]:
-    return [[name, *(tables.cell(name, row[name]) for row in (mine, other)), ""]
-            for name in (*LETTERS, "norm", "causal") if mine[name] != other[name]]
+    return [[name, *(tables.cell(name, value_of(row, name)) for row in (mine, other)), ""] for name in varied((mine, other))]
 
 
 def _costs(mine: Row, other: Row) -> list[list[str]]:

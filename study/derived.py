@@ -34,7 +34,7 @@ def derive(database: Database, name: str, settings: Settings, variants: Sequence
         known = {database.variant(run["variant"]) for run in database.runs(name)} | optunas.waiting(study, space)
         for variant in variants:
             if variant not in known:
-                optunas.enqueue(study, space, settings, variant)
+                optunas.enqueue(study, space, settings.recipe, variant)
     return len(known | set(variants))
 
 

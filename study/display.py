@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from rich.box import SIMPLE_HEAVY
@@ -25,11 +25,12 @@ from study.fidelity import crossings, rising
 from study.inheritance import tuned_epochs
 from study.records import STATES, TRAINED, Result, Settings
 from study.replicates import OUTLOOK, SCORES, per_trial, with_seeds
+from study.searched import configuration, varied
 from study.tables import COSTS, RISING, TITLES, sexes_table, spared_s
 from study.testset import from_rows
 from study.watcher import Rows
 from tasnet_core.errors import counted
-from tasnet_core.records import LETTERS, Cost, Epoch, Variant
+from tasnet_core.records import Cost, Epoch, Variant
 
 PASSES_AT_MOST = 5  # variants with which one may change places
 FRAME_LINES = 6  # of a screen: the front's title, head and borders, and the line below everything
@@ -58,20 +59,17 @@ def outcome(result: Result) -> str:
 def front_table(front: Rows, title: str = "the front so far") -> Table:
     """The variants nothing beats, the smallest first."""
     several = any(row.get("seeds", 1) > 1 for row in front)
-    # Without P and C, which no space searches, and without vertical lines a row fits into 80 columns.
+    # Without P and C, where they are all alike, and without vertical lines a row fits into 80 columns.
     table = Table("trial", "variant", *(Column(name, justify="right") for name in (
         "parameters", "MACs/s", "SI-SNRi dB\n(seeds, sd)" if several else "SI-SNRi dB")), title=title,
                   box=SIMPLE_HEAVY, pad_edge=False, show_edge=False)
-    mark = any(map(rising, front))
+    mark, telling = any(map(rising, front)), varied(front)
     for row in front:
         seeds = f" ({row['seeds']}, {row['si_snri_sd_db']:.2f})" if row.get("seeds", 1) > 1 else " " * 10 * several
-        table.add_row(str(row["trial"]), letters_of(row, "N L B H Sc X R".split()), si(row["parameters"]), si(row["macs_per_s"]),
+        table.add_row(str(row["trial"]), configuration(row, "N L B H Sc X R".split(), telling),
+                      si(row["parameters"]), si(row["macs_per_s"]),
                       f"{row['si_snri_db']:.2f}{seeds}" + (f" {RISING if rising(row) else ' '}" if mark else ""))
     return table
-
-
-def letters_of(row: Mapping[str, Any], letters: Sequence[str] = LETTERS) -> str:
-    return " ".join(f"{letter}{row[letter]}" for letter in letters)
 
 
 Run = tuple[int, int]  # trial and seed
@@ -296,7 +294,7 @@ def show_run(run: Mapping[str, Any], results: Rows, epochs: Rows, mixtures: Rows
     """Print everything about one run: letters, costs, recipe, curve, scores, its easiest and hardest mixtures."""
     console = Console(highlight=False, markup=False)
     row, = results
-    console.print(f"trial {row['trial']}, seed {row['seed']}: {letters_of(row)} (variant {row['variant']})")
+    console.print(f"trial {row['trial']}, seed {row['seed']}: {configuration(row)} (variant {row['variant']})")
     console.print(": ".join(filter(None, (f"state {row['state']}", run["kind"], row["reason"]))))
     for fact, value in _facts(row, run).items():
         console.print(f"  {fact:26}{value}")

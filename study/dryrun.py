@@ -21,11 +21,10 @@ from tasnet_core.errors import counted
 from tasnet_core.formulas import exact
 from tasnet_core.listeners import cores
 from tasnet_core.memory import available_bytes
-from tasnet_core.records import Recipe, Variant
+from tasnet_core.records import Recipe
 from tasnet_core.timing import Excerpt
 
 LENGTHS = 16            # recordings of a split whose lengths stand for all
-LETTERS = "N L B H Sc P X R".split()
 
 
 def dry_run(name: str, settings: Settings, trials: int, seeds: int, workers: int, device: str, corpus: Corpus,
@@ -77,15 +76,11 @@ def _facts(corpus: Corpus, space: Space, settings: Settings, sizes: Sizes) -> It
     yield f"space {settings.space}: {len(space):,} variants; sampler {settings.sampler}, scores {', '.join(settings.metrics)}"
     for word, variant in (("reference", space.reference), ("smallest", space.extremes()[0])):
         cost = exact(variant)
-        yield (f"  {word:10}{_letters(variant)}: {cost.parameters:,} parameters, {cost.macs_per_s:,} MACs per second of sound, "
+        yield (f"  {word:10}{variant}: {cost.parameters:,} parameters, {cost.macs_per_s:,} MACs per second of sound, "
                f"receptive field {cost.receptive_field_s:.2f} s")
     yield (f"recipe: {counted(recipe.epochs, 'epoch')} of {counted(recipe.epoch_segments, 'segment')} of {recipe.segment_s:g} s, "
            f"batch {recipe.batch_size}: {recipe.audio_s:,.0f} s of sound a trial"
            + (f", {tuned_s:,.0f} where weights are inherited" if recipe.init == "inherit" else ""))
-
-
-def _letters(variant: Variant) -> str:
-    return " ".join(f"{letter}{getattr(variant, letter)}" for letter in LETTERS)
 
 
 def _trials(forecast: Forecast, space: Space, settings: Settings, speeds: Speeds) -> Iterator[str]:
@@ -94,7 +89,7 @@ def _trials(forecast: Forecast, space: Space, settings: Settings, speeds: Speeds
     for word, variant in (("reference", space.reference), ("median", forecast.at(0.5)[0]), ("smallest", smallest)):
         trial = forecast.trial(*forecast.case(variant, settings.recipe))
         yield (f"  {word:10}{_minutes(trial)} a trial, {trial.scoring_s / 60:.2f} of them for scores; "
-               f"{rate(speeds.step, variant, settings.recipe):.0f} s of sound trained a second ({_letters(variant)})")
+               f"{rate(speeds.step, variant, settings.recipe):.0f} s of sound trained a second ({variant})")
 
 
 def _minutes(trial: Trial) -> str:

@@ -12,6 +12,7 @@ from study import ink
 from study.effects import Effects, Importance, Interaction
 from study.ink import BLUE, GREY, INK, LOOKS, ORANGE
 from study.records import Estimate
+from study.tables import cell
 
 DARK, LIGHT = "#010101", "#fefefe"  # type on coloured cells; no colours that a dark page would replace
 
@@ -20,8 +21,8 @@ class EffectPanel(NamedTuple):
     """One letter: what each of its values does against the reference's, the others held there."""
 
     letter: str
-    doubling: str  # what doubling it gains, in words
-    levels: list[int]
+    doubling: str  # what doubling it gains, in words; or what each word does that is not the reference's
+    levels: list[str]
     places: list[float]  # of the levels, in octaves; 0 stands an octave below the least
     effect_db: list[Estimate]
     points: list[tuple[float, float, str]]  # (place, effect plus residual in dB, kind) of each variant
@@ -31,10 +32,13 @@ def effects_data(effects: Effects, kinds: Mapping[int, str]) -> list[EffectPanel
     """A panel for each letter; none where the model is refused."""
     panels = []
     for one in effects.letters:
-        place = dict(zip(one.levels, ink.octaves(one.levels), strict=True))
-        panels.append(EffectPanel(one.letter, f"{signed(one.doubling_db)} per doubling", list(one.levels), list(place.values()),
-                                  list(one.effect_db), [(place[level], db, kinds.get(trial, "beaten"))
-                                                        for level, db, trial in one.points]))
+        places = ink.octaves(one.levels) if one.doubling_db else map(float, range(len(one.levels)))
+        place = dict(zip(one.levels, places, strict=True))
+        named = [cell(one.letter, level) for level in one.levels]
+        told = f"{signed(one.doubling_db)} per doubling" if one.doubling_db else ", ".join(
+            f"{name} {signed(effect)}" for name, effect in zip(named, one.effect_db, strict=True) if effect.low != effect.high)
+        panels.append(EffectPanel(one.letter, told, named, list(place.values()), list(one.effect_db),
+                                  [(place[level], db, kinds.get(trial, "beaten")) for level, db, trial in one.points]))
     return panels
 
 
@@ -58,7 +62,7 @@ def draw_effects(data: Sequence[EffectPanel], axes: Sequence[Axes]) -> None:
         ax.plot(panel.places, value, color=INK, linewidth=1.2, zorder=5)
         ax.axhline(0, color=INK, linewidth=0.6, linestyle=":", zorder=1)
         ax.set_title(panel.doubling, loc="left", pad=3)
-        ax.set_xticks(panel.places, [str(level) for level in panel.levels])
+        ax.set_xticks(panel.places, panel.levels)
         ax.set_xlim(panel.places[0] - 0.4 * apart, panel.places[-1] + 0.4 * apart)
         ax.set_xlabel(panel.letter, labelpad=1.5)
         ax.grid(axis="y")

@@ -1,12 +1,13 @@
 """What each letter does to the score: a model of main effects, importance, and how two letters act together.
 
 The model is ordinary least squares, SI-SNRi = c + Σ β log2(letter / the reference's), over the finished variants, each once:
-β is what doubling a letter gains while the others stay. Its intervals are Student's. Shares of importance have intervals by
-a bootstrap over variants.
+β is what doubling a letter gains while the others stay. Letters here are all numbers in which trainings of a study differ, those
+of the recipe too; what is a word, such as the norm, has a β for each word that is not the reference's. Intervals are Student's.
+Shares of importance have intervals by a bootstrap over variants.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +16,9 @@ from scipy import stats
 
 from study.records import Estimate
 from study.replicates import SCORE, Row
+from study.searched import NUMBERS, value_of, varied
 from study.statistics import LEVEL
 from study.testset import Floats
-from tasnet_core.records import LETTERS
 
 AT_LEAST = 16           # finished variants, and at least SPARE more than the model has numbers to find
 SPARE = 8
@@ -29,10 +30,10 @@ class Effect(NamedTuple):
     """One letter, the others held at the reference's."""
 
     letter: str
-    doubling_db: Estimate               # what doubling it gains
-    levels: list[int]                   # the values that occur, ascending
+    doubling_db: Estimate | None        # what doubling it gains; None for words, and where there is one value beside 0
+    levels: list[Any]                   # the values that occur, ascending
     effect_db: list[Estimate]           # at each level, against the reference's value of the letter
-    points: list[tuple[int, float, int]]  # (level, effect plus the residual in dB, trial) of each variant: partial residuals
+    points: list[tuple[Any, float, int]]  # (level, effect plus the residual in dB, trial) of each variant: partial residuals
 
 
 class Effects(NamedTuple):
@@ -81,40 +82,51 @@ class Fit(NamedTuple):
 
 
 class Design(NamedTuple):
-    """The variants in the model's terms: a first column of ones, then each letter's logarithm."""
+    """The variants in the model's terms: a first column of ones, then each letter's logarithm, or its words."""
 
     rows: Sequence[Row]
     letters: list[str]
-    base: Mapping[str, int]
+    base: Mapping[str, Any]
     table: Floats                       # [variants, columns]
-    columns: dict[str, int]             # of a letter's logarithm; of 'Sc=0' where some have no skip path
+    columns: dict[str, int]             # of a letter's logarithm; of 'Sc=0' where some have no skip path; of 'norm=batch'
     scores: Floats                      # [variants]
 
-    def way(self, letter: str, level: int) -> Floats:
+    def way(self, letter: str, level: Any) -> Floats:
         """From the reference's value of a letter to another, in the model's terms."""
         way = np.zeros(self.table.shape[1])
-        way[self.columns[letter]] = _octaves(level, self.base[letter])
-        if f"{letter}=0" in self.columns:
-            way[self.columns[f"{letter}=0"]] = (level == 0) - (self.base[letter] == 0)
+        for name, value in _terms(letter, level, self.base[letter], self.columns):
+            way[self.columns[name]] = value
         return way
 
 
-def _octaves(level: int, base: int) -> float:
-    """log2 of the ratio. Nothing at all has no logarithm: a column of its own says what it does."""
-    return math.log2(level / base) if level and base else 0.0
+def _terms(letter: str, level: Any, base: Any, columns: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """A value's place in each of the columns that are the letter's."""
+    for name in columns:
+        own, is_one, one = name.partition("=")
+        if own == letter:
+            there, here = (value == 0 if letter in NUMBERS else str(value) == one for value in (level, base))
+            yield name, float(there - here) if is_one else _octaves(level, base)
+
+
+def _octaves(level: float, base: float) -> float:
+    """log2 of the ratio. Nothing at all has no logarithm: a column of its own says what it does, and where the reference has
+    nothing, octaves are counted from 1."""
+    return math.log2(level / (base or 1)) if level else 0.0
 
 
 def design(rows: Sequence[Row], base: Row) -> Design:
     """The finished variants, a row each, against the reference's letters."""
-    letters = [letter for letter in LETTERS if len({row[letter] for row in rows}) > 1]
-    named: dict[str, list[float]] = {}
+    letters = list(varied(rows))
+    own = {letter: value_of(base, letter) for letter in letters}
+    names: list[str] = []
     for letter in letters:
-        named[letter] = [_octaves(row[letter], base[letter]) for row in rows]
-        if any(row[letter] == 0 for row in rows):
-            named[f"{letter}=0"] = [float((row[letter] == 0) - (base[letter] == 0)) for row in rows]
-    table = np.array([[1.0] * len(rows), *named.values()]).T.reshape(len(rows), -1)
-    return Design(rows, letters, {letter: base[letter] for letter in letters}, table,
-                  {name: i for i, name in enumerate(named, 1)}, np.array([row[SCORE] for row in rows], dtype=float))
+        levels = {value_of(row, letter) for row in rows}
+        names += [*[letter] * (len(levels - {0}) > 1), *[f"{letter}=0"] * (0 in levels)] if letter in NUMBERS else \
+            [f"{letter}={level}" for level in sorted(levels - {own[letter]})]
+    lines = [[1.0, *(value for letter in letters for _, value in _terms(letter, value_of(row, letter), own[letter], names))]
+             for row in rows]
+    return Design(rows, letters, own, np.array(lines).reshape(len(rows), -1), {name: i for i, name in enumerate(names, 1)},
+                  np.array([row[SCORE] for row in rows], dtype=float))
 
 
 def refusal(found: Design) -> str:
@@ -146,13 +158,12 @@ def main_effects(found: Design) -> Effects:
     model = fit(found.table, found.scores)
     effects = []
     for letter in found.letters:
-        levels = sorted({int(row[letter]) for row in found.rows})
+        levels = sorted({value_of(row, letter) for row in found.rows})
         at = {level: model.along(found.way(letter, level)) for level in levels}
-        doubling = np.zeros(found.table.shape[1])
-        doubling[found.columns[letter]] = 1.0
-        points = [(row[letter], at[row[letter]].value + float(left), row["trial"])
+        doubling = model.along(np.eye(found.table.shape[1])[found.columns[letter]]) if letter in found.columns else None
+        points = [(value_of(row, letter), at[value_of(row, letter)].value + float(left), row["trial"])
                   for row, left in zip(found.rows, model.residuals, strict=True)]
-        effects.append(Effect(letter, model.along(doubling), levels, list(at.values()), points))
+        effects.append(Effect(letter, doubling, levels, list(at.values()), points))
     explained = 1 - float(model.residuals.var() / found.scores.var())
     return Effects(effects, explained, len(found.rows), "")
 
@@ -161,7 +172,7 @@ def importance(found: Design, draws: int = DRAWS, seed: int = 0) -> list[Importa
     """Each letter's share, the most important first by main effects; none where the variants cannot tell."""
     if refusal(found):
         return []
-    levels = [np.unique([row[letter] for row in found.rows], return_inverse=True)[1] for letter in found.letters]
+    levels = [np.unique([value_of(row, letter) for row in found.rows], return_inverse=True)[1] for letter in found.letters]
     rng, number = np.random.default_rng(seed), len(found.rows)
     here = [ped_anova(levels, found.scores), main_shares(found, np.arange(number))]
     drawn = []

@@ -136,7 +136,7 @@ def aside(count: int) -> Any:
     return (np.arange(count) * GOLDEN + 0.5) % 1 - 0.5
 
 
-def octaves(levels: Sequence[int]) -> list[float]:
+def octaves(levels: Sequence[float]) -> list[float]:
     """Where values stand on an axis of doublings; 0, which has no logarithm, an octave below the least."""
     least = min((level for level in levels if level), default=1)
     return [float(np.log2(level or least / 2)) for level in levels]

@@ -11,7 +11,7 @@ from study import ink, tables
 from study.fronts import kinds
 from study.ink import BLUE, GREY, INK, LOOKS, PAPER, VERMILION
 from study.replicates import SCORE, Row
-from tasnet_core.records import LETTERS
+from study.searched import NUMBERS, value_of, varied
 
 LINES_AT_MOST = {"beaten": 300, "front": 60, "reference": 1}  # in this order: the last lie on top
 TICKS_AT_MOST = 8
@@ -30,16 +30,15 @@ class Letter(NamedTuple):
 
 def letters_data(rows: Sequence[Row]) -> list[Letter]:
     """Scores of the finished variants by value, for each letter that has more than one."""
-    kind, found = kinds(rows), []
-    for letter in (*LETTERS, "norm", "causal"):
+    kind, known, found = kinds(rows), tables.finished(rows), []
+    for letter in varied(known):
         groups: dict[Any, list[Row]] = {}
-        for row in tables.finished(rows):
-            groups.setdefault(row[letter], []).append(row)
-        if len(groups) > 1:
-            values = sorted(groups)
-            scores = [[row[SCORE] for row in groups[value]] for value in values]
-            found.append(Letter(letter, values, scores, [[kind[row["trial"]] for row in groups[value]] for value in values],
-                                [float(np.median(some)) for some in scores]))
+        for row in known:
+            groups.setdefault(value_of(row, letter), []).append(row)
+        values = sorted(groups)
+        scores = [[row[SCORE] for row in groups[value]] for value in values]
+        found.append(Letter(letter, values, scores, [[kind[row["trial"]] for row in groups[value]] for value in values],
+                            [float(np.median(some)) for some in scores]))
     return found
 
 
@@ -89,10 +88,10 @@ class ParallelData(NamedTuple):
 def parallel_data(rows: Sequence[Row]) -> ParallelData | None:
     """The finished variants over the letters that vary, both costs and the score; None where no letter varies."""
     known = tables.finished(rows)
-    varied = [letter for letter in (*LETTERS, "norm", "causal") if len({row[letter] for row in known}) > 1]
-    if not varied:
+    letters = varied(known)
+    if not letters:
         return None
-    axes = [_letter_scale(letter, [row[letter] for row in known]) for letter in varied]
+    axes = [_letter_scale(letter, [value_of(row, letter) for row in known]) for letter in letters]
     axes += [_cost_scale(title, [row[cost] for row in known])
              for cost, title in zip(tables.COSTS, ("parameters", "MACs per s"), strict=True)]
     axes.append(_score_scale([row[SCORE] for row in known]))
@@ -108,7 +107,7 @@ def parallel_data(rows: Sequence[Row]) -> ParallelData | None:
 def _letter_scale(letter: str, values: Sequence[Any]) -> tuple[Scale, list[float]]:
     """Numbers at distances of their logarithms, words at equal ones."""
     levels = sorted(set(values))
-    steps = np.array(ink.octaves(levels) if letter in LETTERS else range(len(levels)))
+    steps = np.array(ink.octaves(levels) if letter in NUMBERS else range(len(levels)))
     heights = ((steps - steps[0]) / (steps[-1] - steps[0])).tolist()
     place = dict(zip(levels, heights, strict=True))
     some = sorted({round(i) for i in np.linspace(0, len(levels) - 1, min(len(levels), TICKS_AT_MOST))})

@@ -11,9 +11,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from study.database import Database
 from study.records import OBJECTIVES, Result, Settings
 from study.samplers import Proposals
-from study.space import Space
+from study.searched import TUNED
+from study.space import Space, on_as_much_audio
 from study.spacefile import space_of
-from tasnet_core.records import Cost, Scores, Variant
+from tasnet_core.__main__ import variant_of
+from tasnet_core.errors import UserError
+from tasnet_core.records import Cost, Recipe, Scores, Variant
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -37,10 +40,35 @@ def open_study(name: str, settings: Settings, database: Database) -> optuna.Stud
     return study
 
 
-def enqueue(study: optuna.Study, space: Space, settings: Settings, variant: Variant) -> None:
-    """Let a variant be the next trial, whether the space has it or not."""
-    study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {},
-                        user_attrs={"variant": {field.name: getattr(variant, field.name) for field in fields(variant)}})
+def asked(text: str, space: Space, recipe: Recipe) -> tuple[Variant, Recipe]:
+    """What words such as 'X4 R1 learning_rate=0.002' ask for; what they leave out is as in the reference and the recipe.
+
+    Raises:
+        UserError: for what makes no network or recipe, and for a field of the recipe that the study does not search.
+    """
+    tuned: dict[str, str] = {}
+    letters = []
+    for word in text.split():
+        name, is_one, value = word.partition("=")
+        if is_one and name in TUNED:
+            if name not in space.choices:
+                raise UserError(f"{word!r}: all trainings of this study share one {name}, {getattr(recipe, name)}; a study that "
+                                f"searches it is begun with --tune {name}")
+            tuned[name] = value
+        else:
+            letters.append(word)
+    try:
+        return variant_of(letters, space.reference), on_as_much_audio(
+            recipe, {name: type(getattr(Recipe, name))(value) for name, value in tuned.items()})
+    except ValueError as error:
+        raise UserError(f"{text!r}: {error}") from None
+
+
+def enqueue(study: optuna.Study, space: Space, recipe: Recipe, variant: Variant) -> None:
+    """Let a variant, trained by a recipe, be the next trial, whether the space has it or not."""
+    study.enqueue_trial(space.parameters_of(variant, recipe) or {},
+                        user_attrs={"variant": {field.name: getattr(variant, field.name) for field in fields(variant)},
+                                    "recipe": {name: getattr(recipe, name) for name in TUNED if name in space.choices}})
 
 
 def waiting(study: optuna.Study, space: Space) -> set[Variant]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from study import tables
 from study.replicates import Row, number
+from study.searched import changes
 from study.tables import Table
 
 FOLDER = Path(__file__).parent
@@ -50,8 +51,10 @@ def table_of(form: Form, rows: Sequence[Row]) -> Table:
 
     Empty cells: not measured here, or not printed there.
     """
-    printed, measured = published(form.file), tables.finished(rows)
-    repeated = {one["trial"]: _row_of(form, one, printed) for one in measured}
+    printed, measured, base = published(form.file), tables.finished(rows), tables.reference(rows)
+    # A network that differs from the list's in what is not printed repeats no row.
+    repeated = {one["trial"]: None if base and not {*form.letters, *form.also}.issuperset(changes(one, base)) else
+                _row_of(form, one, printed) for one in measured}
     lines = []
     for place, row in enumerate(printed):
         lines += [_line(form, one, row) for one in measured if repeated[one["trial"]] == place] or [_line(form, None, row)]

@@ -12,7 +12,8 @@ from study.connection import Connection
 from study.fidelity import outlook
 from study.pareto import Curve
 from study.records import SCRATCH, TRAINED, Outlook, Settings
-from study.schema import EXACT, MEASURED, epochs, runs, variants
+from study.schema import EXACT, MEASURED, epochs, runs
+from study.searched import FLAGS
 from study.testset import COLUMNS, Mixtures, from_chunks
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe, Variant
@@ -66,7 +67,7 @@ class Reader(Connection):
         """The rows of the view `results`, in the order of trials, and the scores the view has no column for."""
         runs = {(run["trial"], run["seed"]): run for run in self.runs(study)}
         rows = self._rows("SELECT * FROM results WHERE study = :study ORDER BY trial, seed", study=study)
-        return [{**row, "causal": bool(row["causal"]),
+        return [{**row, **{name: bool(row[name]) for name in FLAGS},
                  **{name: runs.get((row["trial"], row["seed"]), {}).get(name) for name in _BESIDE}} for row in rows]
 
     def front(self, study: str) -> list[dict[str, Any]]:
@@ -105,6 +106,14 @@ class Reader(Connection):
         """The rows of `runs`, in the order of trials."""
         return self._rows("SELECT * FROM runs WHERE study = :study ORDER BY trial, seed", study=study)
 
+    def put_in(self, study: str) -> set[int]:
+        """The trials of this study that were enqueued, as Optuna's tables beside ours tell."""
+        if not sa.inspect(self.reader).has_table("trial_user_attributes"):
+            return set()
+        return {row["number"] for row in self._rows(
+            "SELECT t.number FROM trials t JOIN studies s ON s.study_id = t.study_id JOIN trial_user_attributes a "
+            "ON a.trial_id = t.trial_id WHERE s.study_name = :study AND a.key = 'variant'", study=study)}
+
     def run_of(self, study: str, trial: int, seed: int) -> dict[str, Any] | None:
         """The run of a trial with a seed, its variant's exact cost beside it; None when it was never begun."""
         rows = self._rows(f"SELECT r.*, {', '.join(f'v.{name}' for name in EXACT)} FROM runs r "
@@ -120,8 +129,7 @@ class Reader(Connection):
     def variant(self, key: str) -> Variant:
         """The variant of a key."""
         row, = self._rows("SELECT * FROM variants WHERE key = :key", key=key)
-        known = {column.name: row[column.name] for column in variants.columns if column.name not in ("key", *EXACT)}
-        return Variant(**{**known, **{name: bool(known[name]) for name in ("causal", "last_residual")}})
+        return Variant.of(row)
 
     def counts(self, study: str, seed: int) -> dict[str, int]:
         """How many trials are in each state, by their run with the study's seed: replicates do not count."""

@@ -7,23 +7,24 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from study import advice, answer, captions, database, figures, ink, page, published, tables
+from study import advice, again, answer, captions, database, figures, ink, page, published, tables
 from study.analysis import Analysis, analyse
 from study.fronts import Published
 from study.page import Clip, Failure, Figure, Output, Page, Sound
 from study.picks import Pick
-from study.records import OBJECTIVE_WORDS, SCRATCH, TRAINED, Settings
+from study.records import Settings
 from study.replicates import EXPECTED, SCORE, Row, number, per_trial
+from study.searched import configuration, value_of, varied
 from study.testset import Mixtures
 from tasnet_core import clips
 from tasnet_core.errors import UserError, counted
-from tasnet_core.records import LETTERS, Variant
+from tasnet_core.records import Variant
 
 WAY_OUT = "python -m study run --trials 6"
 HEARD_AT_MOST = 5       # variants beside the reference that can be listened to
@@ -57,6 +58,7 @@ class Study(NamedTuple):
     reference: Variant | None
     point: dict[str, float] | None  # where hypervolumes are measured from
     checkpoints: Path  # the folder they lie in
+    put_in: Collection[int] = ()  # trials that were enqueued
 
     @property
     def variants(self) -> list[dict[str, Any]]:
@@ -118,7 +120,7 @@ def _read(url: str, name: str | None) -> Study:
         base = tables.reference(runs)
         return Study(chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.heard(chosen), db.unscored(chosen),
                      db.environments(chosen), db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
-                     db.checkpoints(chosen))
+                     db.checkpoints(chosen), db.put_in(chosen))
 
 
 # ── figures and tables ───────────────────────────────────────────────────────────────────────────
@@ -187,7 +189,7 @@ def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, ink.Drawn]) ->
         study=found.name, corpus=found.settings.corpus if found.settings else "unknown",
         answer=[*answer.inherited(worked_out.rows, shlex.quote(found.name)), *told[:2]],
         sure=" ".join(filter(None, (told[2], outlook))),
-        picks=worked_out.picks, rows=[{**row, "letters": tables.letters(row)} for row in rows],
+        picks=worked_out.picks, rows=[{**row, "letters": configuration(row, also=varied(rows))} for row in rows],
         runs=tables.compared(runs, tables.reference(worked_out.rows)),
         figures=[Figure(name, section, title, Markup(inline(drawn[name].svg, name)), drawn[name].caption, drawn[name].alt)
                  for name, (section, title) in FIGURES.items() if name in drawn],
@@ -195,7 +197,7 @@ def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, ink.Drawn]) ->
         beside=_all_readable(published.table_of(form, worked_out.rows)) if form else tables.Table((), []),
         titles={**pairs, **(published.titles(form) if form else {})},
         published_note=_published_note(form, found) if form else "",
-        commands=commands(found),
+        commands=again.commands(found.name, found.settings, found.runs, found.put_in),
         settings=_flat(found.settings.as_dict()) if found.settings else [], environments=found.environments,
         audio_s=sum(number(run["audio_s"]) or 0 for run in runs),
         hours=sum(number(run["seconds"]) or 0 for run in runs) / 3600,
@@ -223,8 +225,9 @@ def _small_print(found: Study, worked_out: Analysis) -> list[str]:
     rows, trained = worked_out.rows, _trained_s(found.runs)
     measured = any(number(row.get(name)) is not None for row in rows for name in ("sdri_db", "stoi", "pesq"))
     seeds = " and over the seeds a variant was trained with" if any(row["seeds"] > 1 for row in rows) else ""
+    rate_hz = value_of(rows[0], "sample_rate_hz")
     said = [
-        f"MACs are multiply-accumulates for one second of sound at {answer.sample_rate_hz(rows) / 1000:g} kHz. SI-SNRi is the "
+        f"MACs are multiply-accumulates for one second of sound at {rate_hz / 1000:g} kHz. SI-SNRi is the "
         "improvement in scale-invariant signal-to-noise ratio over the mixture, in dB, averaged over the test set"
         f"{seeds}; higher is better.",
         FORECAST if any(number(row.get(EXPECTED)) is not None for row in rows) else "",
@@ -266,46 +269,6 @@ def _score_of(heard: Mixtures, run: tuple[int, int], mixture: str) -> float | No
 
 def _as_sound(clip: clips.Clip) -> Sound:
     return Sound(clip.mime, clip.content)
-
-
-def commands(found: Study) -> list[str]:
-    """What to type to make this study again, line by line.
-
-    A study that was made of another one has that one's variants, not those a sampler would propose: they are named.
-    """
-    trials = {run["trial"]: run for run in found.runs if run["state"] in TRAINED}
-    seeds, name = {run["seed"] for run in found.runs}, shlex.quote(found.name)
-    lines = [_run(found, len(trials))]
-    others = [shlex.quote(" ".join(f"{letter}{run[letter]}" for letter in LETTERS)) for trial, run in trials.items() if trial]
-    if others and (found.name.endswith(SCRATCH) or (found.settings and found.settings.grown_from)):
-        lines = [_run(found, 1), f"python -m study enqueue --study {name} {' '.join(others)}",
-                 f"python -m study run --trials {len(trials)} --study {name}"]
-    if len(seeds) > 1:
-        again = sorted({run["trial"] for run in found.runs if run["seed"] > min(seeds)})
-        lines.append(f"python -m study confirm --study {name} {' '.join(map(str, again))} --seeds {len(seeds)}")
-    return [*lines, f"python -m study report --study {name}"]
-
-
-def _run(found: Study, trials: int) -> str:
-    settings = found.settings or Settings()
-    recipe, budget = settings.recipe, settings.budget
-    words = {column: word for word, column in OBJECTIVE_WORDS.items()}
-    stop = "off" if settings.stop is None else settings.stop.margin_db
-    options: dict[str, Any] = {
-        "trials": trials, "study": found.name,
-        "corpus": settings.corpus, "space": settings.space,
-        "sampler": None if settings.sampler == Settings().sampler else settings.sampler,
-        "objectives": None if settings.objectives == Settings().objectives else
-        ",".join(words[column] for column in settings.objectives),
-        "tune": ",".join(settings.tune) or None, "stop-margin": stop,
-        "threads": None if settings.threads == Settings().threads else settings.threads,
-        "epochs": recipe.epochs, "epoch-segments": recipe.epoch_segments, "segment-s": recipe.segment_s,
-        "batch-size": recipe.batch_size, "seed": recipe.seed, "init": None if recipe.init == "scratch" else recipe.init,
-        "inherit-epochs": settings.inherit_epochs,
-        "max-parameters": budget.max_parameters, "max-macs": budget.max_macs_per_s,
-        "metrics": None if settings.metrics == Settings().metrics else ",".join(settings.metrics)}
-    given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
-    return " ".join(["python -m study run", *given])
 
 
 def inline(svg: str, name: str) -> str:

@@ -29,7 +29,7 @@ from study.pareto import Curve, hopeless
 from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
 from study.samplers import Proposals, stride
 from study.schema import MEASURED
-from study.space import suggest, suggested_recipe
+from study.space import on_as_much_audio, suggest, suggested_recipe
 from study.spacefile import space_of
 from study.watcher import Silent, Watcher
 from tasnet_core import cost
@@ -178,10 +178,10 @@ class Runner:
     def proposed(self, trial: Trial) -> tuple[Variant, Recipe]:
         """What a trial stands for: a variant put in by hand, or the sampler's."""
         recipe, by_hand = self.settings.recipe, trial.user_attrs.get("variant")
-        if by_hand is not None and self.space.parameters_of(Variant(**by_hand), recipe) is None:
-            variant = Variant(**by_hand)        # the sampler need not know of what it cannot propose
-        else:
-            variant, recipe = suggest(trial, self.space), suggested_recipe(trial, self.space, recipe)
+        if by_hand is not None:
+            variant, recipe = Variant(**by_hand), on_as_much_audio(recipe, trial.user_attrs.get("recipe", {}))
+        if by_hand is None or self.space.parameters_of(variant, recipe):    # what it cannot propose, a sampler need not know
+            variant, recipe = suggest(trial, self.space), suggested_recipe(trial, self.space, self.settings.recipe)
         return variant, recipe_of(recipe, self.settings, variant == self.space.reference)
 
     def tell_untold(self, asked: Sequence[FrozenTrial]) -> None:

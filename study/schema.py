@@ -8,8 +8,9 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Tab
 
 from study.records import FRONT, Outlook
 from study.replicates import OUTLOOK
+from study.searched import OF_VARIANT, VARIED
 from tasnet_core.errors import UserError
-from tasnet_core.records import Cost, Epoch, MixtureScore, Recipe, Scores, Variant
+from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Recipe, Scores, Variant
 
 _TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
 EXACT = ("parameters", "macs_per_s", "receptive_field_s")
@@ -58,12 +59,14 @@ mixtures = Table(
     Column("run", ForeignKey("runs.id"), primary_key=True), Column("mixture", String, primary_key=True),
     *[column for column in _columns(MixtureScore) if column.name != "mixture"])
 
-_LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C", "norm", "causal")
 _RESULT_COLUMNS = (
-    ["r.study", "r.trial", "r.state", "r.reason", "r.variant"] + [f'v."{letter}"' for letter in _LETTERS]
+    ["r.study", "r.trial", "r.state", "r.reason", "r.variant"] + [f'v."{name}"' for name in (*LETTERS, "norm", "causal")]
     + [f"v.{name}" for name in EXACT] + [f"r.{name}" for name in MEASURED[:2]]
     + [f"r.{name}" for name in ("si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
                                 "segment_s", "seed", "audio_s", "seconds", "init", *OUTLOOK)])
+# What else two runs may differ in stands behind them: who knows a column by its place finds it there.
+_RESULT_COLUMNS += [column for name in VARIED if (column := f'v."{name}"' if name in OF_VARIANT else f"r.{name}")
+                    not in _RESULT_COLUMNS]
 _no_worse = [f"b.{name} {'>=' if direction == 'maximize' else '<='} a.{name}" for name, direction in FRONT]
 _better = [f"b.{name} {'>' if direction == 'maximize' else '<'} a.{name}" for name, direction in FRONT]
 VIEWS = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from study.presets import SPACES
 from study.records import SAMPLERS, Settings, StopRule, objectives_of
+from study.searched import TUNED
 from study.space import Listed, Space
 from study.spacefile import as_dict, space_named, space_of
 from tasnet_core.errors import UserError
@@ -72,8 +73,8 @@ def _check_possible(settings: Settings) -> None:
         raise UserError(f"--sampler {settings.sampler!r}: unknown; choose from {', '.join(SAMPLERS)}")
     if settings.recipe.init == "teacher":
         raise UserError("--init teacher: is what the reference of a study becomes by --init inherit; choose that, or scratch")
-    if settings.recipe.init == "inherit" and settings.tune:
-        raise UserError(f"--tune {','.join(settings.tune)}: not with --init inherit, where all share what the reference has "
+    if settings.recipe.init == "inherit" and (tuned := [name for name in TUNED if name in space.choices]):
+        raise UserError(f"--tune {','.join(tuned)}: not with --init inherit, where all share what the reference has "
                         "learned; leave one of them out")
     if settings.inherit_epochs is not None and settings.recipe.init != "inherit":
         raise UserError(f"--inherit-epochs {settings.inherit_epochs}: nothing is inherited here; add --init inherit")

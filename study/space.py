@@ -13,6 +13,7 @@ from math import inf, log, prod
 from typing import TYPE_CHECKING, Any
 
 from study.records import Budget
+from study.searched import TUNED
 from tasnet_core.errors import UserError
 from tasnet_core.records import LETTERS, METRICS, Cost, Recipe, Variant
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 # Whole numbers of a variant that may be searched; the number of speakers is the corpus'.
 SEARCHED = (*(letter for letter in LETTERS if letter != "C"), "extra_dilation")
-# Fields of the recipe that may be searched with them, and the multiples of the recipe's value that `tuned` takes.
-TUNED: dict[str, tuple[float, ...]] = {
-    "learning_rate": tuple(2 ** (k / 2) for k in range(-4, 5)), "segment_s": (1 / 4, 1 / 2, 1, 2),
-    "batch_size": (1 / 4, 1 / 2, 1, 2, 4)}
 LEAST_SEGMENT_S = 0.25  # shorter ones hold no word
 CLIMBS = 8              # ways from the cheapest to the dearest that `spread` tries for each point it gives
 
@@ -122,15 +119,9 @@ class Space:
         return self._variant({name: values[name] for name in self.letters})
 
     def recipe_of(self, parameters: Mapping[str, int], recipe: Recipe) -> Recipe:
-        """`recipe` with the tuned fields that Optuna's parameters stand for, on the same seconds of sound.
-
-        Longer segments are fewer segments, rounded to whole ones and at least one for each epoch.
-        """
+        """`recipe` with the tuned fields that Optuna's parameters stand for, on the same seconds of sound."""
         values = self._values(parameters)
-        changes: dict[str, Any] = {name: values[name] for name in self.choices if name in TUNED}
-        if "segment_s" in changes:
-            changes["epoch_segments"] = max(1, round(recipe.epoch_segments * recipe.segment_s / changes["segment_s"]))
-        return replace(recipe, **changes)
+        return on_as_much_audio(recipe, {name: values[name] for name in self.choices if name in TUNED})
 
     def parameters_of(self, variant: Variant, recipe: Recipe | None = None) -> dict[str, int] | None:
         """The inverse of `variant_of` and `recipe_of`; None where the space has no such point.
@@ -326,6 +317,15 @@ class Listed(Space):
     def _corners(self) -> dict[Variant, Cost]:
         from tasnet_core import cost
         return {variant: cost.exact(variant) for variant in self.listed}
+
+
+def on_as_much_audio(recipe: Recipe, tuned: Mapping[str, Any]) -> Recipe:
+    """`recipe` with other values of tuned fields, on the same seconds of sound.
+
+    Longer segments are fewer segments, rounded to whole ones and at least one for each epoch.
+    """
+    segments = round(recipe.epoch_segments * recipe.segment_s / tuned.get("segment_s", recipe.segment_s))
+    return replace(recipe, **{**tuned, "epoch_segments": max(1, segments)})
 
 
 def suggest(trial: "optuna.trial.BaseTrial", space: Space) -> Variant:

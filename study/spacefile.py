@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 from study.presets import SPACES
 from study.records import OBJECTIVE_WORDS, Budget, Settings, objectives_of
-from study.space import SEARCHED, TUNED, Listed, Space
+from study.searched import TUNED
+from study.space import SEARCHED, Listed, Space
 from tasnet_core.errors import UserError, counted
-from tasnet_core.records import LETTERS, METRICS, Recipe, Variant
+from tasnet_core.records import METRICS, Recipe, Variant
 
 TABLES = ("reference", "choices", "recipe", "budget")
 KEYS = ("name", "base", "objectives", "metrics", "listed", *TABLES)
@@ -279,19 +280,13 @@ def as_dict(space: Space) -> dict[str, Any]:
     plain: dict[str, Any] = {"name": space.name, "objectives": [words[column] for column in space.objectives],
                              "metrics": list(space.metrics)}
     if isinstance(space, Listed):
-        plain["listed"] = [_fields(variant) for variant in space.listed]
+        plain["listed"] = [variant.said for variant in space.listed]
     else:
-        plain["reference"] = _fields(space.reference)
+        plain["reference"] = space.reference.said
     plain["choices"] = {name: _plain(values) for name, values in space.choices.items() if name != "place"}
     plain["recipe"] = vars(space.recipe).copy()
     plain["budget"] = {name: limit for name, limit in vars(space.budget).items() if limit is not None}
     return {key: value for key, value in plain.items() if value != {}}
-
-
-def _fields(variant: Variant) -> dict[str, Any]:
-    """The letters, and the words that are not the usual ones."""
-    return {field.name: getattr(variant, field.name) for field in fields(variant)
-            if field.name in LETTERS or getattr(variant, field.name) != field.default}
 
 
 def _plain(values: Sequence[Any]) -> Any:

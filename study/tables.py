@@ -19,9 +19,9 @@ from study import pareto
 from study.fidelity import rising
 from study.records import Estimate
 from study.replicates import OUTLOOK, SCORE, SCORES, Row, number, per_trial
+from study.searched import FLAGS, VARIED, changes, short, value_of, varied
 from study.testset import Mixtures
 from tasnet_core.errors import counted
-from tasnet_core.records import LETTERS
 
 Titles = Mapping[str, tuple[str, str]]  # by column: what stands above it, and the unit
 
@@ -56,7 +56,7 @@ TITLES = {
     "si_snri_extrapolated_high_db": ("to", "dB, 95 %"),
     "seeds": ("seeds", "in the mean"), "seeds_without": ("seeds", "without a score"), "si_snri_sd_db": ("sd", "dB between seeds"),
 }
-FRONT_COLUMNS = ("trial", "name", *LETTERS, "norm", "causal", "seeds", "seeds_without", "si_snri_db", "low_db", "high_db",
+FRONT_COLUMNS = ("trial", "name", *VARIED, "seeds", "seeds_without", "si_snri_db", "low_db", "high_db",
                  "si_snri_sd_db", "rising", *OUTLOOK, "loss_db", "loss_low_db", "loss_high_db", "p", "chance", "parameters",
                  "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq",
                  "receptive_field_s", "peak_memory_bytes", "realtime_factor")
@@ -96,27 +96,14 @@ def front(rows: Iterable[Row], costs: Sequence[str] = COSTS) -> list[Row]:
 
 
 def names(rows: Sequence[Row]) -> dict[int, str]:
-    """By trial, a short name: only the letters in which a variant differs from the reference."""
+    """By trial, a short name, as `enqueue` reads it: only what a run has otherwise than the reference.
+
+    Without a reference, whatever varies in the study tells them apart.
+    """
     base = reference(rows)
-    return {row["trial"]: _name(row, base, rows) for row in rows}
-
-
-def letters(row: Row) -> str:
-    """The whole configuration, as in 'N512 L16 B128 H512 Sc128 P3 X8 R3 C2'."""
-    words = [f"{letter}{row[letter]}" for letter in LETTERS if row[letter] is not None]
-    return " ".join([*words, *(["causal"] if row["causal"] else [])])
-
-
-def _name(row: Row, base: Row | None, rows: Sequence[Row]) -> str:
-    def differs(column: str) -> bool:
-        if base is None:  # without a reference, whatever varies in the study tells variants apart
-            return len({str(other[column]) for other in rows}) > 1
-        return bool(row[column] != base[column])
-
-    words = [f"{letter}{row[letter]}" for letter in LETTERS if differs(letter)]
-    words += [f"{row['norm']} norm"] if differs("norm") else []
-    words += ["causal" if row["causal"] else "non-causal"] if differs("causal") else []
-    return " ".join(words) or ("reference" if row["trial"] == 0 else "as the reference")
+    telling = () if base else varied(rows)
+    return {row["trial"]: short(changes(row, base) if base else {name: value_of(row, name) for name in telling})
+            or ("reference" if row["trial"] == 0 else "as the reference") for row in rows}
 
 
 def compared(rows: Sequence[Row], base: Row | None) -> list[dict[str, Any]]:
@@ -227,9 +214,11 @@ def readable(table: Table, columns: Sequence[str]) -> Table:
 def cell(column: str, value: Any) -> str:
     """A value as people read it."""
     if value is None or value == "":
-        return ""
-    if column == "causal":  # SQL and files know it as 0 and 1
+        return "as norm" if column == "input_norm" else ""
+    if column in FLAGS:     # SQL and files know them as 0 and 1
         return "yes" if value else "no"
+    if column in VARIED:
+        return f"{value:g}" if isinstance(value, float) else str(value)
     if column.endswith("_fraction"):
         return percent(value)
     if column == "chance":  # no surer than the draws are

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tasnet_core.errors import UserError
-from tasnet_core.records import LETTERS, Recipe, Variant
+from tasnet_core.records import Recipe, Variant, as_word
 
 if TYPE_CHECKING:
     from tasnet_core.corpora import Unusable
@@ -118,7 +118,7 @@ def variant_of(words: Sequence[str], base: Variant | None = None) -> Variant:
     kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(Variant)}
     values: dict[str, Any] = {}
     for word in words:
-        match = re.fullmatch(r"([A-Za-z_]+)=?(-?\d+)", word) or re.fullmatch(r"(\w+)=([\w.-]+)", word)
+        match = re.fullmatch(r"([A-Za-z_]+)=?(-?\d+)", word) or re.fullmatch(r"(\w+)=([\w.-]*)", word)
         if not match or match[1] not in kinds:
             raise UserError(f"{word!r}: no letter of a variant; wanted such as N128 or norm=global, of {', '.join(kinds)}")
         name, value = match[1], match[2]
@@ -155,7 +155,7 @@ def describe(given: argparse.Namespace) -> int:
     if samples < 1:
         raise UserError(f"--seconds {given.seconds:g}: at least one sample of sound is wanted")
     frames = frames_of(variant, samples)
-    print(f"{variant}  {' '.join(words_of(variant))} at {variant.sample_rate_hz} Hz; "
+    print(f"{' '.join(words_of(variant))} at {variant.sample_rate_hz} Hz; "
           f"{given.seconds:g} s: T = {samples} samples, K = {frames} frames")
     print(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
     for layer in cost.layers(variant):
@@ -169,11 +169,9 @@ def describe(given: argparse.Namespace) -> int:
 
 
 def words_of(variant: Variant) -> list[str]:
-    """What is not a letter: the words always, the rest where it is not the default."""
-    always = ("encoder", "mask", "norm", "causal")
-    return [f"{field.name}={getattr(variant, field.name)}" for field in fields(Variant)
-            if field.name not in (*LETTERS, "sample_rate_hz")
-            and (field.name in always or getattr(variant, field.name) != field.default)]
+    """What tells it from others, and the usual words always; each as `describe` reads it."""
+    always = {name: getattr(variant, name) for name in ("encoder", "mask", "norm", "causal")}
+    return [as_word(name, value) for name, value in {**variant.said, **always}.items()]
 
 
 def line_of(layer: "Layer", variant: Variant, samples: int, frames: int) -> str:

@@ -27,6 +27,11 @@ LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C")
 SLICED = ("N", "B", "H", "Sc", "X", "R")    # those in which a network's slice may be smaller
 
 
+def as_word(name: str, value: Any) -> str:
+    """A field and its value as the commands read them, such as N128, norm=batch or causal=true."""
+    return f"{name}{value}" if name in LETTERS else f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+
+
 def _check_count(record: str, name: str, value: Any, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{record}: {name}={value!r} must be a whole number")
@@ -130,6 +135,18 @@ class Variant:
         """The best network of arXiv 1809.07454v3, Table II: 15.3 dB SI-SNRi on WSJ0-2mix."""
         return cls(**changes)
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Variant":
+        """From a mapping that has its fields among others, such as a row of `results`; SQL knows true and false as 1 and 0."""
+        values: dict[str, Any] = {field.name: row[field.name] for field in fields(cls)}
+        return cls(**{**values, **{name: bool(values[name]) for name in ("causal", "last_residual")}})
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What tells it from any other: the letters, and each other field that is not at its default."""
+        return {field.name: value for field in fields(self)
+                if (value := getattr(self, field.name)) != field.default or field.name in LETTERS}
+
     @property
     def hop(self) -> int:
         """Samples from one encoder frame to the next."""
@@ -166,7 +183,7 @@ class Variant:
         return ""
 
     def __str__(self) -> str:
-        return " ".join(f"{letter}{getattr(self, letter)}" for letter in LETTERS)
+        return " ".join(as_word(name, value) for name, value in self.said.items())
 
 
 _FIRST: dict[str, Any] = {"N": 256, "L": 20, "B": 256, "H": 512, "Sc": 0, "X": 8, "R": 4, "encoder": "relu",

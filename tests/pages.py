@@ -11,6 +11,7 @@ from study import tables
 from study.page import Clip, Failure, Figure, Output, Page, Sound
 from study.picks import Pick
 from study.replicates import number, per_trial
+from study.searched import configuration
 from tasnet_core.records import LETTERS
 
 EVIL = "</script><script>alert(1)</script>'\"&\u2028<!--"
@@ -35,7 +36,7 @@ def variants(runs):
     rows = []
     for row in tables.compared(means, tables.reference(means)):
         score, loss, on_front = number(row["si_snri_db"]), row["loss_db"], row["trial"] in kept
-        rows.append({**row, "letters": tables.letters(row), "on_front": on_front,
+        rows.append({**row, "letters": configuration(row), "on_front": on_front,
                      "low_db": score and score - 0.3, "high_db": score and score + 0.3,
                      "loss_low_db": loss and loss - 0.2, "loss_high_db": loss and loss + 0.2,
                      "chance": None if score is None else 0.62 if on_front else 0.003,

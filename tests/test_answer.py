@@ -2,9 +2,9 @@
 
 import fakes
 import pytest
-from fakes import REFERENCE, failed, outlook, row
+from fakes import failed, outlook, row
 
-from study.answer import answer, sample_rate_hz, still_rising, stopped
+from study.answer import answer, still_rising, stopped
 from study.replicates import per_trial
 
 BASE = row(0, si_snri_db=7.1, parameters=1000, macs_per_s=1000)
@@ -87,12 +87,6 @@ def test_runs_that_were_stopped_and_what_that_saved_are_one_sentence():
     said = stopped([row(0), fakes.stopped(1, after=4), fakes.stopped(2, after=6)])     # 3200 + 1600 + 2400 of 9600
     assert said == ("2 runs were stopped early, when another that costs no more was well ahead at the same epoch; "
                     "that saved 2,400 s of sound, 25 % of what the study would have trained on.")
-
-
-def test_the_rate_follows_from_the_receptive_field():
-    for rate in (8000, 16000):
-        seconds = REFERENCE.receptive_field_samples / rate
-        assert sample_rate_hz([row(0, receptive_field_s=None), row(1, receptive_field_s=seconds)]) == rate
 
 
 def test_a_reference_behind_smaller_variants_is_said_to_be_undertrained():

@@ -121,3 +121,13 @@ def test_chance_makes_no_letter_important_however_many_values_it_has(values):
     rng = np.random.default_rng(0)
     found = [effects.divergence(rng.integers(values, size=60), rng.permutation(60)[:15]) for _ in range(4000)]
     assert np.mean(found) == pytest.approx(0, abs=4 * np.std(found) / np.sqrt(4000))
+
+
+def test_where_the_reference_has_nothing_of_a_letter_the_step_from_nothing_and_each_doubling_are_told():
+    """Extra dilation 2 brings 0.5 dB, and each doubling of it 0.25 more."""
+    put_in = {0: 0.0, 2: 0.5, 4: 0.75, 8: 1.0}
+    rows = [row(trial, X=(6, 3)[trial % 8 > 3], extra_dilation=(0, 2, 4, 8)[trial % 4],
+                si_snri_db=5 - (trial % 8 > 3) + put_in[(0, 2, 4, 8)[trial % 4]]) for trial in range(32)]
+    found = next(one for one in effects.main_effects(effects.design(rows, rows[0])).letters if one.letter == "extra_dilation")
+    assert found.doubling_db.value == pytest.approx(0.25)
+    assert dict(zip(found.levels, (one.value for one in found.effect_db), strict=True)) == pytest.approx(put_in)

@@ -53,7 +53,7 @@ def test_letters_that_were_added_later_leave_the_older_keys_alone():
 
 def test_the_published_versions_have_their_letters():
     v1 = Variant.v1()
-    assert str(v1) == "N256 L20 B256 H512 Sc0 P3 X8 R4 C2"
+    assert str(v1) == "N256 L20 B256 H512 Sc0 P3 X8 R4 C2 encoder=relu mask=softmax input_norm=frame"
     assert (v1.encoder, v1.mask, v1.norm, v1.input_norm) == ("relu", "softmax", "global", "frame")
     assert v1.receptive_field_samples / 8000 == pytest.approx(2.55, abs=0.006)      # the thesis' last table
     assert Variant.v2(causal=True, norm="frame", C=3) == dataclasses.replace(v1, causal=True, norm="frame", C=3)

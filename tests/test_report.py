@@ -14,8 +14,9 @@ from study import ink, report, tables
 from study.database import open_database
 from study.fidelity import rising
 from study.records import Result
+from study.searched import OF_VARIANT, TUNED, value_of
 from tasnet_core.errors import UserError
-from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Scores, Variant
+from tasnet_core.records import Cost, Epoch, MixtureScore, Scores, Variant
 
 ENVIRONMENT = {"machine": "x86_64, 2 cores", "device": "cpu", "torch": "2.13.0"}
 DRAWN = ("curves", "front_macs", "front_parameters", "hypervolume", "letters", "mixtures", "parallel")
@@ -28,9 +29,10 @@ def fill(url, rows, epochs=(), mixtures=(), name="fake", notes=(), settings=fake
     with open_database(url, read_only=False) as db:
         db.register(name, settings, notes)
         for row in rows:
-            variant = Variant(**{letter: row[letter] for letter in LETTERS})
+            variant = Variant(**{name: value_of(row, name) for name in OF_VARIANT})
             cost = Cost(row["parameters"], row["macs_per_s"], row["receptive_field_s"])
-            run = db.begin_run(name, row["trial"], variant, replace(fakes.SETTINGS.recipe, seed=row["seed"]), cost,
+            recipe = replace(fakes.SETTINGS.recipe, seed=row["seed"], **{name: row[name] for name in TUNED if name in row})
+            run = db.begin_run(name, row["trial"], variant, recipe, cost,
                                "", ENVIRONMENT)
             for epoch in epochs:
                 if _run_of(epoch) == _run_of(row):
@@ -139,8 +141,9 @@ def test_the_page_says_what_the_rows_say(made):
     assert "test speakers also occur in training" in text
     assert "one second of sound at 8 kHz" in text
     assert "trained on the same 3,200 s of sound" in text
-    assert ("python -m study run --trials 7 --study fake --corpus voices --space quick --stop-margin off --epochs 8 "
-            "--epoch-segments 200 --segment-s 2.0 --batch-size 8 --seed 0 --max-parameters 400000") in text
+    assert ("python -m study run --trials 1 --study fake --corpus voices --space quick --stop-margin off --epochs 8 "
+            "--epoch-segments 200 --segment-s 2.0 --batch-size 8 --precision float32 --seed 0 --max-parameters 400000") in text
+    assert "python -m study run --trials 7 --study fake" in text       # its variants, which quick has not, are put in between
     assert "x86_64, 2 cores" in text
     assert re.search(r"recipe\.learning_rate ?0\.002", text)
     for row in rows:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from study.presets import SPACES
 from study.published import published
 from study.records import Budget
-from study.space import TUNED, Space, suggest, suggested_recipe
+from study.searched import TUNED
+from study.space import Space, suggest, suggested_recipe
 from study.spacefile import space_named
 from tasnet_core import cost
 from tasnet_core.errors import UserError

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from study.presets import SPACES
 from study.records import Budget
-from study.space import SEARCHED, TUNED, Listed, Space
+from study.searched import TUNED
+from study.space import SEARCHED, Listed, Space
 from study.spacefile import as_dict, as_toml, describe_space, parse_space, read_space, space_named
 from tasnet_core import cost
 from tasnet_core.errors import UserError

@@ -15,7 +15,7 @@ from study.testset import from_rows
 
 def test_a_name_is_the_letters_that_differ_from_the_reference_in_the_papers_order():
     rows = [row(0), row(1, X=4, R=1, H=64), row(2, norm="batch", causal=True), row(3)]
-    assert list(tables.names(rows).values()) == ["reference", "H64 X4 R1", "batch norm causal", "as the reference"]
+    assert list(tables.names(rows).values()) == ["reference", "H64 X4 R1", "norm=batch causal=true", "as the reference"]
 
 
 def test_without_a_reference_a_name_is_what_varies():
