@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LEVELS = {
     "tasnet_core": {"errors": 0, "terminal": 0, "processor": 0, "files": 1, "records": 1, "formulas": 2, "audio": 2, "voices": 2,
                     "loss": 2, "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 3, "stream": 3, "growth": 3,
-                    "shelf": 2, "progress": 1, "mixture": 1, "segments": 2, "speakers": 3, "listed": 3, "layout": 3,
+                    "cells": 0, "shelf": 2, "progress": 1, "mixture": 1, "segments": 2, "speakers": 3, "listed": 3, "layout": 3,
                     "background": 3, "wsj0mix": 4, "librimix": 4, "folder": 4, "mixing": 4, "corpora": 5,
                     "mixdown": 6, "batches": 6, "devices": 5, "slices": 3, "sandwich": 7, "checking": 6, "cost": 6, "metrics": 6,
                     "listeners": 2, "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1, "capture": 1, "schedule": 2,
