@@ -320,7 +320,11 @@ def report(given: argparse.Namespace) -> Path:
 
 
 def _report(given: argparse.Namespace, study: str | None) -> Path:
-    from study.report import write_report
+    try:
+        from study.report import write_report
+    except ValueError as error:
+        raise UserError(f"matplotlib cannot be loaded: {error}; "
+                        "unset MPLBACKEND, or mend the matplotlibrc that is read here") from error
     limits = {"parameters": given.max_parameters, "macs_per_s": given.max_macs, "realtime_factor": given.max_realtime_factor}
     asked = {name: value for name, value in limits.items() if value is not None}
     return write_report(given.storage, study, given.out, [asked] if asked else [])
