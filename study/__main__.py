@@ -5,10 +5,12 @@ import sys
 from study.commands import COMMANDS
 from study.options import parser
 from tasnet_core.errors import UserError
+from tasnet_core.terminal import complain, guarded
 
 INTERRUPTED = 130
 
 
+@guarded
 def main(argv: list[str] | None = None) -> int:
     given = parser().parse_args(argv)
     given.words = sys.argv[1:] if argv is None else argv
@@ -16,17 +18,17 @@ def main(argv: list[str] | None = None) -> int:
         COMMANDS[given.command](given)
         return 0
     except UserError as error:
-        print(f"python -m study {given.command}: {error}", file=sys.stderr)
+        complain(f"python -m study {given.command}: {error}")
         return 2
     except KeyboardInterrupt:
-        print("stopped; everything is saved: run the same command again to continue", file=sys.stderr)
+        complain("stopped; everything is saved: run the same command again to continue")
         return INTERRUPTED
     except Exception as error:
         from study.connection import damage
         if not (found := damage(error)):
             raise
-        print(f"python -m study {given.command}: {given.storage}: the database is damaged ({found}); end all runs of it, then: "
-              f"python -m study doctor --storage {given.storage}", file=sys.stderr)
+        complain(f"python -m study {given.command}: {given.storage}: the database is damaged ({found}); end all runs of it, "
+                 f"then: python -m study doctor --storage {given.storage}")
         return 2
 
 

@@ -49,9 +49,12 @@ from typing import TYPE_CHECKING, Any
 from study import commands, options
 from study.options import STORAGE
 from tasnet_core.errors import UserError
+from tasnet_core.terminal import encodable
 
 if TYPE_CHECKING:
     from study.frames import Frames
+
+TRAINING = ("run", "confirm", "fidelity", "continue")       # what starts workers, each of which imports the script
 
 
 def run(trials: int, *, study: str | None = None, storage: str = STORAGE, corpus: str | None = None, space: str | None = None,
@@ -167,6 +170,10 @@ class Study:
 
 def _given(command: str, words: Sequence[object], named: Mapping[str, Any]) -> argparse.Namespace:
     """What the command line gives where the same is written there."""
+    encodable()
+    if command in TRAINING:
+        from study.workers import end_if_imported
+        end_if_imported()
     line = [command, *map(str, words)]
     for name, value in named.items():
         if value is True:

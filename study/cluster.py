@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import queue
+import secrets
 import tempfile
 import threading
 import time
@@ -35,6 +36,7 @@ from tasnet_core.training import Paused, files_of
 
 SCORED_S = 1.0          # how often a worker says how many mixtures are scored
 LOOK_S = 1.0            # how often the driver looks whether there is room for more workers
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"     # 0: no process of Ray is reached from another machine
 REST_S = 2.0            # how long who has nothing to do until the reference is trained waits
 
 Files = dict[str, bytes | None]             # by their path from the checkpoint's folder; None: it is no more
@@ -380,17 +382,48 @@ class Ray(Engine):
                 pass
 
 
+def _begin_own(ray: Any) -> None:
+    """Begin a cluster that ends with this process and is this user's alone: it listens on loopback, and asks for a token.
+
+    Who wants other machines in it begins it with `ray start`. Ray itself listens on every address of a machine but where
+    this variable says 0, as it does on other systems by default; then all its processes take 127.0.0.1 for their own.
+
+    Raises:
+        UserError: this version of Ray knows no token.
+    """
+    from ray._private import ray_constants
+    kept = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(LOOPBACK)
+    ray_constants.ENABLE_RAY_CLUSTER = os.environ.setdefault(LOOPBACK, "0") == "1"
+    os.environ.pop("RAY_AUTH_MODE", None)       # "disabled" would be all that keeps Ray from asking for a token
+    if not os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        os.environ["RAY_AUTH_TOKEN"] = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
+    try:
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = kept[0]
+        if kept[1] is None:
+            del os.environ[LOOPBACK]
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        ray.shutdown()
+        raise UserError(f"--engine ray: Ray {ray.__version__} begins clusters that ask for no token; wanted 2.59 or later: "
+                        "pip install -U 'tasnet-study[ray]'")
+
+
 def _connected() -> tuple[Any, bool]:
     """Ray, connected to the cluster that RAY_ADDRESS names, or that runs here, or else to a new one here; whether we did that."""
     try:
         import ray
         import ray.exceptions
+        from ray._private import services
     except ImportError as error:
         raise UserError("--engine ray: Ray is not installed; it comes with: pip install 'tasnet-study[ray]'") from error
     if ray.is_initialized():
         return ray, False
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        if os.environ.get("RAY_ADDRESS", "local") in ("", "local") and services.find_bootstrap_address(None) is None:
+            _begin_own(ray)
+        else:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(f"--engine ray: no cluster can be reached ({one_line(error)}); wanted one that RAY_ADDRESS names, or one "
                         "that 'ray start' has begun here; see: ray status") from error

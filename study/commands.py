@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tasnet_core.__main__ import tell_unusable
 from tasnet_core.errors import UserError, counted
+from tasnet_core.terminal import say
 
 if TYPE_CHECKING:
     from study.database import Database
@@ -63,8 +64,8 @@ def _prepared(given: argparse.Namespace, settings: "Settings") -> "Corpus":
     from tasnet_core.devices import say_if_plain
     reference = space_of(settings).reference
     _gpus(given)        # refused before anything is done
-    say_if_plain(reference, _device_here(given), print)
-    corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=print)
+    say_if_plain(reference, _device_here(given), say)
+    corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, settings.corpus)
     return corpus
 
@@ -122,8 +123,8 @@ def _dry_run(given: argparse.Namespace, name: str, settings: "Settings", corpus:
     with ExitStack() as stack:
         database = stack.enter_context(open_database(given.storage)) if begun else None
         for line in dry_run(name, settings, given.trials, given.seeds, count, device, corpus, _opener(settings), database):
-            print(line, flush=True)
-    print(command(given.words, given))
+            say(line)
+    say(command(given.words, given))
 
 
 def _work(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", trials: int) -> bool:
@@ -143,7 +144,7 @@ def _work(given: argparse.Namespace, name: str, settings: "Settings", database: 
     database.rest = lambda reason: time.sleep(0.5)      # a server that is gone now comes back
     trained, states = database.trained(name, seed), database.counts(name, seed)
     beside = "".join(f", {states[state]} {state}" for state in ("stopped", "failed", "rejected") if states.get(state))
-    print(f"study {name!r}: {trained} of {max(wanted, trained)} trials trained{beside}; all saved in {database.shown}"
+    say(f"study {name!r}: {trained} of {max(wanted, trained)} trials trained{beside}; all saved in {database.shown}"
           + ("; time is up: run the same command again to continue" if ended.why == "time" else
              "; the others are with workers elsewhere" if ended.finished and trained < wanted and states.get("running") else
              f"; space {settings.space!r} has no other variant{' within the budget' if states.get('rejected') else ''}"
@@ -213,12 +214,12 @@ def enqueue(given: argparse.Namespace) -> None:
         study = optunas.open_study(name, settings, database)
         for variant, recipe in wanted:
             tuned = [as_word(field, getattr(recipe, field)) for field in TUNED if field in space.choices]
-            said = " ".join([str(variant), *tuned])
+            named = " ".join([str(variant), *tuned])
             if known := database.same(name, variant, recipe_of(recipe, settings, variant == space.reference)):
-                print(f"{said}: is trial {known['trial']} already ({known['state']}); nothing to train")
+                say(f"{named}: is trial {known['trial']} already ({known['state']}); nothing to train")
                 continue
             optunas.enqueue(study, space, recipe, variant)
-            print(f"{said}: waiting in study {name!r}; python -m study run trains it next")
+            say(f"{named}: waiting in study {name!r}; python -m study run trains it next")
 
 
 def _check_same_corpus(variant: "Variant", reference: "Variant") -> None:
@@ -240,7 +241,7 @@ def confirm(given: argparse.Namespace) -> None:
             raise UserError(f"study {name!r}: no trial is complete, so there is nothing to confirm; run more of it first")
         corpus = _prepared(given, settings)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
-        print(f"trials {', '.join(map(str, trials))}: {counted(given.seeds, 'seed')} each")
+        say(f"trials {', '.join(map(str, trials))}: {counted(given.seeds, 'seed')} each")
         _confirm(given, name, settings, database, corpus, trials)
 
 
@@ -255,13 +256,13 @@ def _confirm(given: argparse.Namespace, name: str, settings: "Settings", databas
         from study.records import SCRATCH
         variants = _variants(database, name, trials)
         name, settings = name + SCRATCH, from_scratch(settings)
-        print(f"their weights were inherited: trained from scratch in study {name!r}")
+        say(f"their weights were inherited: trained from scratch in study {name!r}")
         if not _derived(given, name, settings, database, corpus, variants):
             return
         trials = sorted({run["trial"] for run in database.runs(name) if database.variant(run["variant"]) in variants} | {0})
     database.queue_replicates(name, trials, given.seeds)
     if _work(given, name, settings, database, 0) and name != inherited:
-        print("\n".join(lines([(study, per_trial(database.results(study))) for study in (inherited, name)])))
+        say(*lines([(study, per_trial(database.results(study))) for study in (inherited, name)]))
 
 
 def _derived(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", corpus: "Corpus",
@@ -299,7 +300,7 @@ def fidelity(given: argparse.Namespace) -> None:
             base = (begun and begun.grown_from) or studies[-2]
             if not _derived(given, studies[-1], longer(settings, times, base), database, corpus, variants):
                 return
-        print("\n".join(lines([(study, per_trial(database.results(study))) for study in studies])))
+        say(*lines([(study, per_trial(database.results(study))) for study in studies]))
 
 
 def going_on(given: argparse.Namespace) -> None:
@@ -319,12 +320,16 @@ def report(given: argparse.Namespace) -> Path:
         from study.watching import watch
         watch(given.storage, given.study, partial(_report, given), given.watch)
     else:
-        print(f"report: {_report(given, given.study)}")
+        say(f"report: {_report(given, given.study)}")
     return Path(given.out) / "index.html"
 
 
 def _report(given: argparse.Namespace, study: str | None) -> Path:
-    from study.report import write_report
+    try:
+        from study.report import write_report
+    except ValueError as error:
+        raise UserError(f"matplotlib cannot be loaded: {error}; "
+                        "unset MPLBACKEND, or mend the matplotlibrc that is read here") from error
     limits = {"parameters": given.max_parameters, "macs_per_s": given.max_macs, "realtime_factor": given.max_realtime_factor}
     asked = {name: value for name, value in limits.items() if value is not None}
     return write_report(given.storage, study, given.out, [asked] if asked else [])
@@ -358,7 +363,7 @@ def compare(given: argparse.Namespace) -> None:
     from study.database import open_database
     with open_database(given.storage) as database, database.snapshot():
         name = database.choose(given.study)
-        print("\n".join(lines(database.results(name), database.heard(name), given.A, given.B)))
+        say(*lines(database.results(name), database.heard(name), given.A, given.B))
 
 
 def export(given: argparse.Namespace) -> list[Path]:
@@ -366,14 +371,14 @@ def export(given: argparse.Namespace) -> list[Path]:
     from study.frames import export
     written = []
     for path, rows in export(given.storage, given.study, given.out, given.format):
-        print(f"{path}: {rows:,} row{'s' * (rows != 1)}")
+        say(f"{path}: {rows:,} row{'s' * (rows != 1)}")
         written.append(path)
     return written
 
 
 def space(given: argparse.Namespace) -> None:
     from study.spacefile import describe_space, space_named
-    print(describe_space(space_named(given.name)), end="")
+    say(*describe_space(space_named(given.name)).splitlines())
 
 
 def doctor(given: argparse.Namespace) -> None:
@@ -383,15 +388,15 @@ def doctor(given: argparse.Namespace) -> None:
     if url.get_backend_name() != "sqlite":      # a server that cannot be reached is no damage
         _see_there(given.storage)
     if faults := salvage.integrity(url):
-        print("\n".join(faults))
+        say(*faults)
         if url.get_backend_name() == "sqlite":
-            print(salvage.mend(Path(url.database or "")))
+            say(salvage.mend(Path(url.database or "")))
     with _to_write(given.storage) as database:
         for name in [database.choose(given.study)] if given.study else database.studies():
             found = _examined(name, database)
-            print(f"study {name!r}: " + ("all is well" if not found else counted(len(found), "finding")))
+            say(f"study {name!r}: " + ("all is well" if not found else counted(len(found), "finding")))
             for finding in found:
-                print(f"  {finding.what}: {finding.mended}")
+                say(f"  {finding.what}: {finding.mended}")
 
 
 def _examined(name: str, database: "Database") -> list["Finding"]:
@@ -411,7 +416,7 @@ def backup(given: argparse.Namespace) -> None:
     from study.connection import url_of
     _see_there(given.storage)
     salvage.backup(url_of(given.storage), given.file)
-    print(f"{given.file}: the database as it is now; go on with it by --storage {given.file}")
+    say(f"{given.file}: the database as it is now; go on with it by --storage {given.file}")
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], object]] = {

@@ -22,16 +22,17 @@ from study.progress import point_of
 from study.reading import Reader
 from study.records import Outlook, Result, Settings
 from study.schema import EXACT, MEASURED, environments, epochs, mixtures, runs, study_settings, variants
-from study.versions import bring_up, fit, see_whole, to_stderr
+from study.versions import bring_up, fit, see_whole
 from tasnet_core.errors import Abandoned, UserError
 from tasnet_core.records import VALIDATION, Cost, Epoch, Recipe, Variant, differences
+from tasnet_core.terminal import complain
 
 
 class LeaseLost(Abandoned):
     """Another process has taken over the run."""
 
 
-def open_database(storage: str = DEFAULT_URL, read_only: bool = True, say: Callable[[str], None] = to_stderr) -> "Database":
+def open_database(storage: str = DEFAULT_URL, read_only: bool = True, say: Callable[[str], None] = complain) -> "Database":
     """Open the study database; for writing, make what is missing, and `say` so where an older version's rows are changed.
 
     Raises:

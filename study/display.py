@@ -31,9 +31,24 @@ from study.testset import from_rows
 from study.watcher import Rows
 from tasnet_core.errors import counted
 from tasnet_core.records import Cost, Epoch, Variant
+from tasnet_core.terminal import plain, say, written
 
 PASSES_AT_MOST = 5  # variants with which one may change places
 FRAME_LINES = 6  # of a screen: the front's title, head and borders, and the line below everything
+
+
+class Printed(Console):
+    """A console on which nothing acts that was read somewhere, rich's own markup included."""
+
+    def __init__(self, **options: Any):
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with written():
+            super().print(*(plain(each) if isinstance(each, str) else each for each in objects), **options)
+
+    def on_broken_pipe(self) -> None:
+        raise       # what rich has caught: it would end the program with a status of its own
 
 
 def si(number: float) -> str:
@@ -66,8 +81,8 @@ def front_table(front: Rows, title: str = "the front so far") -> Table:
     mark, telling = any(map(rising, front)), varied(front)
     for row in front:
         seeds = f" ({row['seeds']}, {row['si_snri_sd_db']:.2f})" if row.get("seeds", 1) > 1 else " " * 10 * several
-        table.add_row(str(row["trial"]), configuration(row, "N L B H Sc X R".split(), telling),
-                      si(row["parameters"]), si(row["macs_per_s"]),
+        letters = plain(configuration(row, "N L B H Sc X R".split(), telling))
+        table.add_row(str(row["trial"]), letters, si(row["parameters"]), si(row["macs_per_s"]),
                       f"{row['si_snri_db']:.2f}{seeds}" + (f" {RISING if rising(row) else ' '}" if mark else ""))
     return table
 
@@ -91,7 +106,7 @@ class Plain:
         pass
 
     def says(self, text: str) -> None:
-        print(text, flush=True)
+        say(text)
 
     def trial_begins(self, trial: int, seed: int, variant: Variant, cost: Cost, epochs: int) -> None:
         run, name = (trial, seed), called(trial, seed, self.base_seed)
@@ -137,7 +152,7 @@ class Screen(Plain):
     def __init__(self, trials: int, done: int, epochs: int, front: Rows = (), base_seed: int = 0,
                  console: Console | None = None):
         super().__init__(trials, done, epochs, base_seed)
-        self.front, self.console = front, console or Console()
+        self.front, self.console = front, console or Printed()
         self.bars: dict[Run, TaskID] = {}
         # An epoch takes minutes, so the time left cannot follow from the last half minute, as rich would have it.
         self.progress = Progress(TextColumn("{task.description}"), BarColumn(bar_width=None), TaskProgressColumn(),
@@ -160,7 +175,7 @@ class Screen(Plain):
         return Group(front_table(shown, title), "", self.progress) if shown else Group(self.progress)
 
     def says(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text)
 
     def trial_begins(self, trial: int, seed: int, variant: Variant, cost: Cost, epochs: int) -> None:
         super().trial_begins(trial, seed, variant, cost, epochs)
@@ -228,7 +243,7 @@ def show_status(name: str, settings: Settings | None, results: Rows, front: Rows
 
     `runs` are the rows of that table, which know the worker of a run and the kind of a failure.
     """
-    console = Console(highlight=False, markup=False)
+    console = Printed()
     states, kinds = Counter(row["state"] for row in results), Counter(run["kind"] for run in runs if run["state"] == "failed")
     known = {state: f"{states[state]} {state}" for state in STATES if states[state]}
     if any(kinds):
@@ -273,10 +288,10 @@ def show_trial(runs: Rows, results: Rows, epochs: Rows, mixtures: Rows) -> None:
     for mean in per_trial([row for row in results if row["trial"] in {run["trial"] for run in runs}]):
         if mean["seeds"] > 1:
             without = f"; {counted(mean['seeds_without'], 'run')} without a score" if mean["seeds_without"] else ""
-            Console(highlight=False, markup=False).print(
+            Printed().print(
                 f"trial {mean['trial']}, mean: {mean['si_snri_db']:.2f} dB SI-SNRi ({with_seeds(mean)}){without}")
     for line in may_change(results, {run["trial"] for run in runs}):
-        Console(highlight=False, markup=False).print(line)
+        Printed().print(line)
 
 
 def may_change(results: Rows, trials: Collection[int]) -> list[str]:
@@ -292,7 +307,7 @@ def may_change(results: Rows, trials: Collection[int]) -> list[str]:
 
 def show_run(run: Mapping[str, Any], results: Rows, epochs: Rows, mixtures: Rows) -> None:
     """Print everything about one run: letters, costs, recipe, curve, scores, its easiest and hardest mixtures."""
-    console = Console(highlight=False, markup=False)
+    console = Printed()
     row, = results
     console.print(f"trial {row['trial']}, seed {row['seed']}: {configuration(row)} (variant {row['variant']})")
     console.print(": ".join(filter(None, (f"state {row['state']}", run["kind"], row["reason"]))))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from study.database import Database, open_database
 from study.schema import TIDY
+from tasnet_core.cells import as_cell
 from tasnet_core.errors import UserError
 from tasnet_core.files import write_atomically
 
@@ -104,13 +105,20 @@ def _plain(column: Sequence[Any], kind: type) -> Sequence[Any]:
 
 
 def _csv(kinds: Kinds, parts: Parts, file: BinaryIO) -> None:
-    """Every digit, an empty cell where there is no value."""
+    """Every digit, an empty cell where there is no value; no text is a formula there (`tasnet_core.cells`)."""
     text = io.TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(kinds)
     for columns in parts:
-        writer.writerows(zip(*columns, strict=True))
+        writer.writerows(zip(*map(_cells, columns), strict=True))
     text.detach()
+
+
+def _cells(column: Sequence[Any]) -> Iterable[Any]:
+    if str not in set(map(type, column)):
+        return column
+    cells = {text: as_cell(text) for text in set(column) if isinstance(text, str)}     # a few words, told many times
+    return [cells.get(value, value) for value in column]
 
 
 def _json(kinds: Kinds, parts: Parts, file: BinaryIO) -> None:

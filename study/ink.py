@@ -36,6 +36,8 @@ TICKS = {2.0: (1, 1.1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 
          500.0: (1, 2, 5), math.inf: (1,)}
 GOLDEN = 0.6180339887498949
 SETTINGS = {
+    # Whatever a user's matplotlibrc says, a report looks the same, and is made without LaTeX. No backend is ever loaded.
+    **{name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")},
     **sns.axes_style("ticks"), **sns.plotting_context("paper"),
     "font.family": "DejaVu Sans", "font.size": 7.5, "axes.labelsize": 8, "axes.titlesize": 7,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7, "legend.frameon": False,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.records import Budget
-from study.workers import context, end_with_parent
+from study.workers import UNGUARDED, context, end_with_parent, unguarded
 from tasnet_core.corpora import Corpus
 from tasnet_core.errors import UserError
 from tasnet_core.growth import Growth, Work, fit
@@ -84,6 +84,8 @@ def rehearse(plan: Plan, processes: int) -> Speeds:
                 answer = pipe.recv()
             except (EOFError, OSError):
                 process.join()
+                if process.exitcode == UNGUARDED:
+                    raise UserError(unguarded()) from None
                 raise UserError(f"dry run: a process that measured died (status {process.exitcode}), perhaps for lack of memory; "
                                 f"{processes} ran at once: try fewer --workers") from None
             if isinstance(answer, str):

@@ -86,10 +86,10 @@ def write_report(url: str, study: str | None, out: Path, limits: Sequence[Mappin
         files[f"figures/{name}.svg"] = figure.svg.encode()
         files[f"figures/{name}.png"] = figure.png
     for name, table, read, titles in _tables(found, worked_out):
-        files[f"tables/{name}.csv"] = tables.as_csv(table).encode()
-        files[f"tables/{name}.md"] = tables.as_markdown(tables.readable(table, read), titles).encode()
-        files[f"tables/{name}.tex"] = tables.as_tex(tables.readable(table, read), titles).encode()
-    files["index.html"] = page.render(_page(found, worked_out, drawn)).encode()  # last: it is there when all it speaks of is
+        files[f"tables/{name}.csv"] = _utf8(tables.as_csv(table))
+        files[f"tables/{name}.md"] = _utf8(tables.as_markdown(tables.readable(table, read), titles))
+        files[f"tables/{name}.tex"] = _utf8(tables.as_tex(tables.readable(table, read), titles))
+    files["index.html"] = _utf8(page.render(_page(found, worked_out, drawn)))  # last: it is there when all it speaks of is
     for name, content in files.items():
         _write(out / name, content)
     return out / "index.html"
@@ -306,6 +306,11 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             lines.append((f"{prefix}{name}", "no limit" if value is None else text))
     return lines
+
+
+def _utf8(text: str) -> bytes:
+    """As a file: what a name holds that is no text in UTF-8 becomes an escape."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _write(path: Path, content: bytes) -> None:

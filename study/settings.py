@@ -13,6 +13,7 @@ from study.spacefile import as_dict, space_named, space_of
 from tasnet_core.errors import UserError
 from tasnet_core.listeners import LIBRARIES, installed
 from tasnet_core.records import METRICS, VALIDATION, Recipe
+from tasnet_core.terminal import say
 
 MOST_WORKERS = 8        # that one machine starts without being asked for more
 
@@ -97,4 +98,4 @@ def check_installed(settings: Settings, chosen: bool) -> None:
             raise UserError(f"metric {metric}: needs the package {package}, which is not installed; "
                             f"pip install {package}, or start a study without it: --metrics {others}")
         if not installed(metric) and not chosen and metric in space_of(settings).metrics:
-            print(f"{metric.upper()} is not measured: the package {package} is not installed (pip install {package})")
+            say(f"{metric.upper()} is not measured: the package {package} is not installed (pip install {package})")

@@ -21,7 +21,9 @@ from study.records import Estimate
 from study.replicates import OUTLOOK, SCORE, SCORES, Row, number, per_trial
 from study.searched import FLAGS, VARIED, changes, short, value_of, varied
 from study.testset import Mixtures
+from tasnet_core.cells import as_cell
 from tasnet_core.errors import counted
+from tasnet_core.terminal import plain
 
 Titles = Mapping[str, tuple[str, str]]  # by column: what stands above it, and the unit
 
@@ -264,11 +266,11 @@ def engineering(value: float) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """For machines: every digit, an empty cell where there is no value."""
+    """For machines: every digit, an empty cell where there is no value; no text is a formula there (`tasnet_core.cells`)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
-    writer.writerows(table.rows)
+    writer.writerows([as_cell(value) if isinstance(value, str) else value for value in row] for row in table.rows)
     return text.getvalue()
 
 
@@ -287,10 +289,13 @@ def best(table: Table) -> set[tuple[int, str]]:
     return found
 
 
+MARKS = re.compile(r"[\\`\[\]<>|]")     # what would be a link, an element or code in Markdown, or end a cell
+
+
 def as_markdown(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # never changed
     """For a README or an issue."""
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in cells) + " |"
+        return "| " + " | ".join(MARKS.sub(r"\\\g<0>", plain(text.replace("\n", " "))) for text in cells) + " |"
 
     marks = ["---" if _is_text(table, i) else "---:" for i in range(len(table.columns))]
     bold = best(table)
@@ -302,7 +307,7 @@ def as_markdown(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # neve
 
 TEX = str.maketrans({"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "_": r"\_",
                      "#": r"\#", "$": r"\$", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-                     "\N{MINUS SIGN}": "$-$", RISING: r"$\uparrow$", "\n": " "})
+                     "\N{MINUS SIGN}": "$-$", RISING: r"$\uparrow$"})
 
 
 def as_tex(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # never changed
@@ -312,8 +317,8 @@ def as_tex(table: Table, titles: Titles = {}) -> str:  # noqa: B006  # never cha
     bold = best(table)
 
     def text(line: int, name: str, value: Any) -> str:
-        plain = cell(name, value).translate(TEX)
-        return rf"\textbf{{{plain}}}" if (line, name) in bold else plain
+        shown = plain(cell(name, value).replace("\n", " ")).translate(TEX)
+        return rf"\textbf{{{shown}}}" if (line, name) in bold else shown
 
     body = [[text(i, name, value) for name, value in zip(table.columns, row, strict=True)] for i, row in enumerate(table.rows)]
     lines = [" & ".join(row) + r" \\" for row in (*([title.translate(TEX) for title in row] for row in heads), *body)]

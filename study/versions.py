@@ -1,7 +1,6 @@
 """Databases of other versions: seen when they are read, kept as they are and then brought up when they are written."""
 
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +17,6 @@ from tasnet_core.errors import UserError, counted
 
 class Outdated(UserError):
     """A database that lacks what this version reads; opening it for writing brings it up to date."""
-
-
-def to_stderr(line: str) -> None:
-    """Say it where it mixes with no output."""
-    print(line, file=sys.stderr)
 
 
 def see_whole(database: Connection) -> None:

@@ -6,17 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from study.database import open_database
+from tasnet_core.terminal import say
 
 QUIET_S = 30.0      # a study that trains has a run unfinished; between two runs, or two seeds, it has none for a moment
 
 
-def to_stdout(line: str) -> None:
-    """Say it at once, also into a file that somebody follows."""
-    print(line, flush=True)
-
-
 def watch(storage: str, study: str | None, write: Callable[[str], Path], every_s: float,
-          say: Callable[[str], None] = to_stdout, sleep: Callable[[float], None] = time.sleep) -> None:
+          say: Callable[[str], None] = say, sleep: Callable[[float], None] = time.sleep) -> None:
     """Let `write` make a study's report, of the newest where none is named, now and whenever the database holds something new.
 
     It ends when no run of the study is unfinished: at once where it finds it so, later only when it stays so.

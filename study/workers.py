@@ -28,9 +28,12 @@ from tasnet_core.training import Paused
 
 # From the third on, each worker would load them for itself, in 3 s of processor time and 50 MB: with its first curve, its first
 # optimizer, and when it opens a study. The last one keeps all these from being copied.
-PRELOADED = ["__main__", "study.runner", "scipy.special", "torch._dynamo", "optuna.storages._rdb.storage", "alembic.command",
-             "study.frozen"]
-REFUSED, PAUSED = 2, 75     # how a worker ends: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL)
+# Not "__main__": a script without a guard would end the server instead of a worker, which can say so.
+PRELOADED = ["study.__main__", "study.runner", "scipy.special", "torch._dynamo", "optuna.storages._rdb.storage",
+             "alembic.command", "study.frozen"]
+# How a worker ends: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL); before it began, as the script it has
+# to import would begin the study again.
+REFUSED, PAUSED, UNGUARDED = 2, 75, 76
 
 
 class Sender:
@@ -124,6 +127,19 @@ def end_with_parent() -> None:
     os._exit(1)     # like kill -9, which everything survives: nobody is left to be told
 
 
+def end_if_imported() -> None:
+    """End a worker that is only about to begin, whose script begins a study where it is imported."""
+    if getattr(mp.current_process(), "_inheriting", False):     # as multiprocessing itself asks
+        os._exit(UNGUARDED)
+
+
+def unguarded() -> str:
+    """What is wrong where a worker has ended so."""
+    script = getattr(sys.modules["__main__"], "__file__", "the script")
+    return (f"{script}: begins a study where it is imported, and every worker process imports it; put what it does under: "
+            'if __name__ == "__main__":')
+
+
 def nothing(text: str) -> None:
     """Say nothing: the parent has said it."""
 
@@ -181,6 +197,8 @@ class Workers(Engine):
         status = process.exitcode
         if status == REFUSED:
             self.ask("refused")
+        if status == UNGUARDED:
+            self.refuse(unguarded())
         if self.why or status == 0:
             return
         if status != PAUSED:

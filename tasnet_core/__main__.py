@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe, Variant, as_word
+from tasnet_core.terminal import complain, guarded, plain, say
 
 if TYPE_CHECKING:
     from tasnet_core.corpora import Unusable
@@ -23,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     """One line and exit status 2 for what cannot be read; the usage is a --help away."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, plain(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
 
 
 def int_from(least: int) -> Callable[[str], int]:
@@ -155,15 +156,15 @@ def describe(given: argparse.Namespace) -> int:
     if samples < 1:
         raise UserError(f"--seconds {given.seconds:g}: at least one sample of sound is wanted")
     frames = frames_of(variant, samples)
-    print(f"{' '.join(words_of(variant))} at {variant.sample_rate_hz} Hz; "
+    say(f"{' '.join(words_of(variant))} at {variant.sample_rate_hz} Hz; "
           f"{given.seconds:g} s: T = {samples} samples, K = {frames} frames")
-    print(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
+    say(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
     for layer in cost.layers(variant):
-        print(line_of(layer, variant, samples, frames))
+        say(line_of(layer, variant, samples, frames))
     exact = cost.exact(variant)
-    print(f"{'total':42}{'':>18}{exact.parameters:>12,}{cost.macs(variant, samples):>16,}"
+    say(f"{'total':42}{'':>18}{exact.parameters:>12,}{cost.macs(variant, samples):>16,}"
           f"{1000 * exact.receptive_field_s:>10.1f}")
-    print(f"{exact.macs_per_s:,} MACs per second of sound at {variant.sample_rate_hz} Hz; "
+    say(f"{exact.macs_per_s:,} MACs per second of sound at {variant.sample_rate_hz} Hz; "
           f"receptive field {variant.receptive_field_samples} samples")
     return 0
 
@@ -190,19 +191,18 @@ def check(given: argparse.Namespace) -> int:
 def mix(given: argparse.Namespace) -> int:
     from tasnet_core.corpora import open_corpus
     from tasnet_core.mixdown import write
-    corpus = open_corpus(given.corpus, given.C, given.sample_rate_hz, say=print)
+    corpus = open_corpus(given.corpus, given.C, given.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, given.corpus)
-    for line in write(corpus, given.out, given.train, given.seconds, given.seed):
-        print(line)
+    say(*write(corpus, given.out, given.train, given.seconds, given.seed))
     return 0
 
 
 def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
     """Say which recordings a corpus goes without, so that none is dropped in silence."""
     for item in unusable[:10]:
-        print(f"left out: {item.path}: {item.reason}")
+        say(f"left out: {item.path}: {item.reason}")
     if len(unusable) > 10:
-        print(f"left out: {len(unusable) - 10} more; all of them: python -m tasnet_core check {shlex.quote(spec)}")
+        say(f"left out: {len(unusable) - 10} more; all of them: python -m tasnet_core check {shlex.quote(spec)}")
 
 
 def train(given: argparse.Namespace) -> int:
@@ -222,19 +222,19 @@ def train(given: argparse.Namespace) -> int:
     from tasnet_core.checkpoint import load
     from tasnet_core.corpora import open_corpus
     from tasnet_core.sandwich import Kin
-    say_if_plain(variant, given.device, print)
-    corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=print)
+    say_if_plain(variant, given.device, say)
+    corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, given.corpus)
     try:
         for epoch in training.train(variant, recipe, corpus, given.checkpoint, given.device,
-                                    parts=int(given.batch_size != "auto"), say=print, kin=Kin(given.teacher)):
-            print(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
-                  f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s", flush=True)
+                                    parts=int(given.batch_size != "auto"), say=say, kin=Kin(given.teacher)):
+            say(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
+                  f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s")
     except training.Diverged as error:
         raise UserError(f"training diverged: {error}; try a lower --learning-rate, from a new --checkpoint") from None
     network = load(given.checkpoint).to(device_of(given.device))
     scores = metrics.summary(metrics.score_test(network, corpus))
-    print(f"test: {scores.si_snri_db:.2f} dB SI-SNRi over {scores.mixtures - scores.unscored} of {scores.mixtures} mixtures"
+    say(f"test: {scores.si_snri_db:.2f} dB SI-SNRi over {scores.mixtures - scores.unscored} of {scores.mixtures} mixtures"
           if scores.si_snri_db is not None else "test: no mixture could be scored")
     return 0
 
@@ -252,29 +252,30 @@ def separate(given: argparse.Namespace) -> int:
     network = speed_up(load(given.checkpoint).to(device_of(given.device)))
     if not given.corpus:
         return jobs.separate_all(network, given.files, given.out, how, given.checkpoint)
-    corpus = open_corpus(given.corpus, network.variant.C, network.variant.sample_rate_hz, say=print)
+    corpus = open_corpus(given.corpus, network.variant.C, network.variant.sample_rate_hz, say=say)
     return jobs.separate_mixture(network, corpus, given.mixture, given.out, given.overwrite)
 
 
 def export(given: argparse.Namespace) -> int:
     from tasnet_core.checkpoint import load
     from tasnet_core.export import export
-    export(load(given.checkpoint), given.out, given.format or ["safetensors", "onnx"], print, given.overwrite)
+    export(load(given.checkpoint), given.out, given.format or ["safetensors", "onnx"], say, given.overwrite)
     return 0
 
 
 COMMANDS = {"describe": describe, "check": check, "mix": mix, "train": train, "separate": separate, "export": export}
 
 
+@guarded
 def main(argv: list[str] | None = None) -> int:
     given = parser().parse_args(argv)
     try:
         return COMMANDS[given.command](given)
     except UserError as error:
-        print(f"python -m tasnet_core {given.command}: {error}", file=sys.stderr)
+        complain(f"python -m tasnet_core {given.command}: {error}")
         return 2
     except KeyboardInterrupt:
-        print("stopped; every finished epoch is saved", file=sys.stderr)
+        complain("stopped; every finished epoch is saved")
         return 130
 
 

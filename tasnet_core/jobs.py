@@ -14,6 +14,7 @@ from tasnet_core.metrics import in_order
 from tasnet_core.model import ConvTasNet
 from tasnet_core.progress import progress
 from tasnet_core.separate import How, Job, levelled, separate, separate_file
+from tasnet_core.terminal import say
 
 THERE = "is there already; choose another folder with --out, or give --overwrite"
 
@@ -88,13 +89,13 @@ def separate_all(network: ConvTasNet, given: Sequence[Path], out: Path, how: How
     with progress("separated", sum(job.header.frames / job.header.rate for job in jobs), "s of sound") as tell:
         for job in jobs:
             try:
-                print(*map(audio.readable, separate_file(network, job, how, source, tell)), sep="\n", flush=True)
+                say(*map(audio.readable, separate_file(network, job, how, source, tell)))
             except UserError as error:
                 faults.append(str(error))
     if faults and len(pairs) == 1:
         raise UserError(faults[0])
     if faults:
-        print(*(f"left out: {fault}" for fault in faults), sep="\n")
+        say(*(f"left out: {fault}" for fault in faults))
         raise UserError(f"{len(faults)} of {len(pairs)} recordings could not be separated; the first: {faults[0]}")
     return 0
 
@@ -143,5 +144,5 @@ def separate_mixture(network: ConvTasNet, corpus: Corpus, name: str, out: Path, 
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}; choose another folder with --out") from error
     for path, speaker, score, before in zip(list(paths)[-len(scores):], mixture.speakers, scores, inputs, strict=True):
-        print(f"{path}: {speaker}, {score:.2f} dB SI-SNR ({before:.2f} dB in the mixture)")
+        say(f"{path}: {speaker}, {score:.2f} dB SI-SNR ({before:.2f} dB in the mixture)")
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tasnet_core import audio, wsj0mix
+from tasnet_core.cells import as_cell
 from tasnet_core.corpora import Corpus, Mixture
 from tasnet_core.errors import UserError
 from tasnet_core.progress import shown
@@ -119,4 +120,4 @@ def _base(number: int) -> str:
 
 def _table(path: Path, columns: list[str], rows: list[list[str]]) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+        csv.writer(file, lineterminator="\n").writerows([columns, *(map(as_cell, row) for row in rows)])

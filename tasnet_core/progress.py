@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from tasnet_core.terminal import complain, plain
+
 QUIET_S = 15.0      # between two lines where there is no terminal
 
 Thing = TypeVar("Thing")
@@ -56,7 +58,7 @@ def _bar(what: str, total: float, unit: str) -> Iterator[Callable[[float], None]
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
                TextColumn(f"of {{task.total:,.0f}} {unit}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(what, total=total)
+        task = shown.add_task(plain(what), total=total)
         yield lambda amount: shown.advance(task, amount)
 
 
@@ -69,5 +71,5 @@ def _lines(what: str, total: float, unit: str) -> Iterator[Callable[[float], Non
         done += amount
         if time.monotonic() - told >= QUIET_S:
             told = time.monotonic()
-            print(f"{what}: {done:,.0f} of {total:,.0f} {unit}".rstrip(), file=sys.stderr, flush=True)
+            complain(f"{what}: {done:,.0f} of {total:,.0f} {unit}".rstrip())
     yield advance

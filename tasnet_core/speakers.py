@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from tasnet_core import audio
+from tasnet_core.cells import of_cell
 from tasnet_core.errors import CorpusError
 from tasnet_core.mixture import Speaker
 
@@ -59,7 +60,7 @@ def _from_csv(path: Path, lines: list[str]) -> dict[str, Speaker]:
     speakers = {}
     for row in reader:
         key, sex = ((row[columns[name]] or "").strip() for name in ("speaker", "sex"))
-        name = (row[columns["name"]] or "").strip() if "name" in columns else ""
+        name = of_cell((row[columns["name"]] or "").strip()) if "name" in columns else ""
         letter = sex[:1].upper()
         speakers[key] = Speaker(audio.readable(name or key), letter if letter in ("F", "M") else "?")
     return speakers

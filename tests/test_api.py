@@ -2,8 +2,10 @@
 
 import doctest
 import inspect
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import study_folder
@@ -67,3 +69,18 @@ def test_a_study_that_is_nowhere_is_an_error_of_one_line(here):
 def test_importing_the_package_loads_nothing_of_weight():
     probe = "import sys, study; assert not {'torch', 'optuna', 'pandas', 'numpy', 'sqlalchemy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+@pytest.mark.parametrize("more", ["", ", dry_run=True"])
+def test_a_script_without_the_guard_is_told_so_in_one_line(here, more):
+    study_folder.make(here)
+    (here / "script.py").write_text("import study\nstudy.run(trials=2, corpus='folder:speech', space='tiny.toml', device='cpu', "
+                                    f"workers=2{more})\n")
+    ended = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False,
+                           env={**os.environ, "PYTHONPATH": str(Path(study.__file__).parents[1])})
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        f"tasnet_core.errors.UserError: {here / 'script.py'}: begins a study where it is imported, and every worker process "
+        "imports it; put what it does under: if __name__ == \"__main__\":")
+    assert ended.stderr.count("Traceback") == 1     # of the script itself
+    assert "died" not in ended.stdout

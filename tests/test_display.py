@@ -4,10 +4,9 @@ import time
 
 import fakes
 import pytest
-from rich.console import Console
 from tiny import TINY
 
-from study.display import Plain, Screen, outcome, show_status, show_trial, si, thinned, watcher, worker
+from study.display import Plain, Printed, Screen, outcome, show_status, show_trial, si, thinned, watcher, worker
 from study.records import Result
 from study.replicates import per_trial
 from tasnet_core.cost import exact
@@ -41,7 +40,7 @@ def epoch(number):
 
 
 def paper(height=30):
-    return Console(file=io.StringIO(), width=80, height=height)
+    return Printed(file=io.StringIO(), width=80, height=height)
 
 
 def events(shown):

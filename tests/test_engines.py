@@ -5,6 +5,8 @@ nodes of this machine, a head that trains nothing and two with a core each; it t
 """
 
 import os
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -282,6 +284,40 @@ def test_options_of_engines_that_cannot_be_followed_are_refused(options, words, 
     assert status == 2
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+OWN_CLUSTER = """
+import os, re
+from pathlib import Path
+from study.cluster import _connected
+ray, ours = _connected()
+assert ours and [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
+below = lambda pid: [pid, *(each for task in Path(f"/proc/{pid}/task").iterdir()
+                            for child in (task / "children").read_text().split() for each in below(int(child)))]
+sockets = set()
+for pid in below(os.getpid()):
+    for file in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            sockets |= set(re.findall(r"socket:.(.*).", os.readlink(f"/proc/{pid}/fd/{file}")))
+        except OSError:
+            pass
+rows = [line.split() for family in ("tcp", "tcp6") for line in Path(f"/proc/net/{family}").read_text().splitlines()[1:]]
+print(*{row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in sockets})
+from ray._raylet import AuthenticationMode, get_authentication_mode
+print(get_authentication_mode() == AuthenticationMode.TOKEN, len(os.environ["RAY_AUTH_TOKEN"]))
+ray.shutdown()
+"""
+
+
+def test_a_cluster_of_our_own_listens_on_loopback_and_asks_for_a_token_of_this_process_alone(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    said = subprocess.run([sys.executable, "-c", OWN_CLUSTER], capture_output=True, text=True, check=True, cwd=tmp_path,
+                          env={**os.environ, "RAY_AUTH_MODE": "disabled", "HOME": str(tmp_path),
+                               "PYTHONPATH": str(Path(__file__).parents[1])}).stdout
+    listening, asks = said.splitlines()[-2:]
+    assert set(listening.split()) <= {"0100007F", "0000000000000000FFFF00000100007F"}       # 127.0.0.1, as the kernel writes it
+    assert asks == "True 64"
+    assert not (tmp_path / ".ray").exists()
 
 
 # ── Ray itself ───────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,10 @@
 """All figures of a report: which there are, that they can be drawn of anything, and the same bytes for the same rows."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import fakes
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +16,7 @@ from study import figures, ink
 from study.fronts import Published
 from study.records import Estimate
 
+ROOT = Path(__file__).parents[1]
 ALWAYS = {"front_parameters", "front_macs", "curves", "mixtures"}
 
 
@@ -84,3 +90,25 @@ def test_drawing_needs_no_window_and_no_pyplot_figure():
 
     figures.draw_all(material([row(0)]))
     assert plt.get_fignums() == []
+
+
+# Of a matplotlibrc: without LaTeX here, the first ends what draws with it; each other changes what is drawn.
+THEIRS = {"text.usetex": True, "mathtext.fontset": "stix", "lines.linewidth": 9, "axes.grid": True, "figure.dpi": 37,
+          "savefig.bbox": "tight", "savefig.transparent": True, "path.sketch": (1, 100, 2), "image.cmap": "hot", "svg.id": "x",
+          "axes.formatter.use_locale": True, "axes.prop_cycle": mpl.cycler("color", ["red"]), "legend.framealpha": 0.1,
+          "font.weight": "bold", "xtick.direction": "in", "scatter.marker": "x", "figure.constrained_layout.h_pad": 0.5}
+
+
+def test_no_setting_of_a_users_changes_a_figure():
+    rows = told(6)
+    own = figures.draw_all(material(*rows))
+    with mpl.rc_context(THEIRS):
+        assert figures.draw_all(material(*rows)) == own
+
+
+def test_a_backend_that_matplotlib_refuses_is_one_line(tmp_path):
+    ended = subprocess.run([sys.executable, "-m", "study", "report"], capture_output=True, text=True, check=False,
+                           env={**os.environ, "MPLBACKEND": "nonsense", "PYTHONPATH": str(ROOT)}, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("python -m study report: matplotlib cannot be loaded: Key backend: 'nonsense' is not a valid")
+    assert ended.stderr.count("\n") == 1

@@ -18,6 +18,7 @@ from study import frames
 from study.__main__ import main
 from study.database import open_database
 from study.schema import TIDY
+from tasnet_core.cells import of_cell
 from tasnet_core.errors import UserError
 from tasnet_core.records import Variant
 
@@ -233,3 +234,17 @@ def test_importing_study_loads_nothing_and_load_no_torch(storage):
     probe = ("import sys, study\nassert not {'pandas', 'numpy', 'sqlalchemy', 'torch'} & set(sys.modules)\n"
              f"study.load({storage!r})\nassert not {{'torch', 'optuna'}} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", probe], check=True, cwd=ROOT)
+
+
+def test_no_text_of_a_database_is_a_formula_in_a_csv_and_all_of_it_comes_back(tmp_path):
+    url, said = str(tmp_path / "study.db"), '=HYPERLINK("http://x")'
+    fill(url, *fakes.study(3, seed=1))
+    with open_database(url, read_only=False) as database, database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE mixtures SET speakers = ?, reason = '''-1'", (said,))
+        connection.exec_driver_sql("UPDATE runs SET seconds = ?", (said,))         # SQLite keeps text in any column
+    list(frames.export(url, None, tmp_path, "csv"))
+    for table, column in (("mixtures", "speakers"), ("runs", "seconds")):
+        cells = pd.read_csv(tmp_path / f"{table}.csv")[column]
+        assert set(cells) == {f"'{said}"}
+        assert set(map(of_cell, cells)) == {said}
+    assert (pd.read_csv(tmp_path / "epochs.csv")["train_loss_db"] < 0).all()       # numbers stay numbers

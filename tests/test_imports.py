@@ -9,9 +9,9 @@ ROOT = Path(__file__).parents[1]
 
 # A file may import files of its own package at a lower level; study may import tasnet_core as well.
 LEVELS = {
-    "tasnet_core": {"errors": 0, "processor": 0, "files": 1, "records": 1, "formulas": 2, "audio": 2, "voices": 2, "loss": 2,
-                    "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 3, "stream": 3, "growth": 3,
-                    "shelf": 2, "progress": 1, "mixture": 1, "speakers": 3, "listed": 3, "layout": 3,
+    "tasnet_core": {"errors": 0, "terminal": 0, "processor": 0, "files": 1, "records": 1, "formulas": 2, "audio": 2, "voices": 2,
+                    "loss": 2, "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 3, "stream": 3, "growth": 3,
+                    "cells": 0, "shelf": 2, "progress": 1, "mixture": 1, "speakers": 3, "listed": 3, "layout": 3,
                     "background": 3, "wsj0mix": 4, "librimix": 4, "folder": 4, "mixing": 4, "corpora": 5,
                     "mixdown": 6, "batches": 6, "devices": 5, "slices": 3, "sandwich": 7, "checking": 6, "cost": 6, "metrics": 6,
                     "listeners": 2, "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1, "capture": 1, "schedule": 2,
@@ -80,3 +80,11 @@ def test_records_need_the_standard_library_alone(name):
     import sys
     tops = {module.partition(".")[0] for module in imports(ROOT / name)}
     assert tops <= set(sys.stdlib_module_names) | {"tasnet_core"}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem != "terminal"],
+                         ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_only_the_terminal_prints(path):
+    called = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert "print" not in [each.id for each in called if isinstance(each, ast.Name)], "say or complain: tasnet_core.terminal"
+    assert "Console" not in [each.id for each in called if isinstance(each, ast.Name)] or path.stem == "progress"

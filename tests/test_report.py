@@ -296,3 +296,9 @@ def test_the_page_and_the_tables_mark_who_still_rises(made):
     trial, mark = (lines[0].index(name) for name in ("trial", "rising"))
     assert {int(line[trial]) for line in lines[1:] if line[mark] == tables.RISING} == up
     assert r"$\uparrow$" in (index.parent / "tables/runs.tex").read_text()
+
+
+def test_a_corpus_whose_folder_is_no_utf_8_is_reported(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    fill(url, *fakes.study(3, seed=2), settings=replace(fakes.SETTINGS, corpus="folder:\udce9t\udce9"))
+    assert r"folder:\udce9t\udce9" in report.write_report(url, None, tmp_path / "out").read_text(encoding="utf-8")

@@ -24,7 +24,9 @@ WSJ0 = """;; speakers of the training part
     ("wsj0-train-spkrinfo.txt", WSJ0, {"011": Speaker("011", "F"), "01t": Speaker("01t", "M")}),
     ("speakers.csv", "speaker,sex\r\nann,female\r\nBob,m\r\nkim,\r\n",
      {"ann": Speaker("ann", "F"), "Bob": Speaker("Bob", "M"), "kim": Speaker("kim", "?")}),
-    ("speakers.csv", "﻿Sex,Speaker,name\nF,000,ann of here\n", {"000": Speaker("ann of here", "F")})])
+    ("speakers.csv", "﻿Sex,Speaker,name\nF,000,ann of here\n", {"000": Speaker("ann of here", "F")}),
+    ("speakers.csv", "speaker,sex,name\n000,F,'=ann()\n001,F,'quoted'\n",
+     {"000": Speaker("=ann()", "F"), "001": Speaker("'quoted'", "F")})])
 @pytest.mark.parametrize("above", [0, 3])
 def test_a_list_is_found_in_the_folder_or_above_it_or_by_name(tmp_path, name, text, wanted, above):
     (tmp_path / name).write_text(text, encoding="utf-8")

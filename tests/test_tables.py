@@ -76,6 +76,16 @@ def test_markdown_and_tex_survive_what_a_reason_may_hold():
                     r"\textasciitilde{}\textasciicircum{}\$ \\")
 
 
+def test_markdown_links_nothing_and_holds_no_element():
+    line = tables.as_markdown(Table(("reason",), [["[a](javascript:b) <img src=x> `c` \x1b[31m"]])).splitlines()[2]
+    assert line == r"| \[a\](javascript:b) \<img src=x\> \`c\` \\x1b\[31m |"
+
+
+def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers():
+    text = tables.as_csv(Table(("reason", "loss_db"), [["=1+1", -3.2], ["plain", None], ["'=1", 0]]))
+    assert text == "reason,loss_db\n'=1+1,-3.2\nplain,\n''=1,0\n"
+
+
 def test_tex_is_a_booktabs_table_with_numbers_to_the_right():
     lines = tables.as_tex(Table(("name", "loss_db"), [["X4", -0.5]])).splitlines()
     assert lines == [r"\begin{tabular}{lr}", r"\toprule", r"variant & loss \\",
