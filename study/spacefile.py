@@ -18,6 +18,7 @@ from study.presets import SPACES
 from study.records import OBJECTIVE_WORDS, Budget, Settings, objectives_of
 from study.space import SEARCHED, TUNED, Listed, Space
 from tasnet_core.errors import UserError, counted
+from tasnet_core.files import home
 from tasnet_core.records import LETTERS, METRICS, Recipe, Variant
 
 TABLES = ("reference", "choices", "recipe", "budget")
@@ -35,7 +36,7 @@ def space_named(name: str) -> Space:
     if name in SPACES:
         return SPACES[name]
     if name.endswith(".toml") or "/" in name or os.sep in name:
-        return read_space(Path(name))
+        return read_space(home(name))
     raise UserError(f"--space {name!r}: unknown; choose from {', '.join(SPACES)}, or name a file that ends in .toml")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from tasnet_core import audio
 from tasnet_core.corpora import Corpus, Mixture
 from tasnet_core.errors import UserError
+from tasnet_core.files import home
 from tasnet_core.metrics import in_order
 from tasnet_core.model import ConvTasNet
 from tasnet_core.progress import progress
@@ -179,7 +180,7 @@ def separate_mixture(network: ConvTasNet, corpus: Corpus, name: str, out: Path, 
     for path in filter(os.path.lexists, paths):
         if not overwrite:
             raise UserError(f"{path}: {THERE}")
-        if root and _real(path).is_relative_to(_real(Path(root).expanduser())):
+        if root and _real(path).is_relative_to(_real(home(root))):
             raise UserError(f"{path}: is there already, in the folder of the corpus; choose another folder with --out")
     try:
         for path, signal in paths.items():
