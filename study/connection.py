@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import select
 
 from tasnet_core.errors import UserError
+from tasnet_core.files import home
 
 DEFAULT_URL = "sqlite:///results/study.db"
 LOCK_NOT_AVAILABLE = "55P03"     # PostgreSQL, when lock_timeout has passed
@@ -78,7 +79,9 @@ def url_of(storage: str) -> sa.URL:
         UserError: when it is no URL SQLAlchemy can read. It is not repeated: it may hold a password.
     """
     try:
-        return sa.make_url(storage) if "://" in storage else sa.URL.create("sqlite", database=storage)
+        url = sa.make_url(storage) if "://" in storage else sa.URL.create("sqlite", database=storage)
+        home_of_user = url.get_backend_name() == "sqlite" and (url.database or "").startswith("~")
+        return url.set(database=str(home(url.database or ""))) if home_of_user else url
     except (sa.exc.ArgumentError, ValueError):
         shown = storage if "@" not in storage else f"{storage.partition('://')[0]}://…"
         raise UserError(f"--storage {shown!r}: not a database URL; wanted such as {DEFAULT_URL}") from None

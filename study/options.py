@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from study.records import SAMPLERS
-from tasnet_core.__main__ import Parser, number_above_0
+from tasnet_core.__main__ import Parser, number_above_0, path
 from tasnet_core.records import INITS, PRECISIONS
 
 STORAGE = "sqlite:///results/study.db"
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (run, confirm, fidelity, going_on):
         _add_work(command)
     report = commands.add_parser("report", help="write the answer: index.html, figures, tables")
-    report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
+    report.add_argument("--out", type=path, default=Path("reports"), metavar="DIR")
     report.add_argument("--watch", type=number_above_0, nargs="?", const=30.0, metavar="SECONDS",
                         help="write it again whenever there is something new, until no run is unfinished; "
                              "looks every SECONDS (30)")
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("trial", type=natural, metavar="TRIAL")
     export = commands.add_parser("export", help="write runs, epochs and mixtures as tables for other programs")
     export.add_argument("--format", choices=("csv", "parquet", "json"), default="csv", help="of the files (csv)")
-    export.add_argument("--out", type=Path, default=Path("exports"), metavar="DIR", help="where to (exports)")
+    export.add_argument("--out", type=path, default=Path("exports"), metavar="DIR", help="where to (exports)")
     compare = commands.add_parser("compare", help="two trials side by side, and whether their difference is one")
     for name in "AB":
         compare.add_argument(name, type=natural, metavar=name, help="a trial")
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     space.add_argument("name", metavar="NAME", help="a preset, or a file")
     doctor = commands.add_parser("doctor", help="find what is inconsistent in the database and mend it")
     backup = commands.add_parser("backup", help="copy the database as it is now, also while workers write")
-    backup.add_argument("file", type=Path, metavar="FILE", help="a new SQLite file")
+    backup.add_argument("file", type=path, metavar="FILE", help="a new SQLite file")
     for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor):
         command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
     for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor, backup):

@@ -19,6 +19,7 @@ from study.records import OBJECTIVE_WORDS, Budget, Settings, objectives_of
 from study.searched import TUNED
 from study.space import SEARCHED, Listed, Space
 from tasnet_core.errors import UserError, counted
+from tasnet_core.files import home
 from tasnet_core.records import METRICS, Recipe, Variant
 
 TABLES = ("reference", "choices", "recipe", "budget")
@@ -36,7 +37,7 @@ def space_named(name: str) -> Space:
     if name in SPACES:
         return SPACES[name]
     if name.endswith(".toml") or "/" in name or os.sep in name:
-        return read_space(Path(name))
+        return read_space(home(name))
     raise UserError(f"--space {name!r}: unknown; choose from {', '.join(SPACES)}, or name a file that ends in .toml")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tasnet_core.errors import UserError
+from tasnet_core.files import home
 from tasnet_core.records import Recipe, Variant, as_word
 from tasnet_core.terminal import complain, guarded, plain, say
 
@@ -33,6 +34,13 @@ def int_from(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
         return int(text)
     return whole_number
+
+
+def path(text: str) -> Path:
+    try:
+        return home(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 HELP = {"batch_size": "; auto: in as few parts as memory allows", "precision": "; float32, bf16; auto: bf16 where the hardware "
@@ -62,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="read a whole corpus and list every file that cannot be used")
     check.add_argument("--headers", action="store_true", help="only what headers tell: a minute for 20,000 mixtures")
     mix = commands.add_parser("mix", help="write a corpus as WAV files in the folders of WSJ0-2mix, for other toolkits")
-    mix.add_argument("--out", type=Path, required=True, metavar="DIR", help="made; refused where it holds anything")
+    mix.add_argument("--out", type=path, required=True, metavar="DIR", help="made; refused where it holds anything")
     mix.add_argument("--train", type=int_from(1), default=1000, metavar="N", help="training mixtures drawn (1000)")
     mix.add_argument("--seconds", type=number_above_0, default=4.0, metavar="S", help="of each of them (4)")
     mix.add_argument("--seed", type=int_from(0), default=0, metavar="S", help="of drawing them (0)")
@@ -74,14 +82,14 @@ def parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train one variant; running it again continues")
     train.add_argument("variant", nargs="*", metavar="LETTERS", help=LETTERS_HELP)
     train.add_argument("--corpus", default="voices", metavar="CORPUS")
-    train.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="made, or continued")
+    train.add_argument("--checkpoint", type=path, required=True, metavar="FILE", help="made, or continued")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     for field in fields(Recipe):
         kind: Any = batch_size if field.name == "batch_size" else type(field.default)
         default = "auto" if field.name == "precision" else field.default
         train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default,
                            help=f"({default})" + HELP.get(field.name, ""))
-    train.add_argument("--teacher", type=Path, metavar="FILE", help="whose slice --init inherit begins with")
+    train.add_argument("--teacher", type=path, metavar="FILE", help="whose slice --init inherit begins with")
     add_separate(commands)
     add_export(commands)
     return top
@@ -89,11 +97,11 @@ def parser() -> argparse.ArgumentParser:
 
 def add_separate(commands: Any) -> None:
     separate = commands.add_parser("separate", help="write one WAV per speaker of each recording, of any length")
-    separate.add_argument("files", nargs="*", type=Path, metavar="FILE", help="or folder, searched with all folders in it")
-    separate.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="or an exported folder, or Asteroid's")
+    separate.add_argument("files", nargs="*", type=path, metavar="FILE", help="or folder, searched with all folders in it")
+    separate.add_argument("--checkpoint", type=path, required=True, metavar="FILE", help="or an exported folder, or Asteroid's")
     separate.add_argument("--corpus", metavar="CORPUS", help="separate a test mixture of this corpus instead of files")
     separate.add_argument("--mixture", metavar="ID", help="its name, such as test/007")
-    separate.add_argument("--out", type=Path, default=Path("separated"), metavar="DIR")
+    separate.add_argument("--out", type=path, default=Path("separated"), metavar="DIR")
     separate.add_argument("--channel", type=int_from(1), metavar="K", help="of recordings that have several")
     separate.add_argument("--chunk-s", type=number_above_0, default=30.0, metavar="S", help="separated at once (30)")
     separate.add_argument("--overlap-s", type=number_above_0, default=5.0, metavar="S", help="of neighbouring chunks (5)")
@@ -104,8 +112,8 @@ def add_separate(commands: Any) -> None:
 
 def add_export(commands: Any) -> None:
     export = commands.add_parser("export", help="write a network as ONNX and as safetensors, compared with the original")
-    export.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
-    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    export.add_argument("--checkpoint", type=path, required=True, metavar="FILE")
+    export.add_argument("--out", type=path, required=True, metavar="DIR")
     export.add_argument("--format", action="append", choices=("onnx", "safetensors"), help="one of them alone (both)")
     export.add_argument("--overwrite", action="store_true", help="write over an export that is there already")
 

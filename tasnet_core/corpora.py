@@ -3,12 +3,12 @@
 import math
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 from tasnet_core import audio, layout, librimix, voices, wsj0mix
 from tasnet_core.background import Background
 from tasnet_core.errors import CorpusError
+from tasnet_core.files import home
 from tasnet_core.folder import TRIM_DB, read_folder, read_noise
 from tasnet_core.listed import ListedCorpus, Rules
 from tasnet_core.mixing import MixedCorpus
@@ -141,7 +141,7 @@ def open_librimix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = 
     root, pad = layout.find("librimix", path, f"Libri{C}Mix", sample_rate_hz, mode, librimix.is_set,
                             "metadata/mixture_*.csv")
     train = librimix.choose_train(root, task, named)
-    listings = librimix.listings(root, Path(path).expanduser(), C, task, train)
+    listings = librimix.listings(root, home(path), C, task, train)
     rules = Rules(sample_rate_hz, pad, task != "mix_clean", stereo)
     return ListedCorpus(spec, root, listings, rules, known_speakers(root, options.get("speakers")),
                         notes=() if named else (f"trained on {train}",), say=say)
@@ -164,7 +164,11 @@ def open_corpus(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
     name = re.split("[:?]", spec, maxsplit=1)[0]
     if name not in CORPORA:
         raise CorpusError(f"corpus {spec!r}: {name!r} is unknown; choose from {', '.join(CORPORA)}")
-    return CORPORA[name](spec, C, sample_rate_hz, say)
+    try:
+        return CORPORA[name](spec, C, sample_rate_hz, say)
+    except OSError as error:  # a folder that may not be listed, or was taken away meanwhile
+        raise CorpusError(f"corpus {spec!r}: {audio.readable(error.filename or '')}: cannot be read: "
+                          f"{error.strerror or error}") from error
 
 
 def _options(spec: str, known: tuple[str, ...]) -> dict[str, str]:

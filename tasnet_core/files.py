@@ -1,10 +1,26 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all; and the folders of users."""
 
 import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+from tasnet_core.errors import UserError
+
+
+def home(path: str) -> Path:
+    """The path with the folder of the user that `~` or `~user` at its beginning stands for; a file of that name is meant itself.
+
+    Raises:
+        UserError: when that is nobody's, or nobody knows where it is.
+    """
+    found = os.path.expanduser(path)
+    if found.startswith("~") and not os.path.lexists(found):
+        user = path.partition("/")[0]
+        unset = " (HOME is not set, and this user is in no list of users)" if user == "~" else ""
+        raise UserError(f"{path}: nobody knows the folder of {user}{unset}; write the path in full")
+    return Path(found)
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object], lasting: bool = True) -> None:

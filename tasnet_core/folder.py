@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from tasnet_core import audio
 from tasnet_core.errors import CorpusError, counted
+from tasnet_core.files import home
 from tasnet_core.mixture import Speaker
 from tasnet_core.progress import in_order, shown
 from tasnet_core.shelf import SPLITS, Item, Making, Recording, Shelf, Unusable, cached
 from tasnet_core.speakers import known_speakers
 
-EDITION = 1  # raised when the same files would be read as something else
+EDITION = 2  # raised when the same files would be read as something else
 SHORTEST = 40  # samples at the corpus' rate; shorter than the longest encoder filter anyone uses
 SILENT = 1e-5  # peak to peak, a third of the smallest step of 16 bits
 SHARE = 0.1  # of the speakers or recordings, for validation and again for test
@@ -52,7 +53,7 @@ def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, spl
     Raises:
         CorpusError: when there is no such folder, no sound in it, or too few speakers for C and the split.
     """
-    root = Path(path).expanduser()
+    root = home(path)
     known = known_speakers(root if root.is_dir() else Path(), speakers)
     shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo, trim_db)
     by_speaker: dict[str, list[Item]] = {}
@@ -82,7 +83,7 @@ def read_noise(path: str, sample_rate_hz: int, seed: int, say: Callable[[str], N
     Raises:
         CorpusError: when there is no such folder or no sound in it.
     """
-    root = Path(path).expanduser()
+    root = home(path)
     shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo, None)
     if not items:
         raise _nothing(root, files, unusable)

@@ -2,7 +2,8 @@
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from tasnet_core import audio
 from tasnet_core.corpora import Corpus, Mixture
 from tasnet_core.errors import UserError
+from tasnet_core.files import home
 from tasnet_core.metrics import in_order
 from tasnet_core.model import ConvTasNet
 from tasnet_core.progress import progress
@@ -19,23 +21,44 @@ from tasnet_core.terminal import say
 THERE = "is there already; choose another folder with --out, or give --overwrite"
 
 
-def found(given: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+def found(given: Sequence[Path], out: Path, faults: list[str]) -> list[tuple[Path, Path]]:
     """The recordings named, those of folders with all folders in them, each with the folder its speakers go to.
 
+    A folder that cannot be listed is added to `faults`.
+
     Raises:
-        UserError: for a path that is not there and a folder without recordings.
+        UserError: for a folder without recordings.
     """
     pairs: list[tuple[Path, Path]] = []
     for path in given:
         if not path.is_dir():
             pairs.append((path, out))
             continue
-        inside = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in audio.SUFFIXES and file.is_file()
-                  and not file.resolve().is_relative_to(out.resolve())]      # what an earlier call wrote is no mixture
+        every = (Path(folder, name) for folder, _, names in os.walk(path, onerror=lambda error: faults.append(_closed(error)))
+                 for name in names)
+        inside = sorted(file for file in every if file.suffix.lower() in audio.SUFFIXES
+                        and not _real(file).is_relative_to(_real(out)))      # what an earlier call wrote is no mixture
         if not inside:
-            raise UserError(f"{path}: no recording in it; wanted {', '.join(audio.SUFFIXES)}")
+            raise UserError(f"{audio.readable(path)}: no recording in it; wanted {', '.join(audio.SUFFIXES)}")
         pairs += [(file, out / file.parent.relative_to(path)) for file in inside]
     return pairs
+
+
+def _closed(error: OSError) -> str:
+    return f"{audio.readable(error.filename)}: cannot be read: {error.strerror or error}"
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))     # Path.resolve raises where links go round in a circle
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What a file is known by under all its names, whatever links and small or capital letters; None where there is none."""
+    try:
+        stat = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def job_of(path: Path, out: Path, how: How) -> Job:
@@ -54,20 +77,25 @@ def job_of(path: Path, out: Path, how: How) -> Job:
     return job
 
 
-def check_places(jobs: Sequence[Job], speakers: int, overwrite: bool) -> None:
-    """See that no file of the user is overwritten, and no result by another.
+def check_places(jobs: Sequence[Job], speakers: int, overwrite: bool, read: Iterable[Path]) -> None:
+    """See that no file of the user is overwritten, no result by another, and none that this same call reads.
 
     Raises:
         UserError: naming the first file in the way.
     """
+    wanted = {identity(path): path for path in read}
     makers: dict[Path, Path] = {}
     for job in jobs:
-        for path in (*job.signals(speakers), job.record):
-            if path in makers:
+        for path in job.places(speakers):
+            place = _real(path.parent) / path.name
+            if place in makers:
                 raise UserError(f"{audio.readable(job.path)}: would write {audio.readable(path)}, and so would "
-                                f"{audio.readable(makers[path])}; separate them into two folders with --out")
-            makers[path] = job.path
-            if path.exists() and not overwrite:
+                                f"{audio.readable(makers[place])}; separate them into two folders with --out")
+            makers[place] = job.path
+            if (known := identity(path)) and known in wanted:
+                raise UserError(f"{audio.readable(job.path)}: would write {audio.readable(path)}, which this same call reads as "
+                                f"{audio.readable(wanted[known])}; choose another folder with --out")
+            if not overwrite and os.path.lexists(path):
                 raise UserError(f"{audio.readable(path)}: {THERE}")
 
 
@@ -77,27 +105,41 @@ def separate_all(network: ConvTasNet, given: Sequence[Path], out: Path, how: How
     Raises:
         UserError: when a recording, or a place to write, cannot be used.
     """
-    faults, jobs = [], []
-    pairs = found(given, out)
+    faults: list[str] = []
+    jobs: list[Job] = []
+    pairs = found(given, out, faults)
+    wanted = len(pairs) + len(faults)
     for path, folder in pairs:
         try:
             jobs.append(job_of(path, folder, how))
         except UserError as error:
             faults.append(str(error))
-    check_places(jobs, network.variant.C, how.overwrite)
+    weights = [checkpoint, *(checkpoint.iterdir() if checkpoint.is_dir() else ())]
+    check_places(jobs, network.variant.C, how.overwrite, [*(path for path, _ in pairs), *weights])
     source = {"checkpoint": audio.readable(checkpoint), "weights_sha256": digest(network)}
     with progress("separated", sum(job.header.frames / job.header.rate for job in jobs), "s of sound") as tell:
+        written: dict[tuple[int, int] | None, Path] = {}
         for job in jobs:
             try:
+                _check_written(job, network.variant.C, written)
                 say(*map(audio.readable, separate_file(network, job, how, source, tell)))
+                written |= {identity(path): job.path for path in job.places(network.variant.C)}
             except UserError as error:
                 faults.append(str(error))
-    if faults and len(pairs) == 1:
+    if faults and wanted == 1:
         raise UserError(faults[0])
     if faults:
         say(*(f"left out: {fault}" for fault in faults))
-        raise UserError(f"{len(faults)} of {len(pairs)} recordings could not be separated; the first: {faults[0]}")
+        raise UserError(f"{len(faults)} of {wanted} recordings could not be separated; the first: {faults[0]}")
     return 0
+
+
+def _check_written(job: Job, speakers: int, written: dict[tuple[int, int] | None, Path]) -> None:
+    """See that no result of this call is overwritten where two names are one file, as on disks that ignore capital letters."""
+    for path in job.places(speakers):
+        if (known := identity(path)) and known in written:
+            raise UserError(f"{audio.readable(job.path)}: would write {audio.readable(path)}, and so did "
+                            f"{audio.readable(written[known])}; separate them into two folders with --out")
 
 
 def digest(network: ConvTasNet) -> str:
@@ -135,9 +177,12 @@ def separate_mixture(network: ConvTasNet, corpus: Corpus, name: str, out: Path, 
               stem: levelled(mixture.mixture, estimates)}
     paths = {out / f"{name}_{number}.wav": signal for name, signals in groups.items()
              for number, signal in enumerate(signals, 1)}
-    for path in paths:
-        if path.exists() and not overwrite:
+    root = corpus.spec.partition(":")[2].partition("?")[0]
+    for path in filter(os.path.lexists, paths):
+        if not overwrite:
             raise UserError(f"{path}: {THERE}")
+        if root and _real(path).is_relative_to(_real(home(root))):
+            raise UserError(f"{path}: is there already, in the folder of the corpus; choose another folder with --out")
     try:
         for path, signal in paths.items():
             audio.write(path, np.asarray(signal), corpus.sample_rate_hz)

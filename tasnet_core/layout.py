@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tasnet_core import audio
 from tasnet_core.errors import CorpusError
+from tasnet_core.files import home
 
 MODES = ("min", "max")
 
@@ -20,7 +21,7 @@ def find(corpus: str, path: str, inner: str, sample_rate_hz: int, mode: str | No
     Raises:
         CorpusError: when there is no such folder.
     """
-    root = Path(path).expanduser()
+    root = home(path)
     show = f"{corpus} {audio.readable(root)}"
     if not root.is_dir():
         found = "not a folder" if root.exists() else "does not exist"

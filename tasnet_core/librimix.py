@@ -72,6 +72,8 @@ def _rows(path: Path, C: int, task: str) -> Iterator[tuple[int, dict[str, str]]]
     """Each row of a table and its line number."""
     show = audio.readable(path)
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(0, "not a file")  # opening a FIFO would wait for ever
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         there = ", ".join(sorted(audio.readable(each.name) for each in path.parent.glob("mixture_*.csv")))

@@ -19,7 +19,7 @@ from tasnet_core.mixture import Mixture, Part, Sound, Speaker
 from tasnet_core.progress import in_order, shown
 from tasnet_core.shelf import SPLITS, Item, Recording, Unusable, recall, remember
 
-EDITION = 1  # raised when the same files would be read as something else
+EDITION = 2  # raised when the same files would be read as something else
 SHORTEST = 40  # samples at the corpus' rate, as in a folder
 SILENT = 1e-5  # peak to peak, a third of the smallest step of 16 bits
 LOOKED_AT = 3  # mixtures of each split that opening compares with the sum of their sources; `check` compares all
@@ -270,7 +270,7 @@ def _headers(root: Path, listings: Sequence[Listing], say: Say) -> tuple[str, He
 def _stat(path: Path) -> tuple[int, int] | None:
     try:
         stat = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # a list may name what no file can be called
         return None
     return stat.st_size, stat.st_mtime_ns
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tasnet_core import processor
+from tasnet_core.errors import UserError
 from tasnet_core.shelf import cache_folder
 
 SOURCES = [Path(__file__).with_name(name) for name in ("fused.cpp", "fused_parts.h")]
@@ -73,7 +74,11 @@ def _load() -> ctypes.CDLL:
     if compiler is None:
         raise _Unavailable("no C++ compiler was found; install g++, or name one in CXX")
     made_of = [*(source.read_text() for source in SOURCES), *FLAGS, compiler, *_machine(), torch.__version__]
-    place = cache_folder() / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
+    try:
+        folder = cache_folder()
+    except UserError as error:
+        raise _Unavailable(str(error)) from None
+    place = folder / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
     try:
         return ctypes.CDLL(str(place))
     except OSError:         # not there yet, or damaged

@@ -65,6 +65,10 @@ class Job(NamedTuple):
     def record(self) -> Path:
         return self.out / f"{self.path.stem}.json"
 
+    def places(self, speakers: int) -> list[Path]:
+        """Every file that is written."""
+        return [*self.signals(speakers), self.record]
+
     def signals(self, speakers: int) -> list[Path]:
         return [self.out / f"{self.path.stem}_{number}.wav" for number in range(1, speakers + 1)]
 
@@ -154,6 +158,8 @@ def separate_file(network: ConvTasNet, job: Job, how: How, source: dict[str, str
     Raises:
         UserError: when the recording cannot be read or is silent, or `job.out` cannot be written.
     """
+    if audio.header(job.path) != job.header:
+        raise UserError(f"{audio.readable(job.path)}: was changed since this call began; separate it again")
     variant, seams, heard = network.variant, list[Seam](), False
     plan, gains = Plan.of(variant, how.chunk_s, how.overlap_s), Gains(variant.C)
     mixture = audio.resampled((block[(how.channel or 1) - 1] for block in audio.blocks(job.path)),

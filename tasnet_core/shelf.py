@@ -19,7 +19,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from tasnet_core.errors import UserError
-from tasnet_core.files import write_atomically
+from tasnet_core.files import home, write_atomically
 
 SPLITS = ("train", "valid", "test")
 
@@ -163,12 +163,20 @@ def _move(folder: Path, place: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """$TASNET_CACHE, or tasnet-study in $XDG_CACHE_HOME, or ~/.cache/tasnet-study."""
+    """$TASNET_CACHE, or tasnet-study in $XDG_CACHE_HOME, or ~/.cache/tasnet-study.
+
+    Raises:
+        UserError: when none of them says where.
+    """
     if own := os.environ.get("TASNET_CACHE"):
-        return Path(own)
-    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return home(own)
+    if os.path.isabs(shared := os.environ.get("XDG_CACHE_HOME", "")):  # else it counts for nothing, by the XDG specification
         return Path(shared) / "tasnet-study"
-    return Path("~/.cache/tasnet-study").expanduser()
+    try:
+        return home("~/.cache/tasnet-study")
+    except UserError as error:
+        raise UserError(f"cache folder {error}, but corpora are kept there; name a folder that can be written in "
+                        "TASNET_CACHE") from None
 
 
 def _fill(folder: Path, make: Callable[[dict[str, Any]], Making]) -> None:

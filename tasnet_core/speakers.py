@@ -7,6 +7,7 @@ from pathlib import Path
 from tasnet_core import audio
 from tasnet_core.cells import of_cell
 from tasnet_core.errors import CorpusError
+from tasnet_core.files import home
 from tasnet_core.mixture import Speaker
 
 LISTS = re.compile(r"speakers\.csv|speakers\.txt|.*spkrinfo\.txt", re.IGNORECASE)
@@ -21,7 +22,7 @@ def known_speakers(root: Path, named: str | None = None) -> dict[str, Speaker]:
         CorpusError: when the named file is missing or a list cannot be read.
     """
     if named is not None:
-        path = Path(named).expanduser()
+        path = home(named)
         if not path.is_file():
             raise CorpusError(f"speakers={named}: no such file, but a list of speakers is wanted; it is "
                               f"SPEAKERS.TXT, spkrinfo.txt or a CSV file with the columns speaker,sex")

@@ -87,6 +87,10 @@ def sound(path, seconds=1.0, rate=8000, seed=0):
     (("show", "0"), ["no such study database"]),
     (("export",), ["no such study database"]), (("export", "--format", "xlsx"), ["xlsx", "csv", "parquet", "json"]),
     (("show", "first"), ["'first'"]),
+    (("run", "--trials", "2", "--space", "~nobody-at-all/my.toml"), ["~nobody-at-all/my.toml: nobody knows the folder of"]),
+    (("status", "--storage", "~nobody-at-all/a.db"), ["~nobody-at-all/a.db: nobody knows the folder of"]),
+    (("status", "--storage", "sqlite:///~nobody-at-all/a.db"), ["~nobody-at-all/a.db: nobody knows the folder of"]),
+    (("report", "--out", "~nobody-at-all/reports"), ["--out: ~nobody-at-all/reports: nobody knows the folder of"]),
     (("dance",), ["dance"])])
 def test_input_a_study_cannot_use_is_one_line_and_writes_nothing(arguments, words, capsys):
     refused(study, arguments, capsys, *words)
@@ -120,6 +124,9 @@ def test_an_unwritable_results_folder_is_one_line(capsys, here):
     (("describe", "N0"), ["N=0 must be at least 1"]), (("describe", "H=-3"), ["H=-3 must be at least 1"]),
     (("describe", "Q3"), ["'Q3': no letter"]), (("describe", "norm=cLN"), ["norm='cLN' is unknown; choose from"]),
     (("describe", "causal=true"), ["hears the future"]), (("describe", "gone.pt"), ["gone.pt: no such checkpoint"]),
+    *((("check", f"{corpus}~nobody-at-all"), ["~nobody-at-all: nobody knows the folder of ~nobody-at-all"])
+      for corpus in ("folder:", "wsj0mix:", "librimix:", "folder:.?speakers=")),
+    (("separate", "x.wav", "--checkpoint", "~nobody-at-all/a.pt"), ["--checkpoint: ~nobody-at-all/a.pt: nobody knows"]),
     (("check", "folder:nowhere"), ["nowhere"]), (("check", "wsj"), ["'wsj' is unknown"]),
     (("train", "--corpus", "tiny"), ["--checkpoint"]),
     (("train", "--corpus", "tiny", "--checkpoint", "a.pt", "--epochs", "0"), ["epochs=0 must be at least 1"]),

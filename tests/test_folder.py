@@ -70,7 +70,19 @@ def unusable_files(folder):
     (folder / "text.wav").write_text("this is no sound")
     (folder / "nothing.flac").write_bytes(b"")
     (folder / "gone.wav").symlink_to(folder / "nowhere.wav")
-    return {"nan.wav": "NaN", "inf.wav": "infinite", "silent.wav": "silent", "constant.wav": "silent",
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "device.wav").symlink_to("/dev/zero")
+    (folder / "folder.wav").mkdir()
+    soundfile.write(folder / "half.flac", good, 8000, format="AIFF")
+    (folder / "half.flac").write_bytes((folder / "half.flac").read_bytes()[:-1000])
+    soundfile.write(folder / "endless.flac", good, 8000)
+    data = bytearray((folder / "endless.flac").read_bytes())
+    data[21:26] = b"\xff" * 5          # 2^36 samples, as many as can be claimed
+    (folder / "endless.flac").write_bytes(data)
+    soundfile.write(folder / "slow.wav", good, 1)
+    return {"pipe.wav": "a FIFO, socket or device", "device.wav": "a FIFO, socket or device",
+            "half.flac": "truncated: 1000 bytes", "endless.flac": "truncated", "slow.wav": "1 Hz, but 1000 to 1000000 Hz",
+            "nan.wav": "NaN", "inf.wav": "infinite", "silent.wav": "silent", "constant.wav": "silent",
             "empty.wav": "empty", "short.wav": "39 samples, shorter than one frame",
             "shorter-at-8-kHz.wav": "39 samples, shorter than one frame",
             "truncated.wav": "truncated: 1000 bytes", "text.wav": "not a sound file",
@@ -88,6 +100,23 @@ def test_unusable_files_are_named_with_a_reason_counted_and_the_rest_is_used(tmp
             assert reason in found[f"s2/{name}"]
         assert f"{len(wanted)} files left out as unusable" in corpus.notes
         assert len(corpus.recordings) == 7 * 3 + 1
+
+
+def test_noise_that_cannot_be_used_is_named_like_speech(tmp_path):
+    people(tmp_path / "speech", recordings=3)
+    people(tmp_path / "noise", speakers=3)
+    wanted = unusable_files(tmp_path / "noise/s2")
+    corpus = open_corpus(f"folder:{tmp_path}/speech?noise={tmp_path}/noise")
+    assert {entry.path for entry in corpus.unusable} == {f"s2/{name}" for name in wanted}
+
+
+def test_a_recording_in_a_coding_that_cannot_be_sought_in_is_used(tmp_path):
+    people(tmp_path)
+    soundfile.write(tmp_path / "s0/0.wav", voice(0, 0, 1.3), 8000, subtype="GSM610")
+    corpus = open_corpus(f"folder:{tmp_path}")
+    assert not corpus.unusable
+    [length] = [r.item.length for r in corpus.recordings if r.item.id == "s0/0.wav"]
+    assert 10_400 <= length < 10_400 + 2 * 320      # whole blocks
 
 
 def test_a_folder_that_changed_is_read_again(tmp_path):

@@ -1,4 +1,5 @@
 import csv
+import os
 import shutil
 
 import numpy as np
@@ -154,3 +155,18 @@ def test_names_that_are_not_utf8_are_used_and_shown(copy):
 def test_the_rest_of_a_folder_without_tables_is_said(tmp_path):
     (tmp_path / "wav8k/min/test").mkdir(parents=True)
     assert "holds no folder but test, but metadata/mixture_*.csv are wanted" in refused(f"librimix:{tmp_path}")
+
+
+def test_a_table_that_is_a_fifo_is_refused_unopened(copy):
+    path = copy / "wav8k/min/metadata/mixture_dev_mix_clean.csv"
+    path.unlink()
+    os.mkfifo(path)
+    assert "mixture_dev_mix_clean.csv: not a file" in refused(f"librimix:{copy}")
+
+
+def test_a_mixture_in_a_file_that_no_file_can_be_called_is_named(copy):
+    path = copy / "wav8k/min/metadata/mixture_dev_mix_clean.csv"
+    header, first, *others = rows(path)
+    table(path, [header, [first[0], first[1].replace(".wav", "\0.wav"), *first[2:]], *others])
+    [found] = open_corpus(f"librimix:{copy}").unusable
+    assert "embedded null byte" in found.reason

@@ -1,4 +1,5 @@
 import itertools
+import os
 import shutil
 
 import numpy as np
@@ -215,3 +216,20 @@ def test_the_fingerprint_is_that_of_the_mixtures_wherever_they_lie(tmp_path):
     next((tmp_path / "there/tr/mix").iterdir()).unlink()
     assert open_corpus(f"wsj0mix:{tmp_path / 'there'}").fingerprint != here
     assert open_corpus(f"wsj0mix:{tmp_path / 'here'}", 2, 16_000).fingerprint != here
+
+
+def test_a_folder_that_may_not_be_listed_is_one_line(tmp_path, monkeypatch):
+    for part in ("mix", "s1", "s2"):
+        for split in ("tr", "cv", "tt"):
+            (tmp_path / split / part).mkdir(parents=True)
+
+    listed = os.listdir
+
+    def closed(path):
+        if str(path).endswith("tr/mix"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", closed)
+    with pytest.raises(CorpusError, match=r"tr/mix: cannot be read: Permission denied"):
+        open_corpus(f"wsj0mix:{tmp_path}")

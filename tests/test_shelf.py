@@ -1,3 +1,4 @@
+import pwd
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasnet_core import shelf
+from tasnet_core import native, shelf
 from tasnet_core.errors import UserError
+from tasnet_core.files import home
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +130,8 @@ def test_a_full_disk_is_one_line_with_the_way_out(cache):
     ({"TASNET_CACHE": "/a", "XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/a"),
     ({"XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/b/tasnet-study"),
     ({"HOME": "/c"}, "/c/.cache/tasnet-study"),
+    ({"TASNET_CACHE": "~/mine", "HOME": "/c"}, "/c/mine"),
+    ({"XDG_CACHE_HOME": "beside", "HOME": "/c"}, "/c/.cache/tasnet-study"),     # to be ignored, by the XDG specification
 ])
 def test_the_cache_is_where_the_environment_says(monkeypatch, settings, place):
     for name in ("TASNET_CACHE", "XDG_CACHE_HOME", "HOME"):
@@ -135,6 +139,33 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, settings, place):
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert str(shelf.cache_folder()) == place
+
+
+@pytest.mark.parametrize(("place", "words"), [
+    ("~nobody-at-all/x", "nobody knows the folder of ~nobody-at-all"), (None, "HOME is not set")])
+def test_a_cache_that_is_nowhere_is_one_line_with_the_way_out(monkeypatch, place, words):
+    for name in ("TASNET_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if place:
+        monkeypatch.setenv("TASNET_CACHE", place)
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: {}[number])     # a container runs as a number that is nobody's
+    with pytest.raises(UserError, match=words) as caught:
+        shelf.cached("x", 1, maker([1.0]))
+    assert "\n" not in str(caught.value)
+    assert "TASNET_CACHE" in str(caught.value) or place
+
+
+def test_without_a_place_for_it_the_compiled_library_is_left_out_and_says_so(monkeypatch):
+    monkeypatch.setenv("TASNET_CACHE", "~nobody-at-all/x")
+    monkeypatch.delenv("TASNET_PLAIN", raising=False)
+    assert "nobody knows the folder of ~nobody-at-all" in native._library.__wrapped__()[1]
+
+
+def test_a_file_whose_name_begins_with_a_tilde_is_meant_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/c")
+    (tmp_path / "~old.wav").touch()
+    assert [str(home(path)) for path in ("~old.wav", "./~new.wav", "~/a", "~")] == ["~old.wav", "~new.wav", "/c/a", "/c"]
 
 
 def test_what_is_remembered_is_recalled_for_the_same_dependence_alone(cache):
