@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ class Shelf:
         self.items = [Item(*item) for item in index["items"]]
         self.facts: dict[str, Any] = index["facts"]
         self._folder, self._again = folder, again
-        self._checksums = dict(zip(self.items, index["checksums"], strict=True))
+        self._checksums: dict[Item, int] = dict(zip(self.items, index["checksums"], strict=True))
         self._whole: set[Item] = set()  # found so by this process
         total = sum(item.length for item in self.items)
         size = (folder / "sound.i16").stat().st_size
@@ -104,12 +104,21 @@ class Shelf:
         self._see_that_it_is_whole(cut.item)
         return self._sound[start:start + cut.length]
 
+    def sound(self, item: Item) -> Hashable:
+        """Equal for recordings of which every sample is."""
+        return item.length, item.scale, self._checksums[item]
+
+    def content(self, item: Item) -> tuple[str, ...]:
+        """A digest of the file that a recording was read from, equal on every machine; nothing where it was none."""
+        contents = self.facts.get("contents")
+        return (contents[item.id],) if contents else ()
+
     def damaged(self) -> bool:
         """Whether any recording differs from its checksum: reads all of them."""
         return any(self._differs(item) for item in self.items)
 
     def _differs(self, item: Item) -> bool:
-        return zlib.crc32(self._sound[item.start:item.start + item.length]) != self._checksums[item]
+        return zlib.crc32(self._sound[item.start:item.start + item.length].tobytes()) != self._checksums[item]
 
     def _see_that_it_is_whole(self, item: Item) -> None:
         if item in self._whole:
