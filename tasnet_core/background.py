@@ -14,7 +14,8 @@ class Background:
     def __init__(self, shelf: Shelf, recordings: list[Recording], levels_db: tuple[float, float]) -> None:
         self._shelf, self.levels_db = shelf, levels_db
         self._items = {split: [each.item for each in recordings if each.split == split] for split in SPLITS}
-        self.made_of = [levels_db, [(each.item.id, each.item.length, each.split) for each in recordings]]
+        self.made_of = [levels_db, [(each.item.id, each.item.length, each.split, *shelf.content(each.item))
+                                    for each in recordings]]
 
     def draw(self, rng: np.random.Generator, split: str, speech: Sound) -> Sound:
         """As much noise as there is speech [T], with the power of the speech so many dB above its own."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tasnet_core import audio, layout, librimix, voices, wsj0mix
+from tasnet_core import audio, layout, librimix, voices, whose, wsj0mix
 from tasnet_core.background import Background
 from tasnet_core.errors import CorpusError
 from tasnet_core.files import home
@@ -99,8 +99,8 @@ def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
     stereo = _chosen(spec, options, "stereo", STEREO)
     pattern, seed = options.get("speaker"), _seed(spec, options)
     try:
-        re.compile(pattern or "")
-    except re.error as error:
+        whose.compiled(pattern or "")
+    except ValueError as error:
         raise CorpusError(f"corpus {spec!r}: speaker={pattern} is no regular expression: {error}; "
                           f"write one whose first group is the speaker, as in speaker=_([a-z]+)_") from error
     speed = _span(spec, options, "speed", 0.5, 2.0)
@@ -121,14 +121,16 @@ def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
 
 
 def open_wsj0mix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
-    """Mixtures in the folders of WSJ0-2mix: `wsj0mix:PATH?mode=min|max&speakers=FILE&stereo=first|refuse`."""
-    options = _options(spec, ("mode", "speakers", "stereo"))
+    """Mixtures in the folders of WSJ0-2mix: `wsj0mix:PATH?mode=min|max&speakers=FILE&stereo=first|refuse`; where they are
+    WHAM!'s, task=mix_clean|mix_both|mix_single."""
+    options = _options(spec, ("task", "mode", "speakers", "stereo"))
+    task = _chosen(spec, options, "task", wsj0mix.TASKS) if "task" in options else None
     path, mode = _path(spec), _chosen(spec, options, "mode", layout.MODES) if "mode" in options else None
     stereo = _chosen(spec, options, "stereo", STEREO)
     root, pad = layout.find("wsj0mix", path, f"{C}speakers", sample_rate_hz, mode, wsj0mix.is_set, "tr, cv and tt")
-    listings, noisy = wsj0mix.listings(root, C)
-    known = known_speakers(root, options.get("speakers"))
-    return ListedCorpus(spec, root, listings, Rules(sample_rate_hz, pad, noisy, stereo), known, say=say)
+    found, known = wsj0mix.listings(root, C, task), known_speakers(root, options.get("speakers"))
+    rules = Rules(sample_rate_hz, pad, found.noisy, stereo)
+    return ListedCorpus(spec, root, found.listings, rules, known.speakers, notes=(*known.notes, *found.notes), say=say)
 
 
 def open_librimix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
@@ -143,8 +145,9 @@ def open_librimix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = 
     train = librimix.choose_train(root, task, named)
     listings = librimix.listings(root, home(path), C, task, train)
     rules = Rules(sample_rate_hz, pad, task != "mix_clean", stereo)
-    return ListedCorpus(spec, root, listings, rules, known_speakers(root, options.get("speakers")),
-                        notes=() if named else (f"trained on {train}",), say=say)
+    known = known_speakers(root, options.get("speakers"))
+    notes = [*known.notes, *[f"trained on {train}"] * (not named)]
+    return ListedCorpus(spec, root, listings, rules, known.speakers, notes=notes, say=say)
 
 
 # A corpus is added by one entry here and, for more than a few lines, a file of its own.

@@ -46,6 +46,18 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], lasting: b
         raise
 
 
+def state(path: Path) -> tuple[int, int, int, int] | None:
+    """Size, times and inode of a file: another file in its place has another state, even of equal size and time of change.
+
+    None where there is no file.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
+
+
 def clear_scratch(path: Path) -> None:
     """Remove the scratch files that writers of `path` left when they were killed.
 

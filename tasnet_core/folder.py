@@ -1,7 +1,5 @@
 """A folder of recordings of one person each: found, read once completely, and dealt to the splits."""
 
-import os
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasnet_core import audio
+from tasnet_core import audio, doubles, whose
 from tasnet_core.errors import CorpusError, counted
 from tasnet_core.files import home
 from tasnet_core.mixture import Speaker
 from tasnet_core.progress import in_order, shown
 from tasnet_core.shelf import SPLITS, Item, Making, Recording, Shelf, Unusable, cached
 from tasnet_core.speakers import known_speakers
+from tasnet_core.tree import Found, contents, find_sound
 
 EDITION = 2  # raised when the same files would be read as something else
 SHORTEST = 40  # samples at the corpus' rate; shorter than the longest encoder filter anyone uses
@@ -44,32 +43,36 @@ def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, spl
                 trim_db: float | None = TRIM_DB) -> Folder:
     """All sound files below `path`, each with its speaker and split.
 
-    speaker: a pattern for the path within the folder; without one, the parent folder's name is the speaker.
+    speaker: a pattern for the path within the folder; without one, folders and names tell, see whose.py.
     split: "speaker" or "recording", what the splits do not share.
     stereo: "first" takes the first of several channels, "refuse" leaves such files out.
     speakers: a list that tells their sexes; without one, the nearest list in the folder or above it.
     trim_db: as in `trimmed`; None leaves recordings as they are.
 
     Raises:
-        CorpusError: when there is no such folder, no sound in it, or too few speakers for C and the split.
+        CorpusError: when there is no such folder, no sound in it, too few speakers for C and the split, or when it is
+            not clear who they are.
     """
     root = home(path)
-    known = known_speakers(root if root.is_dir() else Path(), speakers)
-    shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo, trim_db)
+    known, notes = known_speakers(root if root.is_dir() else Path(), speakers)
+    shelf, items, unusable, found = _usable(root, sample_rate_hz, say, stereo, trim_db)
+    names = [item.id for item in items]
+    told = whose.by_pattern(names, speaker) if speaker is not None else whose.by_folders(names, _show(root))
     by_speaker: dict[str, list[Item]] = {}
-    for item in items:
-        name = _speaker(root, item.id, speaker)
+    for item, name in zip(items, told.speakers, strict=True):
         if name:
             by_speaker.setdefault(name, []).append(item)
         else:
             unusable.append(Unusable(item.id, f"its path does not match speaker={speaker}"))
+    by_speaker, copies = doubles.without_copies(by_speaker, shelf.sound)
+    unusable += copies
     if not by_speaker:
-        raise _nothing(root, files, unusable)
+        raise _nothing(root, found, unusable)
     deal = _deal_speakers if split == "speaker" else _deal_recordings
-    recordings, notes = deal(root, dict(sorted(by_speaker.items())), C, seed)
+    recordings, dealt = deal(root, dict(sorted(by_speaker.items())), C, seed)
     sexes = {name: known.get(name, known.get(name.lower(), Speaker(name, "?"))).sex for name in by_speaker}
     recordings = [recording._replace(sex=sexes[recording.speaker]) for recording in recordings]
-    notes += _notes(shelf, recordings, unusable)
+    notes = [*told.notes, *dealt, *notes, *found.notes, *_notes(shelf, recordings, unusable)]
     if off_s := sum(shelf.facts["trimmed_s"].get(recording.item.id, 0) for recording in recordings):
         whole_s = off_s + sum(recording.item.length for recording in recordings) / sample_rate_hz
         notes.append(f"silence before and after recordings taken off: {off_s / 60:.1f} of {whole_s / 60:.1f} min "
@@ -84,35 +87,37 @@ def read_noise(path: str, sample_rate_hz: int, seed: int, say: Callable[[str], N
         CorpusError: when there is no such folder or no sound in it.
     """
     root = home(path)
-    shelf, items, unusable, files = _usable(root, sample_rate_hz, say, stereo, None)
+    shelf, items, unusable, found = _usable(root, sample_rate_hz, say, stereo, None)
     if not items:
-        raise _nothing(root, files, unusable)
-    order = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
-    held_out = max(1, round(SHARE * len(items)))
+        raise _nothing(root, found, unusable)
+    alone, copies = doubles.without_copies({"noise": items}, shelf.sound)
+    groups, unusable = doubles.together(alone["noise"]), unusable + copies
+    order = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+    held_out = max(1, round(SHARE * len(groups)))
     dealt = {"test": order[:held_out], "valid": order[held_out:2 * held_out], "train": order[2 * held_out:]}
     notes = []
-    if len(items) < len(SPLITS):
+    if len(groups) < len(SPLITS):
         dealt = dict.fromkeys(SPLITS, order)
-        notes = [f"noise: only {counted(len(items), 'recording')}, heard in training, validation and test alike"]
-    recordings = [Recording(item, "noise", "?", split) for split in SPLITS for item in dealt[split]]
-    notes += [f"noise: {note}" for note in _notes(shelf, recordings, unusable)]
+        notes = [f"noise: only {counted(len(groups), 'recording')}, heard in training, validation and test alike"]
+    recordings = [Recording(item, "noise", "?", split) for split in SPLITS for group in dealt[split] for item in group]
+    notes += [f"noise: {note}" for note in (*doubles.note(groups), *found.notes, *_notes(shelf, recordings, unusable))]
     return Folder(shelf, recordings, tuple(sorted(unusable)), tuple(notes))
 
 
 def _usable(root: Path, sample_rate_hz: int, say: Callable[[str], None],
-            stereo: str, trim_db: float | None) -> tuple[Shelf, list[Item], list[Unusable], int]:
-    """The shelf of a folder, what of it can be used, what cannot, and how many files were found."""
-    files, unusable = _find(root)
-    shelf = _shelf(root, files, sample_rate_hz, trim_db, say)
-    unusable += [Unusable(*pair) for pair in shelf.facts["unusable"]]
+            stereo: str, trim_db: float | None) -> tuple[Shelf, list[Item], list[Unusable], Found]:
+    """The shelf of a folder, what of it can be used, what cannot, and what was found there."""
+    found = _find(root)
+    shelf = _shelf(root, found.files, sample_rate_hz, trim_db, say)
+    unusable = found.unusable + [Unusable(*pair) for pair in shelf.facts["unusable"]]
     refused = shelf.facts["channels"] if stereo == "refuse" else {}
     unusable += [Unusable(name, f"{channels} channels, and stereo=refuse") for name, channels in refused.items()]
-    return shelf, [item for item in shelf.items if item.id not in refused], unusable, len(files)
+    return shelf, [item for item in shelf.items if item.id not in refused], unusable, found
 
 
-def _nothing(root: Path, files: int, unusable: list[Unusable]) -> CorpusError:
+def _nothing(root: Path, found: Found, unusable: list[Unusable]) -> CorpusError:
     first = f"the first, {unusable[0].path}: {unusable[0].reason}"
-    return CorpusError(f"{_show(root)}: none of its {counted(files, 'sound file')} can be used "
+    return CorpusError(f"{_show(root)}: none of its {counted(len(found.files), 'sound file')} can be used "
                        f"({first}), but recordings are wanted; mend them or give another folder")
 
 
@@ -120,35 +125,28 @@ def _show(root: Path) -> str:
     return f"folder {audio.readable(root)}"
 
 
-def _find(root: Path) -> tuple[list[Path], list[Unusable]]:
-    """The sound files below a folder, sorted by relative path, and the folders that cannot be listed."""
+def _find(root: Path) -> Found:
     if not root.is_dir():
         found = "not a folder" if root.exists() else "does not exist"
         raise CorpusError(f"{_show(root)}: {found}, but recordings are wanted there; "
                           f"check the path, it is taken from the current folder")
-    closed: list[Unusable] = []
-
-    def note(error: OSError) -> None:
-        name = audio.readable(os.path.relpath(error.filename, root))
-        closed.append(Unusable(name, error.strerror or str(error)))
-
-    every = [Path(folder, name) for folder, _, names in os.walk(root, onerror=note) for name in names]
-    files = sorted((path for path in every if path.suffix.lower() in audio.SUFFIXES),
-                   key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
-    if not files:
-        found = f"{counted(len(every), 'file')}, but none of them sound" if every else "empty"
+    found_here = find_sound(root)
+    if not found_here.files:
+        found = f"{counted(found_here.every, 'file')}, but none of them sound" if found_here.every else "empty"
+        found += "".join(f" ({note})" for note in found_here.notes)
         raise CorpusError(f"{_show(root)}: {found}; {', '.join(audio.SUFFIXES)} files are wanted, "
                           f"so give a folder that holds some, at any depth")
-    return files, closed
+    return found_here
 
 
 def _shelf(root: Path, files: list[Path], sample_rate_hz: int, trim_db: float | None, say: Callable[[str], None]) -> Shelf:
     names = [audio.readable(path.relative_to(root).as_posix()) for path in files]
-    stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(path)) else None for path in files]
+    digests = contents(names, files)
 
     def make(facts: dict[str, Any]) -> Making:
         say(f"{_show(root)}: reading {counted(len(files), 'file')}, once")
         facts["unusable"], facts["rates"], facts["channels"], facts["trimmed_s"] = [], {}, {}, {}
+        facts["contents"] = dict(zip(names, digests, strict=True))
         read = in_order(lambda path: _attempt(path, sample_rate_hz, trim_db), files)
         for name, found in zip(names, shown(read, len(files), "reading recordings"), strict=True):
             if isinstance(found, str):
@@ -163,14 +161,7 @@ def _shelf(root: Path, files: list[Path], sample_rate_hz: int, trim_db: float | 
                 facts["trimmed_s"][name] = off / sample_rate_hz
             yield name, sound
 
-    return cached("folder", [EDITION, sample_rate_hz, trim_db, list(zip(names, stats, strict=True))], make)
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:  # a link to nowhere: reading it will say so
-        return None
+    return cached("folder", [EDITION, sample_rate_hz, trim_db, list(zip(names, digests, strict=True))], make)
 
 
 def _attempt(path: Path, sample_rate_hz: int, trim_db: float | None) -> tuple[NDArray[np.float32], int, int, int] | str:
@@ -206,18 +197,6 @@ def trimmed(sound: NDArray[np.float32], rate: int, below_db: float) -> NDArray[n
     return sound[max(0, spoken[0] * size - margin):(spoken[-1] + 1) * size + margin]
 
 
-def _speaker(root: Path, name: str, pattern: str | None) -> str | None:
-    """The parent folder's name, or what the pattern's group `speaker`, its group 1, or all of it finds."""
-    if pattern is None:
-        return name.split("/")[-2] if "/" in name else audio.readable(root.resolve().name)
-    found = re.search(pattern, name)
-    if found is None:
-        return None
-    if "speaker" in found.groupdict():
-        return found["speaker"]
-    return found[1] if found.re.groups else found[0]
-
-
 def _deal_speakers(root: Path, by_speaker: dict[str, list[Item]], C: int,
                    seed: int) -> tuple[list[Recording], list[str]]:
     """Each speaker, with all recordings, into one split."""
@@ -233,7 +212,7 @@ def _deal_speakers(root: Path, by_speaker: dict[str, list[Item]], C: int,
     place |= dict.fromkeys(order[:tested], "test")
     place |= dict.fromkeys(order[tested:tested + validated], "valid")
     few = [split for split, count in (("valid", validated), ("test", tested)) if count == C]
-    notes = [f"only {C} speakers in {split}: all its mixtures are of the same people" for split in few]
+    notes = [f"only {C} speakers in {' and '.join(few)}: all mixtures there are of the same people"] if few else []
     return [Recording(item, name, "?", place[name]) for name in names for item in by_speaker[name]], notes
 
 
@@ -241,18 +220,20 @@ def _deal_recordings(root: Path, by_speaker: dict[str, list[Item]], C: int,
                      seed: int) -> tuple[list[Recording], list[str]]:
     """Each speaker's recordings into all splits; who has fewer than three is heard in training only."""
     _check_speakers(root, list(by_speaker), C)
-    recordings, few = [], 0
+    recordings, few, every = [], 0, []
     for number, (name, items) in enumerate(by_speaker.items()):
-        order = [items[i] for i in np.random.default_rng((seed, number)).permutation(len(items))]
-        held_out = max(1, round(SHARE * len(items))) if len(items) >= len(SPLITS) else 0
+        groups = doubles.together(items)
+        every += groups
+        order = [groups[i] for i in np.random.default_rng((seed, number)).permutation(len(groups))]
+        held_out = max(1, round(SHARE * len(groups))) if len(groups) >= len(SPLITS) else 0
         few += not held_out
-        for place, item in enumerate(order):
+        for place, group in enumerate(order):
             split = "test" if place < held_out else "valid" if place < 2 * held_out else "train"
-            recordings.append(Recording(item, name, "?", split))
+            recordings += [Recording(item, name, "?", split) for item in group]
     if (enough := len(by_speaker) - few) < C:
         raise CorpusError(f"{_show(root)}: {counted(enough, 'speaker')} with three recordings or more, "
                           f"but {C} are wanted; cut long recordings into several")
-    notes = [SHARED_SPEAKERS]
+    notes = [SHARED_SPEAKERS, *doubles.note(every)]
     if few:
         notes.append(f"{counted(few, 'speaker')} with fewer than three recordings: heard in training only")
     return recordings, notes

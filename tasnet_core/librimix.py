@@ -46,11 +46,13 @@ def listings(root: Path, above: Path, C: int, task: str, train: str) -> list[Lis
                                   f"line {number}, but each mixture has an ID of its own; take one of them away")
             seen[name] = number
             told = [row["mixture_path"], *(row[f"source_{i + 1}_path"] for i in range(C))]
+            noise = row.get("noise_path") if task != "mix_clean" else None
             paths = [folders.find(each) for each in told]
             missing = [each for each, path in zip(told, paths, strict=True) if not path]
             fault = f"{audio.readable(missing[0])}: no end of this path is below {audio.readable(above)}" if missing else ""
             found.append(Listing(f"{split}/{audio.readable(name)}", split, paths[0], tuple(paths[1:]),
-                                 speakers(row.get("original_mixture_ID") or name, C), fault))
+                                 speakers(row.get("original_mixture_ID") or name, C), fault,
+                                 folders.find(noise) if noise else ""))
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tasnet_core import audio
 from tasnet_core.errors import CorpusError, counted
+from tasnet_core.files import state
 from tasnet_core.mixture import Mixture, Part, Sound, Speaker
 from tasnet_core.progress import in_order, shown
 from tasnet_core.shelf import SPLITS, Item, Recording, Unusable, recall, remember
@@ -22,6 +23,8 @@ from tasnet_core.shelf import SPLITS, Item, Recording, Unusable, recall, remembe
 EDITION = 2  # raised when the same files would be read as something else
 SHORTEST = 40  # samples at the corpus' rate, as in a folder
 SILENT = 1e-5  # peak to peak, a third of the smallest step of 16 bits
+MIDDLE = 4096  # bytes from the middle of a file by which it is told from another of its name and length
+ANOTHER_DB = 3.0  # a mixture that is less above the difference belongs to other sources: exchanged with its like it is at -3
 LOOKED_AT = 3  # mixtures of each split that opening compares with the sum of their sources; `check` compares all
 SHARED_SPEAKERS = "test speakers also occur in training"
 
@@ -37,6 +40,7 @@ class Listing(NamedTuple):
     sources: tuple[str, ...]
     speakers: tuple[str, ...]  # as file names call them
     fault: str = ""  # why it cannot be used, when that is known already
+    noise: str = ""  # the file of what else is in the mixture, where there is one
 
 
 class Entry(NamedTuple):
@@ -45,6 +49,7 @@ class Entry(NamedTuple):
     listing: Listing
     rates: tuple[int, ...]  # of the mixture's file and of each source's
     length: int  # samples at the corpus' rate
+    middles: tuple[str, ...]  # a digest of the middle of each of these files
 
     @property
     def id(self) -> str:
@@ -65,7 +70,7 @@ class Finding(NamedTuple):
     """What reading one mixture completely has shown."""
 
     fault: str  # why it cannot be used, or ""
-    difference_db: float | None  # the mixture against what differs from its sources' sum; None: only rounding
+    difference_db: float | None  # the mixture against what differs from the sum of its parts; None: only rounding
 
 
 class ListedCorpus:
@@ -77,8 +82,8 @@ class ListedCorpus:
                  known: dict[str, Speaker], notes: Sequence[str] = (), say: Say = lambda message: None) -> None:
         self.spec, self.C, self.sample_rate_hz = spec, len(listings[0].sources), rules.sample_rate_hz
         self.root, self._rules, self._known = root, rules, known
-        self._depends_on, headers = _headers(root, listings, say)
-        usable = [_entry(listing, headers, rules) for listing in listings]
+        self._depends_on, headers, middles = _headers(root, listings, say)
+        usable = [_entry(listing, headers, middles, rules) for listing in listings]
         unusable = [Unusable(listing.id, found) for listing, found in zip(listings, usable, strict=True)
                     if isinstance(found, str)]
         entries = [found for found in usable if not isinstance(found, str)]
@@ -148,7 +153,8 @@ class ListedCorpus:
     def fingerprint(self) -> str:
         """16 hex digits for what the mixtures are; no path or time in it, so it is equal on every machine."""
         made_of = [self.C, self.sample_rate_hz, self._rules.noisy, [
-            (entry.id, entry.length, self._speakers(entry)) for split in SPLITS for entry in self._entries[split]]]
+            (entry.id, entry.length, entry.listing.speakers, entry.middles)
+            for split in SPLITS for entry in self._entries[split]]]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
     def read_all(self) -> None:
@@ -180,15 +186,18 @@ class ListedCorpus:
         """Read a mixture and its sources completely."""
         sounds = []
         try:
-            for path in (entry.listing.mix, *entry.listing.sources):
+            for path in filter(None, (entry.listing.mix, *entry.listing.sources, entry.listing.noise)):
                 samples, rate = audio.read(self.root / path)
                 if np.ptp(samples[0]) < SILENT:
                     return Finding(f"{audio.readable(path)}: silent", None)
                 sounds.append(_fitted(audio.resample(samples[0], rate, self.sample_rate_hz), entry.length))
         except CorpusError as error:
             return Finding(_short(error, self.root), None)
-        difference = None if self._rules.noisy else difference_db(sounds[0], np.sum(sounds[1:], axis=0), self.C)
-        return Finding("", difference)
+        if self._rules.noisy and not entry.listing.noise:  # what else is in it is not known, but its sources must be
+            return Finding("" if holds(sounds[0], np.sum(sounds[1:], axis=0)) else "its sources are not in its mixture", None)
+        difference = difference_db(sounds[0], np.sum(sounds[1:], axis=0), len(sounds) - 1)
+        another = self._rules.noisy and difference is not None and difference < ANOTHER_DB
+        return Finding("its mixture is of other sources or other noise" * another, difference)
 
     def _read(self, entry: Entry, name: str, start: int, length: int, samples: int) -> Mixture:
         """`length` samples of a mixture from `start` on, with zeros after them up to `samples`."""
@@ -237,6 +246,12 @@ def difference_db(mixture: Sound, speech: Sound, C: int) -> float | None:
     return 10 * math.log10(max(power[0], 1e-30) / power[1])
 
 
+def holds(mixture: Sound, speech: Sound) -> bool:
+    """Whether at least half of the speech is in a mixture with unknown noise: 1 where all is, about 0 for other speech."""
+    power = float(np.square(speech, dtype=np.float64).sum())
+    return float(np.dot(mixture.astype(np.float64), speech)) > 0.5 * power
+
+
 def _bad(entry: Entry, findings: dict[str, Finding]) -> bool:
     return bool(findings.get(entry.id, Finding("", None)).fault)
 
@@ -246,43 +261,44 @@ def _fitted(sound: Sound, length: int) -> Sound:
     return sound[:length] if len(sound) >= length else np.pad(sound, (0, length - len(sound)))
 
 
-def _short(error: CorpusError, root: Path) -> str:
+def _short(error: Exception, root: Path) -> str:
     return str(error).removeprefix(f"{audio.readable(root)}/")
 
 
 Headers = dict[str, audio.Header | str]
+Middles = dict[str, str]
 
 
-def _headers(root: Path, listings: Sequence[Listing], say: Say) -> tuple[str, Headers]:
-    """What stands for all files' names, sizes and times; and each file's header, or why it has none."""
-    paths = sorted({path for listing in listings for path in (listing.mix, *listing.sources) if path})
+def _headers(root: Path, listings: Sequence[Listing], say: Say) -> tuple[str, Headers, Middles]:
+    """What stands for all files' names, sizes and times; each file's header, or why it has none; and its middle."""
+    paths = sorted({path for listing in listings for path in (listing.mix, *listing.sources, listing.noise) if path})
     names = [audio.readable(path) for path in paths]
     digest = hashlib.sha256(json.dumps([EDITION, [
-        (name, _stat(root / path)) for name, path in zip(names, paths, strict=True)]]).encode()).hexdigest()
+        (name, state(root / path)) for name, path in zip(names, paths, strict=True)]]).encode()).hexdigest()
     found = recall("headers", digest)
     if found is None:
         say(f"{audio.readable(root)}: reading the headers of {len(paths)} files, once")
         found = list(shown(in_order(lambda path: _header(root, path), paths), len(paths), "reading headers"))
         remember("headers", digest, found)
-    return digest, {path: one if isinstance(one, str) else audio.Header(*one) for path, one in zip(paths, found, strict=True)}
+    headers = {path: one if isinstance(one, str) else audio.Header(*one) for path, (one, _) in zip(paths, found, strict=True)}
+    return digest, headers, {path: middle for path, (_, middle) in zip(paths, found, strict=True)}
 
 
-def _stat(path: Path) -> tuple[int, int] | None:
+def _header(root: Path, path: str) -> tuple[audio.Header | str, str]:
     try:
-        stat = os.stat(path)
-    except (OSError, ValueError):  # a list may name what no file can be called
-        return None
-    return stat.st_size, stat.st_mtime_ns
+        return audio.header(root / path), _middle(root / path)
+    except (CorpusError, OSError) as error:
+        return _short(error, root), ""
 
 
-def _header(root: Path, path: str) -> audio.Header | str:
-    try:
-        return audio.header(root / path)
-    except CorpusError as error:
-        return _short(error, root)
+def _middle(path: Path) -> str:
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, (size - MIDDLE) // 2))
+        return hashlib.sha256(file.read(MIDDLE)).hexdigest()[:16]
 
 
-def _entry(listing: Listing, headers: Headers, rules: Rules) -> Entry | str:
+def _entry(listing: Listing, headers: Headers, middles: Middles, rules: Rules) -> Entry | str:
     """The mixture with its length, or why it cannot be used."""
     if listing.fault:
         return listing.fault
@@ -297,7 +313,8 @@ def _entry(listing: Listing, headers: Headers, rules: Rules) -> Entry | str:
     length = (max if rules.pad else min)(_lengths(found, rules))
     if length < SHORTEST:
         return f"{length} samples, shorter than one frame ({SHORTEST})"
-    return Entry(listing, tuple(header.rate for header in found), length)
+    return Entry(listing, tuple(header.rate for header in found), length,
+                 tuple(middles[path] for path in (listing.mix, *listing.sources)))
 
 
 def _lengths(headers: Sequence[audio.Header], rules: Rules) -> list[int]:
@@ -322,8 +339,9 @@ def _notes(entries: dict[str, list[Entry]], headers: Headers, rules: Rules, unus
                    if (difference := findings.get(entry.id, Finding("", None)).difference_db) is not None}
     if differences:
         worst = min(differences, key=lambda name: differences[name])
-        notes.append(f"not the sum of their sources: {len(differences)} of {counted(len(looked_at), 'mixture')} looked at; "
-                     f"in {worst} the mixture is {differences[worst]:.1f} dB above the difference; the sum is used")
+        parts, used_instead = ("sources and noise", "the mixture's file") if rules.noisy else ("sources", "the sum")
+        notes.append(f"not the sum of their {parts}: {len(differences)} of {counted(len(looked_at), 'mixture')} looked at; "
+                     f"in {worst} the mixture is {differences[worst]:.1f} dB above the difference; {used_instead} is used")
     if unusable:
         notes.append(f"{counted(unusable, 'mixture')} left out as unusable")
     return notes

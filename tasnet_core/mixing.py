@@ -119,7 +119,8 @@ class MixedCorpus:
     def fingerprint(self) -> str:
         """16 hex digits for what the mixtures are made of; no path or time in it, so it is equal on every machine."""
         made_of = [self.C, self.sample_rate_hz, self.seed, [
-            (recording.item.id, recording.item.length, recording.speaker, recording.split) for recording in self.recordings]]
+            (recording.item.id, recording.item.length, recording.speaker, recording.split, *self._shelf.content(recording.item))
+            for recording in self.recordings]]
         if self._background or self._speed:
             made_of += [self._background and self._background.made_of, self._speed]
         if self._levels_db is not None:

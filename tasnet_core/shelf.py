@@ -2,7 +2,8 @@
 
 A shelf is a folder with `sound.i16` (16-bit samples, one recording after the other) and `index.json`. It is
 made once for a key that stands for everything it depends on, beside its place, and then moved there: whole or
-not at all.
+not at all. Each recording has a checksum, compared when a process reads the recording for the first time (0.3 ms for
+a megabyte); where it differs, the shelf is made again.
 """
 
 import hashlib
@@ -10,7 +11,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,12 +70,16 @@ class Shelf:
     """The recordings of one corpus, read from disk as they are needed.
 
     items: the recordings in the order they were put there; facts: what their maker found out meanwhile.
+    again: gives a whole shelf in the place of this one, should it turn out to be damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, again: Callable[[], "Shelf"] | None = None) -> None:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         self.items = [Item(*item) for item in index["items"]]
         self.facts: dict[str, Any] = index["facts"]
+        self._folder, self._again = folder, again
+        self._checksums: dict[Item, int] = dict(zip(self.items, index["checksums"], strict=True))
+        self._whole: set[Item] = set()  # found so by this process
         total = sum(item.length for item in self.items)
         size = (folder / "sound.i16").stat().st_size
         if size != 2 * total:
@@ -85,6 +91,7 @@ class Shelf:
     def read(self, item: Item, start: int = 0, length: int | None = None) -> NDArray[np.float32]:
         """float32 [length]: the part of a recording from `start` on; by default all of it."""
         end = item.length if length is None else start + length
+        self._see_that_it_is_whole(item)
         return self._sound[item.start + start:item.start + end] * np.float32(item.scale)
 
     def peak(self, cut: Cut, step: int = 1) -> np.float32:
@@ -94,7 +101,35 @@ class Shelf:
     def numbers(self, cut: Cut) -> NDArray[np.int16]:
         """The 16-bit numbers of a cut as they lie there: a view."""
         start = cut.item.start + cut.start
+        self._see_that_it_is_whole(cut.item)
         return self._sound[start:start + cut.length]
+
+    def sound(self, item: Item) -> Hashable:
+        """Equal for recordings of which every sample is."""
+        return item.length, item.scale, self._checksums[item]
+
+    def content(self, item: Item) -> tuple[str, ...]:
+        """A digest of the file that a recording was read from, equal on every machine; nothing where it was none."""
+        contents = self.facts.get("contents")
+        return (contents[item.id],) if contents else ()
+
+    def damaged(self) -> bool:
+        """Whether any recording differs from its checksum: reads all of them."""
+        return any(self._differs(item) for item in self.items)
+
+    def _differs(self, item: Item) -> bool:
+        return zlib.crc32(self._sound[item.start:item.start + item.length].tobytes()) != self._checksums[item]
+
+    def _see_that_it_is_whole(self, item: Item) -> None:
+        if item in self._whole:
+            return
+        if self._differs(item):
+            fresh = self._again() if self._again else self
+            if fresh.items != self.items or fresh._differs(item):
+                raise UserError(f"{self._folder}: the sound of {item.id} is damaged, and making it again gave other sound; "
+                                f"start again to read the recordings as they are now")
+            self._sound, self._checksums = fresh._sound, fresh._checksums
+        self._whole.add(item)
 
 
 def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making]) -> Shelf:
@@ -106,21 +141,30 @@ def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making])
         UserError: when the cache folder cannot be written.
     """
     root, place = cache_folder(), _place(name, depends_on)
-    try:
-        if place.exists():
-            try:
-                return Shelf(place)
-            except (ValueError, KeyError, TypeError, FileNotFoundError):  # damaged from outside: made again
-                shutil.rmtree(place)
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".lock"):      # of many workers that begin together one makes it
-            if not place.exists():
-                with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=root) as scratch:
-                    _fill(Path(scratch) / "shelf", make)
-                    _move(Path(scratch) / "shelf", place)
-        return Shelf(place)
-    except OSError as error:
-        raise _unwritable(error) from error
+
+    def opened() -> Shelf | None:
+        try:
+            return Shelf(place, again)
+        except (ValueError, KeyError, TypeError, FileNotFoundError):  # not there yet, or damaged from outside
+            return None
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def again() -> Shelf:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / ".lock"):      # of many workers that begin together one makes it
+                there = opened()
+                if there is None or there.damaged():
+                    shutil.rmtree(place, ignore_errors=True)
+                    with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=root) as scratch:
+                        _fill(Path(scratch) / "shelf", make)
+                        _move(Path(scratch) / "shelf", place)
+            return Shelf(place, again)
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    return opened() or again()
 
 
 def recall(name: str, depends_on: Any) -> Any:
@@ -182,13 +226,16 @@ def cache_folder() -> Path:
 def _fill(folder: Path, make: Callable[[dict[str, Any]], Making]) -> None:
     folder.mkdir()
     items: list[Item] = []
+    checksums: list[int] = []
     facts: dict[str, Any] = {}
     start = 0
     with open(folder / "sound.i16", "wb") as file:
         for name, samples in make(facts):
             scale = float(np.abs(samples).max(initial=0.0)) / 32767 or 1.0
-            file.write(np.rint(samples / np.float64(scale)).astype("<i2").tobytes())
+            numbers = np.rint(samples / np.float64(scale)).astype("<i2").tobytes()
+            file.write(numbers)
+            checksums.append(zlib.crc32(numbers))
             items.append(Item(name, start, len(samples), scale))
             start += len(samples)
-    index = {"items": items, "facts": facts}
+    index = {"items": items, "checksums": checksums, "facts": facts}
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")

@@ -3,6 +3,7 @@
 import csv
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from tasnet_core import audio
 from tasnet_core.cells import of_cell
@@ -15,25 +16,41 @@ BESIDE = (".", "LibriSpeech", "doc", "wsj0/doc")  # where corpora keep their lis
 UPWARDS = 3  # folders above the one given are looked in too: a corpus is often given by its part wav8k/min
 
 
-def known_speakers(root: Path, named: str | None = None) -> dict[str, Speaker]:
+class Known(NamedTuple):
+    """The speakers that a list tells of, by what file names hold of them; and the lists that were none."""
+
+    speakers: dict[str, Speaker]
+    notes: list[str]
+
+
+def known_speakers(root: Path, named: str | None = None) -> Known:
     """The speakers that the file `named` tells of; without one, the nearest list in `root` or above it.
 
+    A file that was only found, and is no such list, belongs to something else.
+
     Raises:
-        CorpusError: when the named file is missing or a list cannot be read.
+        CorpusError: when the named file is missing or no list.
     """
     if named is not None:
         path = home(named)
         if not path.is_file():
             raise CorpusError(f"speakers={named}: no such file, but a list of speakers is wanted; it is "
                               f"SPEAKERS.TXT, spkrinfo.txt or a CSV file with the columns speaker,sex")
-        return _read(path)
+        return Known(_read(path), [])
+    notes: list[str] = []
     here = root.resolve()
     for folder in (here, *list(here.parents)[:UPWARDS]):
         found = [path for name in BESIDE if (folder / name).is_dir() for path in sorted((folder / name).iterdir())
                  if LISTS.fullmatch(path.name) and path.is_file()]
-        if found:
-            return {key: speaker for path in reversed(found) for key, speaker in _read(path).items()}
-    return {}
+        known: dict[str, Speaker] = {}
+        for path in reversed(found):
+            try:
+                known |= _read(path)
+            except CorpusError as error:
+                notes.append(f"ignored: {error}")
+        if known:
+            return Known(known, notes)
+    return Known({}, notes)
 
 
 def _read(path: Path) -> dict[str, Speaker]:
@@ -52,14 +69,18 @@ def _read(path: Path) -> dict[str, Speaker]:
 
 def _from_csv(path: Path, lines: list[str]) -> dict[str, Speaker]:
     """Columns speaker and sex; a third, name, where the first is only what file names hold."""
-    reader = csv.DictReader(lines)
+    try:
+        rows = list(reader := csv.DictReader(lines))
+    except csv.Error as error:
+        raise CorpusError(f"{audio.readable(path)}: no CSV file: {error}; "
+                          f"a list of speakers has the columns speaker,sex") from error
     columns = {name.strip().lower(): name for name in reader.fieldnames or ()}
     for wanted in ("speaker", "sex"):
         if wanted not in columns:
             raise CorpusError(f"{audio.readable(path)}: no column {wanted!r}, only {', '.join(columns) or 'none'}; "
                               f"a list of speakers has the columns speaker,sex")
     speakers = {}
-    for row in reader:
+    for row in rows:
         key, sex = ((row[columns[name]] or "").strip() for name in ("speaker", "sex"))
         name = of_cell((row[columns["name"]] or "").strip()) if "name" in columns else ""
         letter = sex[:1].upper()

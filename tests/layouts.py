@@ -46,6 +46,23 @@ def librimix(corpus, folder, task="mix_clean", train=20, seconds=0.7, place="wav
     return ids
 
 
+def wham(folder, count=4, noise_level=0.3):
+    """small_wsj0 with the folders of WHAM!: mix_both, mix_clean, mix_single and noise instead of mix."""
+    small_wsj0(folder, count=count)
+    for number, split in enumerate(("tr", "cv", "tt")):
+        for index, path in enumerate(sorted((folder / split / "mix").iterdir())):
+            s1, s2 = (audio.soundfile.read(folder / split / source / path.name, dtype="int16")[0] for source in ("s1", "s2"))
+            rng = np.random.default_rng((9, number, index))
+            noise = (rng.uniform(-2000, 2000, len(s1)) * noise_level).astype(np.int16)
+            made = {"mix_both": s1 + s2 + noise, "mix_clean": s1 + s2, "mix_single": s1 + noise, "noise": noise}
+            for kind, sound in made.items():
+                (folder / split / kind).mkdir(exist_ok=True)
+                audio.soundfile.write(folder / split / kind / path.name, sound, 8000)
+            path.unlink()
+        (folder / split / "mix").rmdir()
+    return folder
+
+
 def table(path, rows):
     with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -86,7 +86,8 @@ def tones(folder):
     for speaker in range(6):
         (folder / str(speaker)).mkdir()
         t = np.arange(40_000) / 8000
-        audio.write(folder / str(speaker) / "a.wav", (0.5 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32), 8000)
+        tone = (0.5 + 0.01 * speaker) * np.sin(2 * np.pi * 1000 * t)
+        audio.write(folder / str(speaker) / "a.wav", tone.astype(np.float32), 8000)
     return folder
 
 

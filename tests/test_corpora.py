@@ -265,7 +265,7 @@ def test_a_pattern_may_hold_any_sign(pattern, split, seed):
     ("folder:x?stereo=both", "stereo=both is unknown; choose from first, refuse"),
     ("wsj0mix", "no folder is named; write wsj0mix:PATH"),
     ("wsj0mix:x?mode=mean", "mode=mean is unknown; choose from min, max"),
-    ("wsj0mix:x?seed=1", "'seed=1' is no option; choose from mode, speakers, stereo"),
+    ("wsj0mix:x?seed=1", "'seed=1' is no option; choose from task, mode, speakers, stereo"),
     ("wsj0mix:/no/such/place", "/no/such/place: does not exist, but a folder with tr, cv and tt is wanted"),
     ("librimix:x?task=mix", "task=mix is unknown; choose from mix_clean, mix_both, mix_single"),
     ("librimix:x?train=train-500", "train=train-500 is unknown; choose from train-360, train-100"),

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -131,6 +132,59 @@ def test_a_folder_that_changed_is_read_again(tmp_path):
     assert [r.item.length for r in corpus.recordings if r.item.id == "s0/0.wav"] == [16_000]
 
 
+def test_a_file_replaced_by_another_of_equal_size_and_time_is_noticed(tmp_path):
+    people(tmp_path, recordings=3)
+    path = tmp_path / "s0/0.wav"
+    before, stat = open_corpus(f"folder:{tmp_path}"), os.stat(path)
+    audio.write(path, voice(0, 99, 1.3), 8000)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert os.stat(path).st_size == stat.st_size
+    after = open_corpus(f"folder:{tmp_path}")
+    [old], [new] = ([r.item for r in c.recordings if r.item.id == "s0/0.wav"] for c in (before, after))
+    assert not np.allclose(before._shelf.read(old), after._shelf.read(new))
+    assert before.fingerprint != after.fingerprint      # other sound of the same name and length
+
+
+def test_the_fingerprint_is_that_of_the_sound_wherever_it_lies_and_a_copy_is_not_decoded_again(tmp_path, monkeypatch):
+    people(tmp_path / "a", recordings=3)
+    audio.write(tmp_path / "a/stray.wav", voice(7, 7, 1.0), 8000)      # its speaker must not be called as the folder is
+    said, query = [], f"noise={tmp_path / 'a/s0'}"
+    here = open_folder(f"folder:{tmp_path / 'a'}?{query}", say=said.append)
+    assert len(said) == 2
+    shutil.copytree(tmp_path / "a", tmp_path / "elsewhere/b")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for spec in ("folder:b?noise=b/s0", f"folder:{tmp_path / 'elsewhere/b'}?{query}", "folder:../elsewhere/b/?noise=b/s0"):
+        assert open_folder(spec, say=said.append).fingerprint == here.fingerprint
+    assert len(said) == 2
+    (tmp_path / "a/s0/0.wav").unlink()
+    assert open_folder(f"folder:{tmp_path / 'a'}?noise=b/s0").fingerprint != here.fingerprint
+
+
+def test_what_is_found_beside_the_recordings_is_said(tmp_path):
+    (tmp_path / "speakers.csv").write_text("name,gender\nsomebody,f\n")
+    people(tmp_path / "x", recordings=3)
+    (tmp_path / "x/.Trash-0/files").mkdir(parents=True)
+    (tmp_path / "x/.Trash-0/files/a.wav").write_bytes((tmp_path / "x/s0/0.wav").read_bytes())
+    (tmp_path / "x/s1/a.wv1").write_bytes(b"?")
+    corpus = open_corpus(f"folder:{tmp_path / 'x'}")
+    assert {r.speaker for r in corpus.recordings} == {f"s{i}" for i in range(7)}
+    assert [note.split(":")[0] for note in corpus.notes][1:] == [
+        "ignored", "1 hidden or system folder left out (the first, .Trash-0)",
+        "1 sound file of a kind that is not read left out (1 .wv1; the first, a.wv1)"]
+
+
+def test_one_person_in_folders_by_chapter_is_one_speaker_in_one_split(tmp_path):
+    for person in range(8):
+        for number in range(4):
+            folder = tmp_path / f"{1000 + person}/{200 + 10 * person + number // 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            audio.write(folder / f"{folder.parent.name}-{folder.name}-{number:04}.wav", voice(person, number, 0.3), 8000)
+    corpus = open_corpus(f"folder:{tmp_path}")
+    places = {(r.item.id.split("/")[0], r.split) for r in corpus.recordings}
+    assert len(places) == 8
+    assert {r.speaker for r in corpus.recordings} == {str(1000 + person) for person in range(8)}
+
+
 def test_a_folder_of_names_that_are_not_utf8_is_used(tmp_path):
     people(tmp_path, recordings=3)
     os.rename(bytes(tmp_path / "s0"), bytes(tmp_path) + b"/caf\xe9")
@@ -192,7 +246,8 @@ def test_a_folder_without_sound_says_what_was_found(tmp_path):
     with pytest.raises(CorpusError, match=r"empty; .*\.wav, \.flac, \.ogg files are wanted"):
         open_corpus(f"folder:{tmp_path}")
     (tmp_path / "a.mp3").write_bytes(b"x")
-    with pytest.raises(CorpusError, match="1 file, but none of them sound"):
+    says = r"1 file, but none of them sound \(1 sound file of a kind that is not read left out \(1 .mp3"
+    with pytest.raises(CorpusError, match=says):
         open_corpus(f"folder:{tmp_path}")
     with pytest.raises(CorpusError, match="not a folder"):
         open_corpus(f"folder:{tmp_path}/a.mp3")
@@ -214,8 +269,8 @@ def test_a_third_of_few_speakers_is_tested_eight_of_two_dozen_and_a_tenth_of_man
     assert dealt["test"] == {6: 2, 11: 3, 12: 4, 23: 7, 24: 8, 44: 8, 120: 12}[count]
     assert dealt["valid"] == {6: 2, 11: 2, 12: 2, 23: 3, 24: 4, 44: 4, 120: 12}[count]
     assert sum(dealt.values()) == count
-    assert notes == [f"only 2 speakers in {split}: all its mixtures are of the same people"
-                     for split in ("valid", "test") if dealt[split] == 2]
+    few = " and ".join(split for split in ("valid", "test") if dealt[split] == 2)
+    assert notes == [f"only 2 speakers in {few}: all mixtures there are of the same people"] * bool(few)
 
 
 @settings(deadline=None, max_examples=50)

@@ -13,6 +13,7 @@ LEVELS = {
                     "loss": 2, "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 3, "stream": 3, "growth": 3,
                     "cells": 0, "shelf": 2, "progress": 1, "mixture": 1, "speakers": 3, "listed": 3, "layout": 3,
                     "background": 3, "wsj0mix": 4, "librimix": 4, "folder": 4, "mixing": 4, "corpora": 5,
+                    "tree": 3, "whose": 3, "doubles": 3,
                     "mixdown": 6, "batches": 6, "devices": 5, "slices": 3, "sandwich": 7, "checking": 6, "cost": 6, "metrics": 6,
                     "listeners": 2, "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1, "capture": 1, "schedule": 2,
                     "checkpoint": 6, "separate": 6, "jobs": 7, "sounds": 7, "resident": 7, "measuring": 7,
@@ -44,7 +45,7 @@ DOORS = {
     "scipy": {"tasnet_core/listeners.py", "study/agreement.py", "study/statistics.py", "study/effects.py", "study/fidelity.py"},
     "pystoi": {"tasnet_core/listeners.py"}, "pesq": {"tasnet_core/listeners.py"},
     "espeakng_loader": {"tasnet_core/voices.py"}, "rich": {"study/display.py", "tasnet_core/progress.py"},
-    "jinja2": {"study/page.py"},
+    "jinja2": {"study/page.py"}, "regex": {"tasnet_core/whose.py"},
     "ray": {"study/cluster.py"}, "pandas": {"study/frames.py"}, "pyarrow": {"study/frames.py"},
     "onnx": {"tasnet_core/export.py"}, "onnxruntime": {"tasnet_core/export.py"}, "safetensors": {"tasnet_core/hub.py"},
 }

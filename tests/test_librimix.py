@@ -7,6 +7,7 @@ import pytest
 from layouts import librimix, table
 from recordings import people
 
+from tasnet_core import audio
 from tasnet_core.corpora import open_corpus
 from tasnet_core.errors import CorpusError
 from tasnet_core.librimix import speakers
@@ -85,6 +86,27 @@ def test_what_is_not_the_sum_of_the_sources_is_noise(made):
         assert np.abs(here.mixture - there.mixture).max() < 1e-7
         assert np.abs(here.noise - there.noise).max() < 1e-7
         assert np.abs(there.noise).max() > 1e-3
+
+
+@pytest.mark.parametrize("with_noise", [True, False])
+def test_a_mixture_with_noise_that_is_of_other_sources_is_left_out_and_named(made, tmp_path, with_noise):
+    root = shutil.copytree(made / "noisy", tmp_path / "noisy")
+    for name in ("train-100", "dev", "test"):
+        head, *found = rows(path := root / f"wav8k/min/metadata/mixture_{name}_mix_both.csv")
+        if with_noise:      # as LibriMix' scripts write it
+            for row in found:
+                mix, *sources = (audio.read(root / row[i].split("Libri2Mix/")[1])[0][0] for i in (1, 2, 3))
+                (root / f"wav8k/min/{name}/noise").mkdir(exist_ok=True)
+                audio.write_exactly(root / f"wav8k/min/{name}/noise/{row[0]}.wav", mix - sum(sources), 8000)
+                row.insert(4, row[1].replace("mix_both", "noise"))
+            head.insert(4, "noise_path")
+        if name == "dev":
+            found[1][1], found[2][1] = found[2][1], found[1][1]
+        table(path, [head, *found])
+    corpus = open_corpus(f"librimix:{root}?task=mix_both")
+    reason = "its mixture is of other sources or other noise" if with_noise else "its sources are not in its mixture"
+    assert [item.reason for item in corpus.unusable] == [reason] * 2
+    assert corpus.notes == ("trained on train-100", "2 mixtures left out as unusable")
 
 
 def test_one_speaker_in_noise_is_a_mixture_of_one(copy):

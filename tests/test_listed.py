@@ -213,6 +213,15 @@ def test_a_split_of_which_nothing_can_be_used_is_an_error_that_names_the_first_r
 def test_the_fingerprint_is_that_of_the_mixtures_wherever_they_lie(tmp_path):
     here, there = (open_corpus(f"wsj0mix:{small_wsj0(tmp_path / name)}").fingerprint for name in ("here", "there"))
     assert here == there
+    path = next((tmp_path / "there/tt/s1").iterdir())
+    samples, stat = soundfile.read(path)[0], path.stat()
+    soundfile.write(path, samples[::-1], 8000)       # of equal name, length, size and time
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert open_corpus(f"wsj0mix:{tmp_path / 'there'}").fingerprint != here
+    soundfile.write(path, samples, 8000)
+    assert open_corpus(f"wsj0mix:{tmp_path / 'there'}").fingerprint == here
+    (tmp_path / "there/speakers.csv").write_text("speaker,sex,name\n011,F,Ann\n")   # a list beside it names people, no more
+    assert open_corpus(f"wsj0mix:{tmp_path / 'there'}").fingerprint == here
     next((tmp_path / "there/tr/mix").iterdir()).unlink()
     assert open_corpus(f"wsj0mix:{tmp_path / 'there'}").fingerprint != here
     assert open_corpus(f"wsj0mix:{tmp_path / 'here'}", 2, 16_000).fingerprint != here

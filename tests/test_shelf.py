@@ -108,6 +108,38 @@ def test_a_damaged_shelf_is_made_again(cache, name, damage):
     assert made.read(made.items[0]).tolist() == pytest.approx([0.25, 0.5], rel=1e-4)
 
 
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 64
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("opened", ["before", "after"])
+def test_a_byte_that_was_changed_is_noticed_when_its_recording_is_read_and_the_shelf_made_again(cache, opened):
+    sounds, made = ([0.25, 0.5], [0.5, -1.0, 0.25]), []
+
+    def make(facts):
+        made.append(1)
+        yield from maker(*sounds)(facts)
+    first = shelf.cached("x", 1, make)
+    flip(next(cache.glob("[!.]*")) / "sound.i16", 7)
+    again = shelf.cached("x", 1, make) if opened == "after" else first
+    assert again.read(again.items[0]).tolist() == pytest.approx(sounds[0], rel=1e-4)
+    assert len(made) == 1   # the other recording is whole
+    numbers = again.numbers(shelf.Cut(again.items[1], 1, 2))
+    assert (numbers * again.items[1].scale).tolist() == pytest.approx(sounds[1][1:], rel=1e-4)
+    assert len(made) == 2
+    assert not shelf.cached("x", 1, never).damaged()
+
+
+def test_a_damaged_shelf_whose_recordings_are_others_by_now_is_one_line(cache):
+    made = shelf.cached("x", 1, maker([0.25, 0.5]))
+    flip(next(cache.glob("[!.]*")) / "sound.i16", 1)
+    made._again = lambda: shelf.cached("x", 2, maker([0.25, 0.5, 0.75]))
+    with pytest.raises(UserError, match=r"sound of r0 is damaged.*start again"):
+        made.read(made.items[0])
+
+
 def test_a_cache_that_cannot_be_written_is_one_line_with_the_way_out(cache):
     cache.write_text("a file where the folder should be")
     with pytest.raises(UserError, match="TASNET_CACHE") as caught:

@@ -32,21 +32,21 @@ def test_a_list_is_found_in_the_folder_or_above_it_or_by_name(tmp_path, name, te
     (tmp_path / name).write_text(text, encoding="utf-8")
     folder = tmp_path.joinpath(*"abc"[:above])
     folder.mkdir(parents=True, exist_ok=True)
-    assert known_speakers(folder) == known_speakers(folder, str(tmp_path / name)) == wanted
+    assert known_speakers(folder) == known_speakers(folder, str(tmp_path / name)) == (wanted, [])
 
 
 def test_the_list_of_librispeech_is_found_beside_librimix(tmp_path):
     (tmp_path / "LibriSpeech").mkdir()
     (tmp_path / "Libri2Mix/wav8k/min").mkdir(parents=True)
     (tmp_path / "LibriSpeech/SPEAKERS.TXT").write_text(LIBRISPEECH)
-    assert set(known_speakers(tmp_path / "Libri2Mix/wav8k/min")) == {"14", "19"}
+    assert set(known_speakers(tmp_path / "Libri2Mix/wav8k/min").speakers) == {"14", "19"}
 
 
 def test_the_nearest_list_counts(tmp_path):
     (tmp_path / "near").mkdir()
     (tmp_path / "speakers.csv").write_text("speaker,sex\na,F\n")
     (tmp_path / "near/speakers.csv").write_text("speaker,sex\na,M\n")
-    assert known_speakers(tmp_path / "near")["a"].sex == "M"
+    assert known_speakers(tmp_path / "near").speakers["a"].sex == "M"
 
 
 def test_a_list_that_cannot_be_used_is_one_line(tmp_path):
@@ -54,7 +54,18 @@ def test_a_list_that_cannot_be_used_is_one_line(tmp_path):
         known_speakers(tmp_path, "gone.txt")
     (tmp_path / "speakers.csv").write_text("name,gender\na,F\n")
     with pytest.raises(CorpusError, match=r"speakers\.csv: no column 'speaker', only name, gender"):
-        known_speakers(tmp_path)
+        known_speakers(tmp_path, str(tmp_path / "speakers.csv"))
+
+
+@pytest.mark.parametrize("content", [b"name,gender\nsomebody,f\n", b"", b"\x00\xff,\"", b"speaker,sex\n"])
+def test_a_list_that_is_only_found_and_is_none_is_ignored_and_said(tmp_path, content):
+    (tmp_path / "speakers.csv").write_text("speaker,sex\na,F\n")
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/speakers.csv").write_bytes(content)
+    known = known_speakers(tmp_path / "corpus")
+    assert known.speakers == {"a": Speaker("a", "F")}       # of the next list that is one
+    assert [note.split(": no column")[0] for note in known.notes] == [
+        f"ignored: {tmp_path / 'corpus/speakers.csv'}"] * (content != b"speaker,sex\n")
 
 
 def test_a_folder_of_recordings_learns_the_sexes(tmp_path, monkeypatch, tmp_path_factory):
