@@ -15,7 +15,8 @@ from torch import Tensor
 from tasnet_core.errors import CheckpointError
 from tasnet_core.model import ConvTasNet
 from tasnet_core.records import Variant
-from tasnet_core.saved import read_saved
+from tasnet_core.saved import plain, read_saved, shown
+from tasnet_core.weights import network_with
 
 # What Asteroid's ConvTasNet takes where its file says nothing.
 DEFAULTS = {"n_blocks": 8, "n_repeats": 3, "bn_chan": 128, "hid_chan": 512, "skip_chan": 128, "conv_kernel_size": 3,
@@ -25,6 +26,7 @@ LETTERS = {"N": "n_filters", "L": "kernel_size", "B": "bn_chan", "H": "hid_chan"
            "P": "conv_kernel_size", "X": "n_blocks", "R": "n_repeats", "C": "n_src"}
 NORMS = {"gLN": "global", "GlobLN": "global", "cgLN": "cumulative", "CumLN": "cumulative", "cLN": "frame",
          "ChanLN": "frame", "bN": "batch", "BN": "batch", "BatchNorm": "batch"}
+OTHERS = ("stride", "in_chan", "out_chan", "padding", "output_padding", "who_is_pinv")
 WORDS = {"encoder_activation": {"linear": "linear", "relu": "relu"}, "norm_type": NORMS,
          "mask_act": {"sigmoid": "sigmoid", "relu": "relu", "softmax": "softmax"}, "fb_name": {"free": "", "FreeFB": ""}}
 
@@ -73,14 +75,15 @@ def network_of(content: Mapping[str, Any], path: Path) -> ConvTasNet:
         CheckpointError: naming what has no counterpart here.
     """
     if content["model_name"] != "ConvTasNet":
-        raise CheckpointError(f"{path}: Asteroid's {content['model_name']}; only its ConvTasNet can be read here")
-    network = ConvTasNet(variant_of(content["model_args"], path))
+        raise CheckpointError(f"{path}: Asteroid's {shown(content['model_name'])}; only its ConvTasNet can be read here")
+    arguments, weights = content["model_args"], content["state_dict"]
+    if not isinstance(arguments, Mapping) or not isinstance(weights, Mapping):
+        raise CheckpointError(f"{path}: its model_args are a {type(arguments).__name__}, and its state_dict is a "
+                              f"{type(weights).__name__}; tables are wanted")
     try:
-        network.load_state_dict(renamed(content["state_dict"]))
-    except RuntimeError as error:
-        first = str(error).split("\n\t")[1:2] or [str(error)]
-        raise CheckpointError(f"{path}: its weights do not fit its model_args: {first[0].strip()}") from error
-    return network.eval()
+        return network_with(variant_of(arguments, path), renamed(weights), {"X·R": "n_blocks·n_repeats", **LETTERS})
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its model_args: {error}") from error
 
 
 def variant_of(arguments: Mapping[str, Any], path: Path) -> Variant:
@@ -91,6 +94,10 @@ def variant_of(arguments: Mapping[str, Any], path: Path) -> Variant:
     Raises:
         CheckpointError: naming the argument that has no counterpart here.
     """
+    try:
+        plain({name: arguments.get(name) for name in (*DEFAULTS, *LETTERS.values(), *OTHERS)})
+    except TypeError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     given = {**DEFAULTS, **{name: value for name, value in arguments.items() if value is not None}}
     given["skip_chan"] = arguments.get("skip_chan", DEFAULTS["skip_chan"]) or 0     # there, None is no skip path
     if given["causal"] and given["norm_type"] not in ("cgLN", "cLN"):
@@ -98,19 +105,18 @@ def variant_of(arguments: Mapping[str, Any], path: Path) -> Variant:
     for name, words in WORDS.items():
         if given[name] not in words:
             raise CheckpointError(f"{path}: {name}={given[name]!r} has no counterpart here; known are {', '.join(words)}")
-    filters, hop = given["n_filters"], given["kernel_size"] // 2
-    for name, wanted in (("stride", hop), ("in_chan", filters), ("out_chan", filters), ("padding", 0),
-                         ("output_padding", 0), ("who_is_pinv", None)):
-        if (found := given.get(name) or wanted) != wanted:
-            raise CheckpointError(f"{path}: {name}={found} has no counterpart here; wanted {wanted}")
     try:
+        filters, hop = given["n_filters"], given["kernel_size"] // 2
+        for name, wanted in zip(OTHERS, (hop, filters, filters, 0, 0, None), strict=True):
+            if (found := given.get(name) or wanted) != wanted:
+                raise CheckpointError(f"{path}: {name}={found} has no counterpart here; wanted {wanted}")
         return Variant(**{letter: given[name] for letter, name in LETTERS.items()},
                        encoder=WORDS["encoder_activation"][given["encoder_activation"]],
                        mask=WORDS["mask_act"][given["mask_act"]], norm=NORMS[given["norm_type"]],
                        causal=given["causal"], last_residual=True, sample_rate_hz=round(given["sample_rate"]))
     except KeyError as error:
         raise CheckpointError(f"{path}: its model_args lack {error.args[0]}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: {error}") from None
 
 
@@ -118,6 +124,7 @@ def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Asteroid's weights under our names; a name unknown here stays as it is."""
     found = {}
     for name, weight in weights.items():
+        name = str(name)
         for theirs, ours in NAMES:
             name, matched = re.subn(f"^{theirs}", ours, name)
             if matched:

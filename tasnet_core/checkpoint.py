@@ -2,7 +2,8 @@
 
 import errno
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from tasnet_core.asteroid import is_asteroids, network_of
 from tasnet_core.errors import CheckpointError, DiskFull
 from tasnet_core.files import write_atomically
 from tasnet_core.hub import is_hub, read_hub
-from tasnet_core.model import ConvTasNet, letters_of
+from tasnet_core.model import ConvTasNet
 from tasnet_core.records import VALIDATION, VALIDATION_BEFORE, Epoch, Recipe, Variant, differences
-from tasnet_core.saved import read_saved
+from tasnet_core.saved import plain, read_saved, shown
+from tasnet_core.weights import misfit, network_with
 
 FORMAT = 1
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}      # of Adam, for each weight
 
 
 def save(path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], state: dict[str, Any]) -> None:
@@ -53,13 +56,26 @@ def _built(content: Any, path: Path) -> dict[str, Any]:
     if is_asteroids(content):
         raise CheckpointError(f"{path}: a network trained with Asteroid: it can be loaded and separate, but not continued")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format", "none") if isinstance(content, dict) else type(content).__name__
+        found = shown(content["format"]) if isinstance(content, dict) and "format" in content else "none"
         raise CheckpointError(f"{path}: checkpoint format {found}, but this version reads format {FORMAT}")
     try:
-        return {**content, "variant": Variant(**content["variant"]), "recipe": Recipe(**content["recipe"]),
-                "epochs": [Epoch(**epoch) for epoch in content["epochs"]]}
-    except (KeyError, TypeError, ValueError) as error:
+        built = {**content, "variant": Variant(**plain(content["variant"])), "recipe": Recipe(**plain(content["recipe"])),
+                 "epochs": [Epoch(**plain(epoch)) for epoch in content["epochs"]]}
+        _check_epochs(built["epochs"])
+    except KeyError as error:
+        raise CheckpointError(f"{path}: not a checkpoint this version can read: it lacks {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: not a checkpoint this version can read: {error}") from error
+    return built
+
+
+def _check_epochs(epochs: list[Epoch]) -> None:
+    for number, epoch in enumerate(epochs, 1):
+        if epoch.number != number:
+            raise ValueError(f"epoch {shown(epoch.number)} where epoch {number} belongs")
+        for name, value in asdict(epoch).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"epoch {number}: {name}={shown(value)} must be a finite number")
 
 
 def read_for(path: Path, variant: Variant, recipe: Recipe) -> dict[str, Any]:
@@ -78,6 +94,33 @@ def read_for(path: Path, variant: Variant, recipe: Recipe) -> dict[str, Any]:
     return content
 
 
+def check_state(content: Mapping[str, Any], path: Path, recipe: Recipe, weights: Sequence[Tensor]) -> None:
+    """Whether a training of these weights can go on from what `read` found: its tensors, and where within an epoch it was.
+
+    Raises:
+        CheckpointError: naming what is missing, or does not fit.
+    """
+    try:
+        for name in ("model", "best"):
+            if why := misfit(content["variant"], content[name]):
+                raise ValueError(f"the weights {name!r} do not fit: {why}")
+        for number, state in content["optimizer"]["state"].items():
+            if not all(value.shape in ((), weights[number].shape) for value in state.values()) or not state.keys() >= MOMENTS:
+                raise ValueError(f"the optimizer's state of weight {number} does not fit")
+        for name, kind, least, most in (("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments),
+                                        ("seconds", float, 0, math.inf)):
+            value = content.get(name)       # the last three only where it was saved within an epoch
+            if name in content and not (isinstance(value, kind) and least <= value <= most and abs(value) < math.inf):
+                raise ValueError(f"{name}={shown(value)}")
+        loss = content.get("loss", torch.zeros(2))
+        if loss.shape != (2,) or not loss.isfinite().all():
+            raise ValueError(f"loss={shown(loss)}")
+    except KeyError as error:
+        raise CheckpointError(f"{path}: cannot be continued: it lacks {error}; choose another checkpoint file") from error
+    except (ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: cannot be continued: {str(error)[:300]}; choose another checkpoint file") from error
+
+
 def load(path: str | Path) -> ConvTasNet:
     """The trained network of a checkpoint, with its best weights, ready to separate; also of a file from Asteroid and of a
     folder with model.safetensors and config.json.
@@ -94,17 +137,7 @@ def load(path: str | Path) -> ConvTasNet:
             return network_of(content, path)
         content = _built(content, path)
         variant, best = content["variant"], content.get("best", {})
-    network = ConvTasNet(variant)
     try:
-        network.load_state_dict(best)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its variant {variant}: {misfit(network, best)}") from error
-    return network.eval()
-
-
-def misfit(network: ConvTasNet, weights: Mapping[str, Tensor]) -> str:
-    """Why weights do not go into a network: the letters they show that differ, or else their names."""
-    mine, theirs = letters_of(network.state_dict()), letters_of(weights)
-    found = [f"{letter}={theirs.get(letter)}, not {mine[letter]}" for letter in mine if theirs.get(letter) != mine[letter]]
-    names = network.state_dict().keys() ^ weights.keys()
-    return "; ".join(found) or f"{len(names)} of its names differ, such as {min(names, default='none: their shapes do')}"
+        return network_with(variant, best)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its variant {variant}: {error}") from error

@@ -12,9 +12,11 @@ from tasnet_core.errors import CheckpointError, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.model import ConvTasNet
 from tasnet_core.records import Variant
+from tasnet_core.saved import opened, plain, shown
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 KIND = "conv-tasnet"
+LARGEST_CONFIG = 2**20      # bytes; ours has 400
 
 
 def optional(name: str) -> Any:
@@ -63,16 +65,19 @@ def read_hub(path: Path) -> tuple[Variant, dict[str, Any]]:
     config = weights.with_name(CONFIG)
     torch_files = optional("safetensors.torch")
     try:
-        values = json.loads(config.read_text())
-        tensors = torch_files.load(weights.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{error.filename}: no such file; an exported network is {WEIGHTS} and {CONFIG}") from None
+        with opened(config) as file:
+            values = json.loads(file.read(LARGEST_CONFIG))
+        with opened(weights) as file:
+            tensors = torch_files.load(file.read())
+    except CheckpointError as error:        # not there
+        raise CheckpointError(f"{error}; an exported network is {WEIGHTS} and {CONFIG}") from None
     except Exception as error:      # safetensors has an error type of its own
-        raise CheckpointError(f"{weights.parent}: {WEIGHTS} or {CONFIG} is damaged ({type(error).__name__}: {error})") from error
+        raise CheckpointError(f"{weights.parent}: {WEIGHTS} or {CONFIG} is damaged "
+                              f"({type(error).__name__}: {str(error)[:200]})") from error
     kind = values.pop("model_type", None) if isinstance(values, dict) else None
     if kind != KIND:
-        raise CheckpointError(f"{config}: model_type {kind!r}, but {KIND!r} is wanted")
+        raise CheckpointError(f"{config}: model_type {shown(kind)}, but {KIND!r} is wanted")
     try:
-        return Variant(**values), tensors
+        return Variant(**plain(values)), tensors
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{config}: describes no network of this version: {error}") from error

@@ -202,10 +202,10 @@ def letters_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
     shapes = {name.removeprefix("separator."): weight.shape for name, weight in weights.items()}
     places = {"N": ("encoder.weight", 0), "L": ("encoder.weight", 2), "B": ("bottleneck.weight", 0),
               "H": ("blocks.0.widen.weight", 0), "P": ("blocks.0.depthwise.weight", 2)}
-    found = {letter: shapes[name][axis] for letter, (name, axis) in places.items() if name in shapes}
-    found["Sc"] = shapes["blocks.0.skip.weight"][0] if "blocks.0.skip.weight" in shapes else 0
+    found = {letter: shapes[name][axis] for letter, (name, axis) in places.items() if len(shapes.get(name, ())) == 3}
+    found["Sc"] = shapes["blocks.0.skip.weight"][0] if shapes.get("blocks.0.skip.weight") else 0
     found["X·R"] = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
-    if "to_masks.weight" in shapes and "N" in found:
+    if shapes.get("to_masks.weight") and found.get("N"):
         found["C"] = shapes["to_masks.weight"][0] // found["N"]
     return found
 

@@ -3,14 +3,17 @@
 One library per machine, source and compiler. Where it cannot be made, `why_not` says why, and the plain layers serve.
 """
 
+import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +27,8 @@ from tasnet_core.shelf import cache_folder
 SOURCES = [Path(__file__).with_name(name) for name in ("fused.cpp", "fused_parts.h")]
 # A loop may forget about errno and floating-point exceptions, and so be vectorised; it may not reorder or assume finite.
 FLAGS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
+FOLDER = "compiled"     # of the cache: only this user's, also where a group may write the rest
+BY_DESCRIPTOR = "/proc/self/fd/{}"
 PATIENCE_S = 120.0
 
 
@@ -78,20 +83,75 @@ def _load() -> ctypes.CDLL:
         folder = cache_folder()
     except UserError as error:
         raise _Unavailable(str(error)) from None
-    place = folder / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
+    place = folder / FOLDER / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
+    with contextlib.suppress(OSError):         # not there yet, damaged, or somebody else may have written it
+        return _opened(place)
     try:
-        return ctypes.CDLL(str(place))
-    except OSError:         # not there yet, or damaged
-        pass
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fused.", dir=place.parent) as scratch:
+        with tempfile.TemporaryDirectory(prefix="fused.") as scratch:       # nobody else's: its mode is 0700
             made = Path(scratch) / place.name
             _compile(compiler, made)
-            made.replace(place)     # whole or not at all: several workers may be at it
-        return ctypes.CDLL(str(place))
+            try:
+                _keep(made, place)
+                return _opened(place)
+            except OSError:         # a cache that others may write, or that we may not: made anew by each process
+                return _opened(made)
     except OSError as error:
         raise _Unavailable(f"{place.parent}: {error.strerror or error}") from None
+
+
+def _opened(place: Path) -> ctypes.CDLL:
+    """Load a library that nobody else can have written: file and folder are this user's or root's, and only theirs to write.
+
+    What was examined is what is loaded, by its descriptor: whoever may rename a folder above has nothing to exchange.
+
+    Raises:
+        OSError: when it is not there, is no library, or somebody else may have written it.
+    """
+    with _folder(place.parent) as folder:
+        descriptor = os.open(place.name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)
+        try:
+            _check_owner(descriptor, place)
+            by_descriptor = BY_DESCRIPTOR.format(descriptor)
+            if os.path.exists(by_descriptor):
+                # Where it succeeds the descriptor stays open: dlopen knows by its name what it has loaded.
+                return ctypes.CDLL(by_descriptor)
+            for above in (real := place.resolve(strict=True)).parents:      # no Linux: nor may anybody else write those above
+                with _folder(above):
+                    pass
+            return ctypes.CDLL(str(real))
+        except OSError:
+            os.close(descriptor)
+            raise
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    """A folder's descriptor, where it is this user's or root's and nobody else may write it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _check_owner(descriptor, path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check_owner(descriptor: int, path: Path) -> None:
+    found = os.fstat(descriptor)
+    if stat.S_ISFIFO(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "somebody else may have written it", str(path))
+
+
+def _keep(made: Path, place: Path) -> None:
+    """Put a library into the cache, whole or not at all, where nobody else may write."""
+    place.parent.parent.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    with _folder(place.parent) as folder:
+        scratch = f"{place.name}.{os.getpid()}.tmp"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(scratch, dir_fd=folder)
+        with open(scratch, "xb", opener=lambda name, flags: os.open(name, flags, 0o700, dir_fd=folder)) as file:
+            file.write(made.read_bytes())
+        os.replace(scratch, place.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _compile(compiler: str, library: Path) -> None:

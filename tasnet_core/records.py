@@ -22,6 +22,8 @@ PRECISIONS = ("float32", "bf16")     # bf16: the factors of matrix products alon
 # What epochs are compared by: the mean SI-SNRi over whole validation mixtures. It was one over segments of them, which
 # says nothing where one of the speakers pauses; what was trained so is read, and not gone on with.
 VALIDATION, VALIDATION_BEFORE = "whole mixtures", "segments"
+MOST = 2**31 - 1        # of what is counted in a network: then products, and sums of them, are numbers torch can count with
+MOST_BLOCKS = 10_000    # so that whatever goes through them one by one ends; the paper's largest network has 32
 
 LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C")
 SLICED = ("N", "B", "H", "Sc", "X", "R")    # those in which a network's slice may be smaller
@@ -32,11 +34,13 @@ def as_word(name: str, value: Any) -> str:
     return f"{name}{value}" if name in LETTERS else f"{name}={str(value).lower() if isinstance(value, bool) else value}"
 
 
-def _check_count(record: str, name: str, value: Any, least: int = 1) -> None:
+def _check_count(record: str, name: str, value: Any, least: int = 1, most: int | None = MOST) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{record}: {name}={value!r} must be a whole number")
     if value < least:
         raise ValueError(f"{record}: {name}={value} must be at least {least}")
+    if most is not None and value > most:
+        raise ValueError(f"{record}: {name} must be at most {most}, not {value if value < 10**30 else 'that many digits'}")
 
 
 def _check_word(record: str, name: str, value: str, known: tuple[str, ...]) -> None:
@@ -97,6 +101,11 @@ class Variant:
         for name in ("causal", "last_residual"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"Variant: {name}={getattr(self, name)!r} must be true or false")
+        if self.X * self.R > MOST_BLOCKS:
+            raise ValueError(f"Variant: X={self.X} R={self.R}: {self.X * self.R} blocks, but at most {MOST_BLOCKS} can be built")
+        if self.X > 63 or self.receptive_field_samples >= 2**63:
+            raise ValueError(f"Variant: X={self.X}: with dilations up to 2^{self.X - 1} a frame of the masks hears 2^63 samples "
+                             "or more, which no convolution reaches")
         if self.L % 2:
             raise ValueError(f"Variant: L={self.L} must be even, the hop is L/2")
         if self.P % 2 == 0:
@@ -215,7 +224,7 @@ class Recipe:
         _check_count("Recipe", "epochs", self.epochs, least=0 if self.init == "inherit" else 1)    # 0: a slice as it is
         for name in ("epoch_segments", "batch_size", "patience"):
             _check_count("Recipe", name, getattr(self, name))
-        _check_count("Recipe", "seed", self.seed, least=0)
+        _check_count("Recipe", "seed", self.seed, least=0, most=None)
         for name in ("segment_s", "learning_rate", "clip_norm"):
             _check_positive("Recipe", name, getattr(self, name))
         _check_word("Recipe", "schedule", self.schedule, SCHEDULES)

@@ -358,7 +358,7 @@ class Training:
                                   f"{self.recipe.epochs} are asked for; a budget can only grow: choose another file")
         if content["recipe"].epochs != self.recipe.epochs and len(content["epochs"]) > constant_epochs(content["recipe"]):
             content = checkpoint.read_for(before_decay(path), self.variant, self.recipe)
-        self._continue(content)
+        self._continue(content, path)
         return True
 
     def _resume_within(self, path: Path) -> bool:
@@ -369,11 +369,12 @@ class Training:
         ended = checkpoint.read(path)["epochs"] if path.exists() else []
         if content["recipe"] != self.recipe or content["epochs"] != ended:
             return False
-        self._continue(content)
+        self._continue(content, within_epoch(path))
         self.segments, self.seconds, self.loss = content["segments"], content["seconds"], content["loss"].to(self.device)
         return True
 
-    def _continue(self, content: dict[str, Any]) -> None:
+    def _continue(self, content: dict[str, Any], path: Path) -> None:
+        checkpoint.check_state(content, path, self.recipe, list(self.network.parameters()))
         self.network.load_state_dict(content["model"])
         # Its moments alone: how steps are taken is this device's, and the rate follows from where we are.
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": content["optimizer"]["state"]})

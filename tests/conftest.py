@@ -31,9 +31,8 @@ def own_cache(tmp_path_factory, monkeypatch):
     from tasnet_core import native
     from tasnet_core.shelf import cache_folder
     native.why_not()
-    made, cache = list(cache_folder().glob("fused-*.so")), tmp_path_factory.mktemp("cache")
-    for library in made:
-        (cache / library.name).symlink_to(library)
+    made, cache = cache_folder() / native.FOLDER, tmp_path_factory.mktemp("cache")
+    (cache / native.FOLDER).symlink_to(made)
     monkeypatch.setenv("TASNET_CACHE", str(cache))
     return cache
 

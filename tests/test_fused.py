@@ -6,7 +6,6 @@ import subprocess
 import sys
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +20,7 @@ from tasnet_core.fused import Blocks, Decode, Narrow, Plan, speed_up, supports
 from tasnet_core.loss import pit_loss
 from tasnet_core.model import seeded
 from tasnet_core.records import Variant
+from tasnet_core.shelf import cache_folder
 
 compiled = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())
 SMALL = Variant(N=20, L=16, B=9, H=33, Sc=7, X=4, R=2)      # no number a multiple of a vector's
@@ -193,10 +193,84 @@ def test_without_a_compiler_one_line_says_so(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad"]      # nothing half made
 
 
+@pytest.fixture(scope="module")
+def library():
+    """The compiled layers in the cache, as the tests made them."""
+    if native.why_not():
+        pytest.skip(native.why_not())
+    return max((cache_folder() / native.FOLDER).glob("fused-*.so"), key=lambda path: path.stat().st_mtime)
+
+
+@pytest.fixture
+def planted(library, tmp_path):
+    """The library in a cache of the test's own."""
+    place = tmp_path / native.FOLDER / library.name
+    place.parent.mkdir(mode=0o700)
+    place.write_bytes(library.read_bytes())
+    place.chmod(0o755)
+    return place
+
+
+def loaded(place):
+    """Whether the library is loaded from there as it is."""
+    try:
+        native._opened(place)
+    except OSError:
+        return False
+    return True
+
+
 @compiled
-def test_a_damaged_library_is_made_again(tmp_path):
-    library = tmp_path / Path(native._library()[0]._name).name      # that of this machine, as the tests made it
-    library.write_bytes(b"")        # as after a power failure
-    assert say(PATH=os.environ["PATH"], TASNET_CACHE=str(tmp_path)) == ""
-    assert [path.name for path in tmp_path.iterdir()] == [library.name]
-    assert library.stat().st_size == Path(native._library()[0]._name).stat().st_size
+def test_a_damaged_library_is_made_again(planted, library):
+    planted.write_bytes(b"")        # as after a power failure
+    assert say(PATH=os.environ["PATH"], TASNET_CACHE=str(planted.parents[1])) == ""
+    assert [path.name for path in planted.parent.iterdir()] == [library.name]
+    assert planted.stat().st_size == library.stat().st_size
+
+
+@pytest.mark.parametrize(("spoil", "safe"), [
+    (lambda place: None, True), (lambda place: place.parent.parent.chmod(0o777), True),      # its own folder is ours alone
+    (lambda place: place.chmod(0o775), False), (lambda place: place.chmod(0o757), False),
+    (lambda place: place.parent.chmod(0o770), False), (lambda place: place.parent.chmod(0o1777), False),
+    (lambda place: (place.unlink(), os.mkfifo(place)), False), (lambda place: (place.unlink(), place.mkdir()), False)],
+    ids=["as made", "cache for all", "file for a group", "file for all", "folder for a group", "sticky folder", "pipe", "folder"])
+def test_a_library_is_loaded_only_where_nobody_else_can_have_written_it(planted, spoil, safe):
+    spoil(planted)
+    assert loaded(planted) == safe
+
+
+@pytest.mark.parametrize("which", ["the file", "the folder"])
+def test_a_library_of_another_user_is_not_loaded(planted, which, monkeypatch):
+    real, theirs = os.fstat, (planted if which == "the file" else planted.parent).stat().st_ino
+
+    def owned_by_another(descriptor):
+        found = list(real(descriptor))
+        return os.stat_result([*found[:4], 4711, *found[5:]]) if found[1] == theirs else real(descriptor)
+    monkeypatch.setattr(os, "fstat", owned_by_another)
+    assert not loaded(planted)
+
+
+def test_a_library_that_others_may_have_written_is_made_anew(planted, library, monkeypatch):
+    planted.write_bytes(b"theirs")
+    monkeypatch.setenv("TASNET_CACHE", str(planted.parents[1]))
+    monkeypatch.setattr(native, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
+    planted.chmod(0o777)
+    assert native._load()
+    assert (planted.read_bytes(), planted.stat().st_mode & 0o022) == (library.read_bytes(), 0)     # now it is ours
+    planted.write_bytes(b"theirs")
+    planted.parent.chmod(0o777)
+    assert native._load()                           # from a folder of its own
+    assert planted.read_bytes() == b"theirs"
+
+
+def test_a_cache_that_cannot_be_written_costs_the_compiled_layers_nothing_but_time(library, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TASNET_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(native, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
+    assert native._load()
+
+
+def test_without_proc_no_folder_above_may_be_others_to_write(planted, monkeypatch):
+    monkeypatch.setattr(native, "BY_DESCRIPTOR", "/nowhere/{}")
+    planted.parents[1].chmod(0o777)
+    assert not loaded(planted)
