@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="say what it would take, from short measurements; store nothing")
     enqueue = commands.add_parser("enqueue", help="let variants of your own be the next trials")
     enqueue.add_argument("variants", nargs="+", metavar="VARIANT",
-                         help="what differs from the reference, quoted, as reports name it: 'X4 R1 H64', 'norm=frame causal=true'; in a "
-                         "study that searches it, 'learning_rate=0.002' too")
+                         help="what differs from the reference, quoted, as in reports: 'X4 R1 H64', 'norm=frame causal=true', "
+                         "or 'learning_rate=0.002' where it is searched")
     confirm = commands.add_parser("confirm", help="train the front and the reference with further seeds")
     confirm.add_argument("trials", nargs="*", type=natural, metavar="TRIAL", help="these trials instead")
     confirm.add_argument("--seeds", type=whole, default=3, metavar="K", help="seeds of each in all (3)")

@@ -25,7 +25,8 @@ Row = Mapping[str, Any]
 
 def value_of(row: Row, name: str) -> Any:
     """The value of one of the fields VARIED."""
-    value = DEFAULTS[name] if row.get(name) is None else row[name]
+    value = row.get(name)
+    value = DEFAULTS[name] if value is None or value != value else value        # NaN: a file's empty cell
     return bool(value) if name in FLAGS else value
 
 
