@@ -5,7 +5,6 @@ is waited for, and a process may die anywhere.
 """
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -176,10 +175,6 @@ class Connection:
     def folder(self) -> Path:
         """Where the study's files lie: beside its SQLite file, else in results."""
         return Path(self.engine.url.database or "").parent if self.is_sqlite else Path("results")
-
-    def checkpoints(self, study: str) -> Path:
-        """The folder of a study's checkpoints, wherever the database has been moved to."""
-        return self.folder / "checkpoints" / re.sub(r"[^\w.-]", "_", study)
 
     def patiently(self, work: Callable[[], T]) -> T:
         """Do `work`, which may be done twice, and again for as long as the database refuses it for now."""

@@ -7,6 +7,7 @@ No foreign key leads into Optuna's tables, and no name here is one of Optuna's.
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
@@ -18,6 +19,7 @@ from sqlalchemy import Table, select
 
 from study.connection import DEFAULT_URL, damage, opened, url_of
 from study.leases import LEASE_S, is_held, me
+from study.names import check_name, claim
 from study.progress import point_of
 from study.reading import Reader
 from study.records import Outlook, Result, Settings
@@ -95,8 +97,11 @@ class Database(Reader):
         """Store a new study's settings and corpus, or see that they are those it was started with.
 
         Raises:
-            UserError: with the list of differences, or when the corpus holds other recordings than it did.
+            UserError: with the list of differences, when the corpus holds other recordings than it did, or when no study may be
+                called so.
         """
+        if self.settings(study) is None:
+            check_name(study)
         row = {"study": study, "settings": json.dumps(settings.as_dict()), "notes": json.dumps(list(notes)),
                "fingerprint": fingerprint, "created_s": time.time()}
         if self._write(lambda connection: _insert_new(connection, study_settings, row, "study")):
@@ -109,6 +114,36 @@ class Database(Reader):
             raise UserError(f"study {study!r}: corpus {settings.corpus} holds other recordings now than when the study began "
                             f"(fingerprint {fingerprint}, not {stored['fingerprint']}), so scores could not be compared; "
                             "restore them or name another --study")
+
+    def settle(self, study: str, say: Callable[[str], None] = to_stderr) -> Path:
+        """Give a study that begins its identity and a folder of its own for its checkpoints; where that is.
+
+        `say` is told of an older study's folder that lies where this one's would be. One that was begun before studies had
+        identities stays where it is.
+
+        Raises:
+            UserError: no folder can be made.
+        """
+        while self._home(study) == ("", ""):
+            with self.turn(""):
+                if self._home(study) == ("", ""):
+                    self._settle(study, say)
+        return self.checkpoints(study)
+
+    def _settle(self, study: str, say: Callable[[str], None]) -> None:
+        identity, plain = uuid.uuid4().hex, self.checkpoints(study)
+        if self._rows("SELECT id FROM runs WHERE study = :study LIMIT 1", study=study):
+            folder = plain
+        else:
+            try:
+                folder = claim(plain.parent, study, identity)
+            except OSError as error:
+                raise UserError(f"{plain}: cannot be made ({error.strerror}); make its folder one that can be written") from error
+            if folder != plain and plain.exists():
+                say(f"{plain}: is another study's folder, or this one's from before its database was deleted; it stays as it "
+                    f"is, and checkpoints of study {study!r} go to {folder}")
+        self._write(lambda connection: connection.execute(study_settings.update().where(
+            study_settings.c.study == study, study_settings.c.folder.is_(None)).values(identity=identity, folder=folder.name)))
 
     def begin_run(self, study: str, trial: int, variant: Variant, recipe: Recipe, cost: Cost, checkpoint: str,
                   environment: Mapping[str, Any], stoppable: bool = True) -> int:

@@ -2,8 +2,8 @@
 
 import errno
 import io
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tasnet_core.asteroid import is_asteroids, network_of
-from tasnet_core.errors import CheckpointError, DiskFull
+from tasnet_core.errors import CheckpointError, DiskFull, Foreign
 from tasnet_core.files import write_atomically
 from tasnet_core.hub import is_hub, read_hub
 from tasnet_core.model import ConvTasNet, letters_of
@@ -19,6 +19,43 @@ from tasnet_core.records import Epoch, Recipe, Variant, differences
 from tasnet_core.saved import read_saved
 
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a training belongs, beside its variant and recipe: what its checkpoint must say to be gone on with."""
+
+    corpus: str = ""                    # its fingerprint
+    study: str = ""                     # its identity; empty where a network is trained without a study
+    grown_from: str = ""                # the identity of the study whose trainings this one's go on from
+    curve: Sequence[float] = ()         # validation scores of the run, as far as its study knows them
+
+    def stamp(self) -> dict[str, str]:
+        """What a checkpoint says of it."""
+        return {"corpus": self.corpus, "study": self.study}
+
+    def strange(self, content: Mapping[str, Any]) -> str:
+        """Why a saved training is not of here, in words; empty where it is.
+
+        A file of before checkpoints had a stamp is known by its curve: to the last digit, no two trainings have the same. Without
+        a study there is nothing to compare it with.
+        """
+        if "corpus" not in content:
+            pairs = list(zip((epoch.valid_si_snri_db for epoch in content["epochs"]), self.curve, strict=False))
+            known = bool(pairs) and all(theirs == ours for theirs, ours in pairs)
+            return "" if known or not self.study else "says not which study it is of, and its curve is not this run's"
+        if content["corpus"] != self.corpus:
+            return f"trained on another corpus (fingerprint {content['corpus']}, not {self.corpus})"
+        if self.study and content["study"] not in filter(None, (self.study, self.grown_from)):
+            return "of another study" if content["study"] else "of no study"
+        return ""
+
+    def strange_teacher(self, content: Mapping[str, Any]) -> str:
+        """The same of the network that others inherit from, which has another curve."""
+        return self.strange(content) if "corpus" in content else ""
+
+
+NOWHERE = Origin()
 
 
 def save(path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], state: dict[str, Any]) -> None:
@@ -62,13 +99,16 @@ def _built(content: Any, path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a checkpoint this version can read: {error}") from error
 
 
-def read_for(path: Path, variant: Variant, recipe: Recipe) -> dict[str, Any]:
-    """A saved training, if it is one of this variant and recipe; only the number of epochs may grow.
+def read_for(path: Path, variant: Variant, recipe: Recipe, origin: Origin | None = None) -> dict[str, Any]:
+    """A saved training, if it is one of this variant and recipe, and of this origin; only the number of epochs may grow.
 
     Raises:
+        Foreign: it is of another corpus or study.
         CheckpointError: naming the fields that differ.
     """
     content = read(path)
+    if origin and (how := origin.strange(content)):
+        raise Foreign(path, how)
     found = differences(content["variant"], variant) + [
         line for line in differences(content["recipe"], recipe) if not line.startswith("epochs:")]
     if found:

@@ -227,8 +227,7 @@ def test_a_run_that_another_driver_has_taken_over_is_left_to_it(driver, tmp_path
 
 def test_a_damaged_checkpoint_is_set_aside_and_its_training_done_again(driver, tmp_path, untouched):
     with engine(Ray, tmp_path) as one:
-        one.database.checkpoints("s").mkdir(parents=True)
-        (one.database.checkpoints("s") / "trial-0000.pt").write_bytes(b"damaged")
+        (one.database.settle("s") / "trial-0000.pt").write_bytes(b"damaged")
         assert one.run() == Outcome(True)
         assert (one.database.checkpoints("s") / "trial-0000.pt.damaged-1").read_bytes() == b"damaged"
     assert table(tmp_path) == untouched

@@ -19,7 +19,7 @@ LEVELS = {
                     "training": 8, "timing": 9, "__main__": 9},
     "study": {"records": 0, "pareto": 0, "replicates": 0, "testset": 1, "statistics": 2, "effects": 3, "progress": 1, "picks": 3,
               "fidelity": 1, "inheritance": 1, "agreement": 4, "derived": 7, "advice": 4, "page": 4, "analysis": 5, "compare": 6,
-              "leases": 0, "frozen": 0, "watcher": 1, "options": 1, "space": 1,
+              "leases": 0, "frozen": 0, "names": 0, "watcher": 1, "options": 1, "space": 1,
               "schema": 1, "connection": 1,
               "environment": 1, "labels": 1, "ink": 1, "salvage": 2, "versions": 3, "reading": 2, "database": 4,
               "presets": 2, "evaluate": 2, "tables": 2,
