@@ -28,6 +28,7 @@ def run(given: argparse.Namespace) -> str:
     import torch
 
     from study.database import check_same, open_database, stored_settings
+    from study.names import check_name
     from study.presets import SPACES
     from study.settings import check_installed, default_space, settings_of
     from study.spacefile import space_named
@@ -42,6 +43,8 @@ def run(given: argparse.Namespace) -> str:
     settings = settings_of(given, known, gpu)
     if known:
         check_same(name, settings, known)
+    else:
+        check_name(name)
     check_installed(settings, chosen=bool(known or given.metrics))
     # Everything is looked at before anything is written.
     corpus = _prepared(given, settings)
@@ -374,6 +377,7 @@ def space(given: argparse.Namespace) -> None:
 def doctor(given: argparse.Namespace) -> None:
     from study import salvage
     from study.connection import url_of
+    from study.doctor import missing
     url = url_of(given.storage)
     if url.get_backend_name() != "sqlite":      # a server that cannot be reached is no damage
         _see_there(given.storage)
@@ -383,7 +387,7 @@ def doctor(given: argparse.Namespace) -> None:
             print(salvage.mend(Path(url.database or "")))
     with _to_write(given.storage) as database:
         for name in [database.choose(given.study)] if given.study else database.studies():
-            found = _examined(name, database)
+            found = [*_examined(name, database), *missing(database, name)]
             print(f"study {name!r}: " + ("all is well" if not found else counted(len(found), "finding")))
             for finding in found:
                 print(f"  {finding.what}: {finding.mended}")
