@@ -7,6 +7,7 @@ import argparse
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ def run(given: argparse.Namespace) -> str:
     """Train until the study has so many trials; its name."""
     import torch
 
+    from study.beforehand import meant
     from study.database import check_same, open_database, stored_settings
     from study.names import check_name
     from study.presets import SPACES
@@ -36,13 +38,13 @@ def run(given: argparse.Namespace) -> str:
 
     gpu = bool(_gpus(given)) if given.engine == "ray" else torch.cuda.is_available()
     space = space_named(given.space or default_space(gpu)).name
-    name = given.study or f"{space}-{(given.corpus or 'voices').partition(':')[0]}"
+    name = given.study if given.study is not None else meant(given, space)
     known = stored_settings(given.storage, name, read_only=given.dry_run)
     if given.precision == "auto" or (not (given.precision or known) and space in SPACES):
         given.precision = known.recipe.precision if known else precision_of("auto", _device_here(given))
     settings = settings_of(given, known, gpu)
     if known:
-        check_same(name, settings, known)
+        check_same(name, settings if given.corpus is None else replace(settings, corpus=known.corpus), known)
     else:
         check_name(name)
     check_installed(settings, chosen=bool(known or given.metrics))
@@ -124,6 +126,8 @@ def _dry_run(given: argparse.Namespace, name: str, settings: "Settings", corpus:
     count = count or default_workers(device == "cuda", settings.threads)
     with ExitStack() as stack:
         database = stack.enter_context(open_database(given.storage)) if begun else None
+        if database:
+            database.see_same(name, settings, corpus.fingerprint)
         for line in dry_run(name, settings, given.trials, given.seeds, count, device, corpus, _opener(settings), database):
             print(line, flush=True)
     print(command(given.words, given))
@@ -278,6 +282,7 @@ def _variants(database: "Database", name: str, trials: list[int]) -> "list[Varia
 
 def fidelity(given: argparse.Namespace) -> None:
     from study.agreement import lines
+    from study.beforehand import see_checkpoints_to_lengthen
     from study.derived import longer, spread
     from study.replicates import per_trial
     with _to_write(given.storage) as database:
@@ -289,6 +294,7 @@ def fidelity(given: argparse.Namespace) -> None:
         if len(chosen) < 2:
             raise UserError(f"study {name!r}: {counted(len(chosen), 'trial')} complete, but at least 2 are needed to compare "
                             "orders; run more of it first")
+        see_checkpoints_to_lengthen(database, name, [row["trial"] for row in chosen])
         corpus, studies = _prepared(given, settings), [name]
         variants = _variants(database, name, [row["trial"] for row in chosen])
         for times in sorted({budget for budget in given.budgets if budget > 1}):
@@ -301,9 +307,11 @@ def fidelity(given: argparse.Namespace) -> None:
 
 
 def going_on(given: argparse.Namespace) -> None:
+    from study.beforehand import see_checkpoints_to_continue
     with _to_write(given.storage) as database:
         name, settings = _known(given, database)
         trials = _trials(database, name, settings, given.trials, ("stopped", "failed", "running"))
+        see_checkpoints_to_continue(database, name, trials)
         corpus = _prepared(given, settings)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         for trial in trials:

@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,15 @@ def stored_settings(storage: str, study: str, read_only: bool = False) -> Settin
         return database.settings(study)
 
 
+def begun_studies(storage: str, read_only: bool = False) -> dict[str, Settings]:
+    """The studies, but those made of others, with their settings, of a database that may not exist yet."""
+    url = url_of(storage)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return {}
+    with open_database(storage, read_only) as database:
+        return database.underived()
+
+
 def check_same(study: str, settings: Settings, known: Settings) -> None:
     """See that a study goes on with the settings it was started with.
 
@@ -106,11 +115,23 @@ class Database(Reader):
                "fingerprint": fingerprint, "created_s": time.time()}
         if self._write(lambda connection: _insert_new(connection, study_settings, row, "study")):
             return
+        self.see_same(study, settings, fingerprint)
+        here = json.dumps(settings.as_dict())       # where the corpus lies now: the commands after this one look there
+        self._write(lambda connection: connection.execute(study_settings.update().where(
+            study_settings.c.study == study, study_settings.c.settings != here).values(settings=here)))
+
+    def see_same(self, study: str, settings: Settings, fingerprint: str) -> None:
+        """See that settings and corpus are those that a study was started with; a corpus is known by what it holds, wherever.
+
+        Raises:
+            UserError: as `register`.
+        """
         known = self.settings(study)        # also that of a start at the same moment
         assert known is not None
-        check_same(study, settings, known)
         stored, = self._rows("SELECT fingerprint FROM study_settings WHERE study = :study", study=study)
-        if stored["fingerprint"] != fingerprint:
+        same = stored["fingerprint"] == fingerprint
+        check_same(study, replace(settings, corpus=known.corpus) if same and fingerprint else settings, known)
+        if not same:
             raise UserError(f"study {study!r}: corpus {settings.corpus} holds other recordings now than when the study began "
                             f"(fingerprint {fingerprint}, not {stored['fingerprint']}), so scores could not be compared; "
                             "restore them or name another --study")

@@ -45,6 +45,12 @@ class Reader(Connection):
             return next((study for study in reversed(known) if not self._derived(study, known)), known[-1])
         return name or known[-1]
 
+    def underived(self) -> dict[str, Settings]:
+        """The studies that were not made of others, the newest last, with their settings."""
+        known = self.studies()
+        found = {study: self.settings(study) for study in known if not self._derived(study, known)}
+        return {study: settings for study, settings in found.items() if settings}
+
     def _derived(self, study: str, known: list[str]) -> bool:
         settings, base = self.settings(study), study.removesuffix(SCRATCH)
         return bool(settings and settings.grown_from) or (base != study and base in known)

@@ -25,7 +25,7 @@ LEVELS = {
               "presets": 2, "evaluate": 2, "tables": 2,
               "spacefile": 3, "repairs": 5, "frames": 5, "samplers": 3, "display": 3, "published": 3, "answer": 3, "fronts": 3,
               "learning_figures": 3, "mixture_figures": 3, "letter_figures": 4, "effect_figures": 4, "captions": 5, "figures": 6,
-              "watching": 5, "optunas": 5, "runner": 6, "settings": 4, "doctor": 6,
+              "watching": 5, "optunas": 5, "runner": 6, "settings": 4, "doctor": 6, "beforehand": 7,
               "report": 7, "engine": 6, "workers": 7, "cluster": 7, "rehearsal": 8,
               "forecast": 9, "dryrun": 10, "commands": 11, "api": 12, "__main__": 12},
 }
