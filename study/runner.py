@@ -24,7 +24,7 @@ from study.environment import environment
 from study.evaluate import Hooks, evaluate, one_line
 from study.inheritance import recipe_of
 from study.leases import RENEW_S
-from study.optunas import created, measured, open_study, opened, tell, tell_continued
+from study.optunas import created, measured, open_study, opened, refuse_outside, tell, tell_continued
 from study.pareto import Curve, hopeless
 from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
 from study.samplers import Proposals, stride
@@ -157,6 +157,10 @@ class Runner:
 
     def begin(self, trial: Trial) -> Mapping[str, Any] | None:
         """A trial's run; None where it needs none, being over the budget, or a repeat."""
+        if outside := refuse_outside(self.study, trial, self.space):
+            self.watcher.says(f"trial {trial.number}: refused, it was queued with {outside}; python -m study enqueue takes any "
+                              "variant")
+            return None
         variant, recipe = self.proposed(trial)
         same = self.database.same(self.name, variant, recipe)
         if same is not None and same["trial"] != trial.number:
