@@ -140,8 +140,9 @@ def _work(given: argparse.Namespace, name: str, settings: "Settings", database: 
     from study.replicates import per_trial
     from study.tables import front
     (device, count), seed = _workers(given, settings), settings.recipe.seed
+    database.settle(name, print)
     job = Job(given.storage, name, trials, device, settings.threads, int(getattr(given, "batch_size", None) != "auto"),
-              _opener(settings), _gpus(given) if given.engine == "ray" else 0.0)
+              _opener(settings), _gpus(given) if given.engine == "ray" else 0.0, database.held)
     wanted = trials or database.trained(name, seed)
     shown = display.watcher(wanted, database.trained(name, seed), settings.recipe.epochs,
                             front(per_trial(database.results(name))), seed)

@@ -9,6 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,10 @@ def open_database(storage: str = DEFAULT_URL, read_only: bool = True, say: Calla
     try:
         if file and not read_only:
             file.parent.mkdir(parents=True, exist_ok=True)
-        return opened(url, read_only, partial(_database, see_whole if read_only else partial(bring_up, say=say)))
+        made = opened(url, read_only, partial(_database, see_whole if read_only else partial(bring_up, say=say)))
+        if file and not read_only:
+            made.hold(file)
+        return made
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         if url.password:
@@ -149,7 +153,11 @@ class Database(Reader):
             with self.turn(""):
                 if self._home(study) == ("", ""):
                     self._settle(study, say)
-        return self.checkpoints(study)
+        folder = self.checkpoints(study)
+        with suppress(OSError):     # who writes there says what is wrong
+            folder.mkdir(parents=True, exist_ok=True)
+            self.hold(folder)
+        return folder
 
     def _settle(self, study: str, say: Callable[[str], None]) -> None:
         identity, plain = uuid.uuid4().hex, self.checkpoints(study)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from study.connection import see_in_place
 from study.database import Database, LeaseLost
 from study.environment import environment
 from study.evaluate import Hooks, evaluate, one_line
@@ -366,13 +367,13 @@ class Runner:
 
     def set_aside(self, run: Mapping[str, Any], path: Path, how: str = "") -> None:
         """Keep a checkpoint out of the way that is damaged or, where it says `how`, another training's, with all beside it."""
-        whole = self.checkpoint_of(run)
-        for file in filter(Path.exists, files_of(whole) if how and path.name == whole.name else [path]):
-            kept = next(free for number in itertools.count(1)
-                        if not (free := file.with_name(f"{file.name}.{'foreign' if how else 'damaged'}-{number}")).exists())
-            file.rename(kept)
-            self.watcher.says(f"trial {run['trial']}: its checkpoint was {how or 'damaged'} and is {kept} now; " +
-                              ("the trial is trained from its own start" if how else "what it held is trained again"))
+        whole, word, kept = self.checkpoint_of(run), "foreign" if how else "damaged", []
+        for file in filter(Path.exists, files_of(whole) if how and path.name == whole.name else (path,)):
+            kept.append(next(free for number in itertools.count(1)
+                             if not (free := file.with_name(f"{file.name}.{word}-{number}")).exists()))
+            file.rename(kept[-1])
+        self.watcher.says(f"trial {run['trial']}: its checkpoint was {how or word} and is {kept[0]} now; " +
+                          ("the trial is trained from its own start" if how else "what it held is trained again"))
 
     def checkpoint_of(self, run: Mapping[str, Any]) -> Path:
         """Where a run's training lies: in the folder the database lies in, wherever that has been moved to."""
@@ -416,7 +417,12 @@ class Runner:
     # ── waiting, pausing ─────────────────────────────────────────────────────────────────────────
 
     def pulse(self, run: Mapping[str, Any]) -> bool:
-        """Renew the lease now and then; whether to pause."""
+        """Renew the lease now and then; whether to pause.
+
+        Raises:
+            Misplaced: the study's files are not there any more; what is trained is not saved in their place.
+        """
+        see_in_place(self.database.held)
         if time.monotonic() - self.renewed_s[run["id"]] > RENEW_S:      # monotonic: no clock that is set back stops it
             self.renewed_s[run["id"]] = time.monotonic()
             self.database.renew(run["id"])

@@ -5,6 +5,7 @@ nodes of this machine, a head that trains nothing and two with a core each; it t
 """
 
 import os
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,8 +27,11 @@ from study.spacefile import as_dict
 from study.watcher import Silent
 from study.workers import Workers
 from tasnet_core import cost
+from tasnet_core.checkpoint import Origin
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
+from tasnet_core.sandwich import Kin
+from tasnet_core.training import train
 
 RECIPE = Recipe(epochs=4, epoch_segments=6, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay")
 SETTINGS = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), recipe=RECIPE, sampler="grid",
@@ -233,6 +237,17 @@ def test_a_damaged_checkpoint_is_set_aside_and_its_training_done_again(driver, t
     assert table(tmp_path) == untouched
 
 
+def test_a_checkpoint_of_another_study_is_set_aside_and_not_gone_on_with(kind, tmp_path, untouched):
+    with engine(kind, tmp_path) as one:
+        path = one.database.settle("s") / "trial-0000.pt"
+        list(train(tiny_study.SPACE.reference, replace(RECIPE, seed=1), Tiny(), path, kin=Kin(origin=Origin(study="another"))))
+        foreign = path.read_bytes()
+        assert one.run() == Outcome(True)
+        assert path.with_name("trial-0000.pt.foreign-1").read_bytes() == foreign
+        assert sum("its checkpoint was of another study and is " in line for line in one.watcher.lines) == 1
+    assert table(tmp_path) == untouched
+
+
 @pytest.mark.parametrize(("error", "kind"), [(None, ""), (OutOfMemoryError("low on memory"), "out-of-memory")])
 def test_a_death_is_counted_and_one_for_lack_of_memory_known(driver, tmp_path, error, kind):
     seen = []
@@ -329,3 +344,23 @@ def test_who_inherits_on_ray_has_the_teacher_in_a_folder_of_his_own(nodes, tmp_p
     with engine(Ray, tmp_path, settings=INHERITING) as one:
         assert one.run() == Outcome(True)
     assert table(tmp_path) == inherited
+
+
+@pytest.mark.parametrize("fault", ["deleted", "replaced", "folder moved"])
+def test_a_run_whose_database_is_not_there_any_more_says_so_and_makes_no_other(kind, tmp_path, fault):
+    here = tmp_path / "results"
+    here.mkdir()
+    with engine(kind, here, open_corpus=slowly, count=1) as one:
+        def act():
+            if fault == "folder moved":
+                here.rename(tmp_path / "moved")
+                return True
+            (here / "study.db").rename(here / "old.db")
+            if fault == "replaced":
+                shutil.copy(here / "old.db", here / "study.db")
+            return True
+        one.watcher.at_epoch = act
+        with pytest.raises(UserError, match=r"(study\.db|checkpoints/s): was deleted, moved or replaced while the study ran"):
+            one.run()
+    assert (here / "study.db").exists() == (fault == "replaced")
+    assert here.exists() == (fault != "folder moved")
