@@ -47,8 +47,9 @@ def checkpoints_beside(database: Database) -> list[str] | None:
     found: list[str] = []
     mine = Path(database.engine.url.database or "").name if database.is_sqlite else ""
     for path in database.folder.glob("*"):
-        if path.name == mine or path.name.endswith(("-wal", "-shm", "-journal", ".lock")) or not is_database(path):
-            continue
+        companion = path.name.endswith(("-wal", "-shm", "-journal", ".lock"))
+        if path.name == mine or companion or path.name.startswith(f"{mine}.damaged-") or not is_database(path):
+            continue        # one that was mended lies in ours
         engine = engine_of(sa.URL.create("sqlite", database=str(path)), read_only=True)
         try:
             with engine.connect() as connection:
