@@ -117,7 +117,7 @@ class Engine:
         """Whether workers die at their start, one after the other: then no more of them are started."""
         if self.stillborn < STILLBORN + at_once:
             return False
-        see_in_place(self.database.held)
+        see_in_place(self.job.held)
         self.refuse(f"{self.stillborn} workers in a row died at their start ({died}); nothing of the study is lost")
         return True
 
