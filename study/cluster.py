@@ -29,7 +29,7 @@ from study.records import Result
 from study.runner import Runner, Task, carry_out
 from study.watcher import Watcher
 from tasnet_core import cost
-from tasnet_core.errors import Abandoned, Damaged, DiskFull, UserError
+from tasnet_core.errors import Abandoned, Damaged, DiskFull, Foreign, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.records import Variant
 from tasnet_core.training import Paused, files_of
@@ -121,8 +121,8 @@ class Trainer:
         try:
             return "result", (carry_out(task, self.corpus, Hooks(
                 partial(tell, "tell"), scored, self.asked.is_set, wait, partial(tell, "say"), partial(tell, "measured"))),)
-        except Damaged as error:
-            return "damaged", (error.path.name,)
+        except (Damaged, Foreign) as error:
+            return "unusable", (error.path.name, getattr(error, "how", ""))
         except Abandoned:
             return "paused", ()
         except UserError as error:
@@ -273,8 +273,8 @@ class Ray(Engine):
             worker.environment, = facts
         elif name == "refused":
             raise UserError(facts[0])
-        elif worker.run and name == "damaged":
-            self.runner.set_aside(worker.run, self.runner.checkpoints / facts[0])
+        elif worker.run and name == "unusable":
+            self.runner.set_aside(worker.run, self.runner.checkpoints / facts[0], facts[1])
             return self._begin(worker, worker.run)
         elif worker.run and name == "paused":
             self.runner.give_back(worker.run)

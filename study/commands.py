@@ -7,6 +7,7 @@ import argparse
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,9 @@ def run(given: argparse.Namespace) -> str:
     """Train until the study has so many trials; its name."""
     import torch
 
+    from study.beforehand import meant
     from study.database import check_same, open_database, stored_settings
+    from study.names import check_name
     from study.presets import SPACES
     from study.settings import check_installed, default_space, settings_of
     from study.spacefile import space_named
@@ -36,13 +39,15 @@ def run(given: argparse.Namespace) -> str:
 
     gpu = bool(_gpus(given)) if given.engine == "ray" else torch.cuda.is_available()
     space = space_named(given.space or default_space(gpu)).name
-    name = given.study or f"{space}-{(given.corpus or 'voices').partition(':')[0]}"
+    name = given.study if given.study is not None else meant(given, space)
     known = stored_settings(given.storage, name, read_only=given.dry_run)
     if given.precision == "auto" or (not (given.precision or known) and space in SPACES):
         given.precision = known.recipe.precision if known else precision_of("auto", _device_here(given))
     settings = settings_of(given, known, gpu)
     if known:
-        check_same(name, settings, known)
+        check_same(name, settings if given.corpus is None else replace(settings, corpus=known.corpus), known)
+    else:
+        check_name(name)
     check_installed(settings, chosen=bool(known or given.metrics))
     # Everything is looked at before anything is written.
     corpus = _prepared(given, settings)
@@ -122,6 +127,8 @@ def _dry_run(given: argparse.Namespace, name: str, settings: "Settings", corpus:
     count = count or default_workers(device == "cuda", settings.threads)
     with ExitStack() as stack:
         database = stack.enter_context(open_database(given.storage)) if begun else None
+        if database:
+            database.see_same(name, settings, corpus.fingerprint)
         for line in dry_run(name, settings, given.trials, given.seeds, count, device, corpus, _opener(settings), database):
             say(line)
     say(command(given.words, given))
@@ -134,8 +141,9 @@ def _work(given: argparse.Namespace, name: str, settings: "Settings", database: 
     from study.replicates import per_trial
     from study.tables import front
     (device, count), seed = _workers(given, settings), settings.recipe.seed
+    database.settle(name, print)
     job = Job(given.storage, name, trials, device, settings.threads, int(getattr(given, "batch_size", None) != "auto"),
-              _opener(settings), _gpus(given) if given.engine == "ray" else 0.0)
+              _opener(settings), _gpus(given) if given.engine == "ray" else 0.0, database.held)
     wanted = trials or database.trained(name, seed)
     shown = display.watcher(wanted, database.trained(name, seed), settings.recipe.epochs,
                             front(per_trial(database.results(name))), seed)
@@ -279,6 +287,7 @@ def _variants(database: "Database", name: str, trials: list[int]) -> "list[Varia
 
 def fidelity(given: argparse.Namespace) -> None:
     from study.agreement import lines
+    from study.beforehand import see_checkpoints_to_lengthen
     from study.derived import longer, spread
     from study.replicates import per_trial
     from study.searched import TUNED
@@ -292,6 +301,7 @@ def fidelity(given: argparse.Namespace) -> None:
         if len(chosen) < 2:
             raise UserError(f"study {name!r}: {counted(len(chosen), 'trial')} complete, but at least 2 are needed to compare "
                             "orders; run more of it first")
+        see_checkpoints_to_lengthen(database, name, [row["trial"] for row in chosen])
         corpus, studies = _prepared(given, settings), [name]
         variants = _variants(database, name, [row["trial"] for row in chosen])
         for times in sorted({budget for budget in given.budgets if budget > 1}):
@@ -304,9 +314,11 @@ def fidelity(given: argparse.Namespace) -> None:
 
 
 def going_on(given: argparse.Namespace) -> None:
+    from study.beforehand import see_checkpoints_to_continue
     with _to_write(given.storage) as database:
         name, settings = _known(given, database)
         trials = _trials(database, name, settings, given.trials, ("stopped", "failed", "running"))
+        see_checkpoints_to_continue(database, name, trials)
         corpus = _prepared(given, settings)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         for trial in trials:
@@ -384,6 +396,7 @@ def space(given: argparse.Namespace) -> None:
 def doctor(given: argparse.Namespace) -> None:
     from study import salvage
     from study.connection import url_of
+    from study.doctor import missing
     url = url_of(given.storage)
     if url.get_backend_name() != "sqlite":      # a server that cannot be reached is no damage
         _see_there(given.storage)
@@ -393,7 +406,7 @@ def doctor(given: argparse.Namespace) -> None:
             say(salvage.mend(Path(url.database or "")))
     with _to_write(given.storage) as database:
         for name in [database.choose(given.study)] if given.study else database.studies():
-            found = _examined(name, database)
+            found = [*_examined(name, database), *missing(database, name)]
             say(f"study {name!r}: " + ("all is well" if not found else counted(len(found), "finding")))
             for finding in found:
                 say(f"  {finding.what}: {finding.mended}")

@@ -5,9 +5,8 @@ is waited for, and a process may die anywhere.
 """
 
 import hashlib
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -34,6 +33,7 @@ _PASSING = {
     "connection is closed": "the database server is gone", "consuming input failed": "the database server is gone"}
 
 T = TypeVar("T")
+Place = tuple[int, int] | None      # a file's device and number there
 
 
 def passing(error: BaseException) -> str:
@@ -139,6 +139,32 @@ def opened(url: sa.URL, read_only: bool, make: Callable[[sa.Engine], T]) -> T:
     return make(engine_of(url, read_only, still=True))
 
 
+class Misplaced(UserError):
+    """A file of a run was deleted, moved or replaced while it ran."""
+
+
+def place_of(path: Path) -> Place:
+    """Which file or folder a path leads to at this moment; None where to none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def see_in_place(held: Mapping[Path, Place]) -> None:
+    """See that paths lead to what they led to when they were noted.
+
+    Raises:
+        Misplaced: one does not.
+    """
+    for path, place in held.items():
+        if place_of(path) != place:
+            raise Misplaced(f"{path}: was deleted, moved or replaced while the study ran, so nothing more can be saved there, "
+                            "and what was trained since the last epoch's end is lost; put it back as it was and run the same "
+                            "command again, or begin anew without it")
+
+
 class Connection:
     """One database. A context manager; `close` gives its connections back.
 
@@ -150,7 +176,12 @@ class Connection:
         self.engine = engine
         self.reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.rest: Callable[[str], None] | None = None
+        self.held: dict[Path, Place] = {}       # files and folders that must stay what they are
         self._held: sa.Connection | None = None
+
+    def hold(self, path: Path) -> None:
+        """Note a file or folder that must stay what it is as long as this is open."""
+        self.held[path.absolute()] = place_of(path)
 
     def __enter__(self) -> Self:
         return self
@@ -180,16 +211,13 @@ class Connection:
         """Where the study's files lie: beside its SQLite file, else in results."""
         return Path(self.engine.url.database or "").parent if self.is_sqlite else Path("results")
 
-    def checkpoints(self, study: str) -> Path:
-        """The folder of a study's checkpoints, wherever the database has been moved to."""
-        return self.folder / "checkpoints" / re.sub(r"[^\w.-]", "_", study)
-
     def patiently(self, work: Callable[[], T]) -> T:
         """Do `work`, which may be done twice, and again for as long as the database refuses it for now."""
         while True:
             try:
                 return work()
             except Exception as error:
+                see_in_place(self.held)
                 if self.rest is None or not (reason := passing(error)):
                     raise
             self.rest(reason)       # outside of the handler: what failed is gone by now
@@ -197,6 +225,7 @@ class Connection:
     @contextmanager
     def turn(self, study: str) -> Iterator[None]:
         """Be the only process that hands out work of this study. A process that dies gives its turn back."""
+        see_in_place(self.held)
         if self.engine.url.get_backend_name() == "postgresql":
             number = int.from_bytes(hashlib.sha256(f"tasnet-study {study}".encode()).digest()[:8], signed=True)
             with self.engine.connect() as connection:
@@ -253,12 +282,14 @@ class Connection:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
 
         def read() -> list[dict[str, Any]]:
+            see_in_place(self.held)
             with self.reader.connect() as connection:
                 return read_by(connection)
         return self.patiently(read) if self._held is None else read_by(self._held)
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def write() -> T:
+            see_in_place(self.held)
             with self.engine.begin() as connection:
                 return work(connection)
         return self.patiently(write)

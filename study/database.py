@@ -7,7 +7,9 @@ No foreign key leads into Optuna's tables, and no name here is one of Optuna's.
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from sqlalchemy import Table, select
 
 from study.connection import DEFAULT_URL, damage, opened, url_of
 from study.leases import LEASE_S, is_held, me
+from study.names import check_name, claim
 from study.progress import point_of
 from study.reading import Reader
 from study.records import Outlook, Result, Settings
@@ -46,7 +49,10 @@ def open_database(storage: str = DEFAULT_URL, read_only: bool = True, say: Calla
     try:
         if file and not read_only:
             file.parent.mkdir(parents=True, exist_ok=True)
-        return opened(url, read_only, partial(_database, see_whole if read_only else partial(bring_up, say=say)))
+        made = opened(url, read_only, partial(_database, see_whole if read_only else partial(bring_up, say=say)))
+        if file and not read_only:
+            made.hold(file)
+        return made
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         if url.password:
@@ -78,6 +84,15 @@ def stored_settings(storage: str, study: str, read_only: bool = False) -> Settin
         return database.settings(study)
 
 
+def begun_studies(storage: str, read_only: bool = False) -> dict[str, Settings]:
+    """The studies, but those made of others, with their settings, of a database that may not exist yet."""
+    url = url_of(storage)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return {}
+    with open_database(storage, read_only) as database:
+        return database.underived()
+
+
 def check_same(study: str, settings: Settings, known: Settings) -> None:
     """See that a study goes on with the settings it was started with.
 
@@ -98,21 +113,70 @@ class Database(Reader):
         """Store a new study's settings and corpus, or see that they are those it was started with.
 
         Raises:
-            UserError: with the list of differences, or when the corpus holds other recordings than it did.
+            UserError: with the list of differences, when the corpus holds other recordings than it did, or when no study may be
+                called so.
         """
         check_same(study, replace(settings, validation=VALIDATION), settings)       # all that will train come by here
+        if self.settings(study) is None:
+            check_name(study)
         row = {"study": study, "settings": json.dumps(settings.as_dict()), "notes": json.dumps(list(notes)),
                "fingerprint": fingerprint, "created_s": time.time()}
         if self._write(lambda connection: _insert_new(connection, study_settings, row, "study")):
             return
+        self.see_same(study, settings, fingerprint)
+        here = json.dumps(settings.as_dict())       # where the corpus lies now: the commands after this one look there
+        self._write(lambda connection: connection.execute(study_settings.update().where(
+            study_settings.c.study == study, study_settings.c.settings != here).values(settings=here)))
+
+    def see_same(self, study: str, settings: Settings, fingerprint: str) -> None:
+        """See that settings and corpus are those that a study was started with; a corpus is known by what it holds, wherever.
+
+        Raises:
+            UserError: as `register`.
+        """
         known = self.settings(study)        # also that of a start at the same moment
         assert known is not None
-        check_same(study, settings, known)
         stored, = self._rows("SELECT fingerprint FROM study_settings WHERE study = :study", study=study)
-        if stored["fingerprint"] != fingerprint:
+        same = stored["fingerprint"] == fingerprint
+        check_same(study, replace(settings, corpus=known.corpus) if same and fingerprint else settings, known)
+        if not same:
             raise UserError(f"study {study!r}: corpus {settings.corpus} holds other recordings now than when the study began "
                             f"(fingerprint {fingerprint}, not {stored['fingerprint']}), so scores could not be compared; "
                             "restore them or name another --study")
+
+    def settle(self, study: str, say: Callable[[object], None] = complain) -> Path:
+        """Give a study that begins its identity and a folder of its own for its checkpoints; where that is.
+
+        `say` is told of an older study's folder that lies where this one's would be. One that was begun before studies had
+        identities stays where it is.
+
+        Raises:
+            UserError: no folder can be made.
+        """
+        while self._home(study) == ("", ""):
+            with self.turn(""):
+                if self._home(study) == ("", ""):
+                    self._settle(study, say)
+        folder = self.checkpoints(study)
+        with suppress(OSError):     # who writes there says what is wrong
+            folder.mkdir(parents=True, exist_ok=True)
+            self.hold(folder)
+        return folder
+
+    def _settle(self, study: str, say: Callable[[str], None]) -> None:
+        identity, plain = uuid.uuid4().hex, self.checkpoints(study)
+        if self._rows("SELECT id FROM runs WHERE study = :study LIMIT 1", study=study):
+            folder = plain
+        else:
+            try:
+                folder = claim(plain.parent, study, identity)
+            except OSError as error:
+                raise UserError(f"{plain}: cannot be made ({error.strerror}); make its folder one that can be written") from error
+            if folder != plain and plain.exists():
+                say(f"{plain}: is another study's folder, or this one's from before its database was deleted; it stays as it "
+                    f"is, and checkpoints of study {study!r} go to {folder}")
+        self._write(lambda connection: connection.execute(study_settings.update().where(
+            study_settings.c.study == study, study_settings.c.folder.is_(None)).values(identity=identity, folder=folder.name)))
 
     def begin_run(self, study: str, trial: int, variant: Variant, recipe: Recipe, cost: Cost, checkpoint: str,
                   environment: Mapping[str, Any], stoppable: bool = True) -> int:

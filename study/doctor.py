@@ -4,6 +4,7 @@ Nothing of worth is deleted: files that belong to no run go to the folder `orpha
 a living process holds is left alone. A second examination finds nothing.
 """
 
+import functools
 import itertools
 import os
 import re
@@ -50,7 +51,7 @@ def examine(database: Database, study: str, optuna_trials: Sequence[tuple[int, s
     free = [run for run in database.runs(study) if not is_held(run, now_s)]
     return [*_leases(database, free, now_s),
             *_scratch([*files, *(folder / clips.FOLDER).glob("*")]),
-            *_strangers(database, files),
+            *_strangers(database, study, files),
             *_checkpoints(database, _again(database, study, free), folder, epochs),
             *_curves(database, free, folder, epochs),
             *_scores(database, _again(database, study, free), folder, scored),
@@ -98,7 +99,7 @@ def _curves(database: Database, free: Iterable[Run], folder: Path, epochs: Mappi
         said = f"{'epoch' if len(lacking) == 1 else 'epochs'} {ranges(lacking)} of its curve {_are(lacking)} lost"
         if run["state"] != "complete" or not lacking or said in (run["reason"] or ""):
             continue
-        known = [epoch for epoch in _epochs_in(checkpoint_of(run, folder)) if epoch.number in lacking]
+        known = [epoch for epoch in _epochs_in(database, run, folder) if epoch.number in lacking]
         if len(known) == len(lacking):
             repairs.add_epochs(database, run, known)
             yield Finding(f"{_called(run)}: {said}", "taken from its checkpoint")
@@ -112,7 +113,7 @@ def _scores(database: Database, free: Iterable[Run], folder: Path, scored: Mappi
         said = f"scores of {counted(there, 'mixture')} are kept, of {told} it was tested on"
         if run["state"] != "complete" or told in (None, there) or said in (run["reason"] or ""):
             continue
-        if len(_epochs_in(checkpoint_of(run, folder))) >= run["epochs"]:
+        if len(_epochs_in(database, run, folder)) >= run["epochs"]:
             if repairs.score_again(database, run):
                 yield Finding(f"{_called(run)}: {said}", "the next run scores it again from its checkpoint, without training")
         elif repairs.note(database, run, said):
@@ -160,12 +161,40 @@ def _scratch(files: Iterable[Path]) -> Iterator[Finding]:
             yield Finding(f"{path.name}: a scratch file of a process that is gone", "removed")
 
 
-def _strangers(database: Database, files: Iterable[Path]) -> Iterator[Finding]:
+def _strangers(database: Database, study: str, files: Iterable[Path]) -> Iterator[Finding]:
+    """Files in the study's folder that no run of this database has, nor of one beside it, nor another study by its stamp."""
     # By folder and file name: the database's folder may have another path than when the checkpoint was written.
     known = {(path.parent.name, path.name) for path in map(Path, repairs.checkpoints(database))}
+    beside = functools.cache(lambda: repairs.checkpoints_beside(database))
     for path in files:
-        if path.suffix != ".tmp" and (path.parent.name, _family(path.name)) not in known:
+        place = (path.parent.name, _family(path.name))
+        if path.suffix == ".tmp" or place in known or path.parent.resolve().parent != (database.folder / "checkpoints").resolve():
+            continue        # of a name such as `..`, which older versions took, the folder is no folder of checkpoints
+        others = beside()
+        if others is not None and place not in {(one.parent.name, one.name) for one in map(Path, others)} and (
+                not repairs.is_database(path) and _stamp(path) in (None, "", database.identity(study))):
             yield Finding(f"{path.name}: a checkpoint of no run", f"moved to {_lay_aside(path)}")
+
+
+def _stamp(path: Path) -> str | None:
+    """The study that a checkpoint says it is of; None where it says nothing."""
+    from tasnet_core import checkpoint
+    try:
+        return str(checkpoint.read(path)["study"])
+    except (CheckpointError, KeyError):
+        return None
+
+
+def missing(database: Database, study: str) -> list[Finding]:
+    """What complete runs have lost beside their rows: it is told each time, for only who has a copy can mend it."""
+    folder = checkpoint_folder(database, study)
+    lost = [run for run in database.runs(study) if run["state"] == "complete" and not checkpoint_of(run, folder).is_file()]
+    trials = sorted({run["trial"] for run in lost})
+    if not lost:
+        return []
+    return [Finding(f"{folder}: {counted(len(lost), 'checkpoint')} of complete runs {_are(lost)} not there, of "
+                    f"{'trial' if len(trials) == 1 else 'trials'} {ranges(trials)}",
+                    "their scores are whole; put the files back to separate, export or train on with these networks")]
 
 
 def _checkpoints(database: Database, free: Iterable[Run], folder: Path, epochs: Mapping[int, Sequence[int]]) -> Iterator[Finding]:
@@ -192,12 +221,21 @@ def _unreadable(path: Path) -> str:
     return ""
 
 
-def _epochs_in(path: Path) -> list[Epoch]:
+def _epochs_in(database: Database, run: Run, folder: Path) -> list[Epoch]:
+    """The epochs that a run's checkpoint has, if it is this run's: of this study or, where it does not say so, of this curve."""
     from tasnet_core import checkpoint
     try:
-        return list(checkpoint.read(path)["epochs"])
+        content = checkpoint.read(checkpoint_of(run, folder))
     except CheckpointError:
         return []
+    settings = database.settings(run["study"])
+    base = settings.grown_from if settings else ""
+    if "study" in content:
+        ours = {database.identity(one) for one in (run["study"], base) if one}
+        return list(content["epochs"]) if content["study"] in ours else []
+    known = {row["number"]: row["valid_si_snri_db"] for row in database.epochs(run["study"]) if row["run"] == run["id"]}
+    agree = all(known.get(epoch.number, epoch.valid_si_snri_db) == epoch.valid_si_snri_db for epoch in content["epochs"])
+    return list(content["epochs"]) if agree else []
 
 
 def _lay_aside(path: Path) -> Path:

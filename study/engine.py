@@ -7,12 +7,13 @@ What a worker is, and where, is the engine's own: `workers.py` has processes of 
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
-from study.connection import passing
+from study.connection import Place, passing, see_in_place
 from study.database import Database
 from study.replicates import per_trial
 from study.tables import front
@@ -39,6 +40,7 @@ class Job:
     parts: int
     open_corpus: Callable[[], Corpus]
     gpus: float = 0.0       # that a training takes of a node's; for engines that share them out
+    held: Mapping[Path, Place] = field(default_factory=dict)    # files of the study, for who opens them anew
 
 
 class Outcome(NamedTuple):
@@ -115,6 +117,7 @@ class Engine:
         """Whether workers die at their start, one after the other: then no more of them are started."""
         if self.stillborn < STILLBORN + at_once:
             return False
+        see_in_place(self.job.held)
         self.refuse(f"{self.stillborn} workers in a row died at their start ({died}); nothing of the study is lost")
         return True
 

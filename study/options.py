@@ -2,6 +2,8 @@
 
 import argparse
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from study.records import SAMPLERS
@@ -9,16 +11,20 @@ from tasnet_core.__main__ import Parser, number_above_0, path
 from tasnet_core.records import INITS, PRECISIONS
 
 STORAGE = "sqlite:///results/study.db"
+MOST = 2**31 - 1001     # the integers of every database, and room for further seeds
+MOST_EPOCHS, MOST_SEEDS, MOST_WORKERS, MOST_THREADS = 1_000_000, 1000, 1000, 1024
+MOST_AT_ONCE = 1_000_000        # segments in one step
+MOST_S = 3.6e8          # of a --timeout
 
 
 def parser() -> argparse.ArgumentParser:
     top = Parser(prog="python -m study", description="How far can a Conv-TasNet be shrunk, and what does each step cost in dB?")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     run = commands.add_parser("run", help="train variants until the study has N; running it again continues")
-    run.add_argument("--trials", type=whole, required=True, metavar="N",
+    run.add_argument("--trials", type=upto(MOST), required=True, metavar="N",
                      help="the study's total of trained trials; variants over the budget are kept but not counted")
     _add_settings(run)
-    run.add_argument("--seeds", type=whole, default=1, metavar="K",
+    run.add_argument("--seeds", type=upto(MOST_SEEDS), default=1, metavar="K",
                      help="then confirm the front and the reference with K seeds (1)")
     run.add_argument("--dry-run", action="store_true", help="say what it would take, from short measurements; store nothing")
     enqueue = commands.add_parser("enqueue", help="let variants of your own be the next trials")
@@ -27,19 +33,21 @@ def parser() -> argparse.ArgumentParser:
                          "or 'learning_rate=0.002' where it is searched")
     confirm = commands.add_parser("confirm", help="train the front and the reference with further seeds")
     confirm.add_argument("trials", nargs="*", type=natural, metavar="TRIAL", help="these trials instead")
-    confirm.add_argument("--seeds", type=whole, default=3, metavar="K", help="seeds of each in all (3)")
-    confirm.add_argument("--best", type=whole, metavar="B", help="of the front only the reference and the B trials that enclose "
-                         "most with it (all)")
+    confirm.add_argument("--seeds", type=upto(MOST_SEEDS), default=3, metavar="K", help="seeds of each in all (3)")
+    confirm.add_argument("--best", type=upto(MOST), metavar="B", help="of the front only the reference and the B trials "
+                         "that enclose most with it (all)")
     fidelity = commands.add_parser("fidelity", help="train some variants for longer, and say how well shorter trainings rank")
-    fidelity.add_argument("--budgets", type=whole, nargs="+", default=[2, 4], metavar="K", help="times the study's epochs (2 4)")
-    fidelity.add_argument("--variants", type=whole, default=8, metavar="V", help="complete ones, spread over their sizes (8)")
+    fidelity.add_argument("--budgets", type=upto(1000), nargs="+", default=[2, 4], metavar="K",
+                          help="times the study's epochs (2 4)")
+    fidelity.add_argument("--variants", type=upto(MOST), default=8, metavar="V",
+                          help="complete ones, spread over their sizes (8)")
     going_on = commands.add_parser("continue", help="train stopped or failed trials to their end, from where they were")
     going_on.add_argument("trials", nargs="+", type=natural, metavar="TRIAL")
     for command in (run, confirm, fidelity, going_on):
         _add_work(command)
     report = commands.add_parser("report", help="write the answer: index.html, figures, tables")
     report.add_argument("--out", type=path, default=Path("reports"), metavar="DIR")
-    report.add_argument("--watch", type=number_above_0, nargs="?", const=30.0, metavar="SECONDS",
+    report.add_argument("--watch", type=number_upto(MOST_S), nargs="?", const=30.0, metavar="SECONDS",
                         help="write it again whenever there is something new, until no run is unfinished; "
                              "looks every SECONDS (30)")
     report.add_argument("--max-parameters", type=whole, metavar="P", help="pick the best variant with at most so many")
@@ -83,9 +91,9 @@ def _add_settings(run: argparse.ArgumentParser) -> None:
                      "variant from its slice for a tenth of the epochs; confirm trains from scratch (scratch)")
     run.add_argument("--inherit-epochs", type=natural, metavar="E", help="with --init inherit: tune each variant for so many "
                      "epochs; 0: score slices as they are, hundreds of them (a tenth of the epochs)")
-    run.add_argument("--epochs", type=whole, metavar="E", help="epochs of every training (the space's)")
-    run.add_argument("--epoch-segments", type=whole, metavar="K", help="segments drawn for one epoch (the space's)")
-    run.add_argument("--segment-s", type=number_above_0, metavar="S", help="seconds of a segment (the space's)")
+    run.add_argument("--epochs", type=upto(MOST_EPOCHS), metavar="E", help="epochs of every training (the space's)")
+    run.add_argument("--epoch-segments", type=upto(MOST), metavar="K", help="segments drawn for one epoch (the space's)")
+    run.add_argument("--segment-s", type=number_upto(3600), metavar="S", help="seconds of a segment (the space's)")
     run.add_argument("--batch-size", type=whole_or_auto, metavar="B", help="segments in one step; auto: the space's, "
                      "computed in as few parts as memory allows (the space's)")
     run.add_argument("--precision", choices=(*PRECISIONS, "auto"), help="of matrix products; auto: bf16 where the hardware has "
@@ -95,13 +103,13 @@ def _add_settings(run: argparse.ArgumentParser) -> None:
     run.add_argument("--max-macs", type=whole, metavar="M", help="reject variants with more MACs per second of sound")
     run.add_argument("--stop-margin", type=margin, metavar="DB", help="stop a training that stays so far behind one that "
                      "costs no more; off: train all to the end (the space's)")
-    run.add_argument("--threads", type=whole, metavar="T", help="CPU threads of each training (1)")
+    run.add_argument("--threads", type=upto(MOST_THREADS), metavar="T", help="CPU threads of each training (1)")
 
 
 def _add_work(command: argparse.ArgumentParser) -> None:
     """How work is done, which decides no number."""
-    command.add_argument("--workers", type=whole, metavar="W", help="trainings at the same time (a CPU's cores over the "
-                         "threads, at most 8; with a GPU 1)")
+    command.add_argument("--workers", type=upto(MOST_WORKERS), metavar="W", help="trainings at the same time (a CPU's cores "
+                         "over the threads, at most 8; with a GPU 1)")
     command.add_argument("--timeout", type=duration, metavar="T", help="stop after 600 (seconds), 90m or 11h; continue later")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="where trainings run: on this machine, or "
@@ -110,23 +118,44 @@ def _add_work(command: argparse.ArgumentParser) -> None:
                          help="share of a GPU of each training, such as 0.25, with --engine ray (with --device cuda 1, else 0)")
 
 
-def whole(text: str) -> int:
+def whole(text: str, most: int = 10**15) -> int:
     """A whole number from 1, also as 300k or 1.5M."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text.replace(",", "").replace("_", ""))
     number = float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]] if match else 0.0
-    if number < 1 or number != int(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if not 1 <= number <= most or number != int(number):
+        raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number of at least 1" + f", at most {most:,}" *
+                                         (number > most))
     return int(number)
 
 
+def upto(most: int) -> Callable[[str], int]:
+    """A whole number from 1 to `most`."""
+    return partial(whole, most=most)
+
+
+def number_upto(most: float) -> Callable[[str], float]:
+    """A number above 0, at most `most`."""
+    def number(text: str) -> float:
+        if (found := number_above_0(text)) > most:
+            raise argparse.ArgumentTypeError(f"{_short(text)} is more than {most:,.0f}, the most there may be")
+        return found
+    return number
+
+
 def whole_or_auto(text: str) -> int | str:
-    return text if text == "auto" else whole(text)
+    return text if text == "auto" else whole(text, MOST_AT_ONCE)
 
 
 def natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    """A whole number from 0, as every database can hold it."""
+    if not text.isdecimal() or len(text) > 10 or int(text) > MOST:
+        raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number of at least 0" + f", at most {MOST:,}" *
+                                         text.isdecimal())
     return int(text)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "…")
 
 
 def margin(text: str) -> float | str:
@@ -156,6 +185,8 @@ def metric_names(text: str) -> tuple[str, ...]:
 def duration(text: str) -> float:
     """Seconds of 600, 600s, 90m or 11h."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if not match or float(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 600, 90m or 11h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not 0 < seconds <= MOST_S:
+        raise argparse.ArgumentTypeError(f"{_short(text)} is no duration such as 600, 90m or 11h" + ", at most 100000h" *
+                                         (seconds > MOST_S))
+    return seconds

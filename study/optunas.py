@@ -75,9 +75,32 @@ def waiting(study: optuna.Study, space: Space) -> set[Variant]:
     """The variants that are queued in a study."""
     found = set()
     for trial in study.get_trials(False, (TrialState.WAITING,)):
-        by_hand = trial.user_attrs.get("variant")
-        found.add(Variant(**by_hand) if by_hand is not None else space.variant_of(trial.system_attrs["fixed_params"]))
+        by_hand, fixed = trial.user_attrs.get("variant"), trial.system_attrs.get("fixed_params", {})
+        if by_hand is not None:
+            found.add(Variant(**by_hand))
+        elif not _outside(fixed, space) and fixed.keys() == space.ranges().keys():     # else the sampler completes it
+            found.add(space.variant_of({name: int(value) for name, value in fixed.items()}))
     return found
+
+
+def refuse_outside(study: optuna.Study, trial: Trial, space: Space) -> str:
+    """End a trial that was queued with what its space has not: Optuna would warn, and use it. Why; empty where it is fine."""
+    fixed = study._storage.get_trial(trial._trial_id).system_attrs.get("fixed_params", {})
+    if why := _outside(fixed, space):
+        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+    return why
+
+
+def _outside(fixed: Mapping[str, Any], space: Space) -> str:
+    ranges = space.ranges()
+    wrong = [(name, value) for name, value in fixed.items() if value not in ranges.get(name, ())]
+    return "; ".join(f"{name} = {value!r}, but only " + (
+        f"{_listed(ranges[name])} can be chosen" if name in ranges else f"{', '.join(map(repr, ranges))} can be")
+        for name, value in wrong)
+
+
+def _listed(numbers: range) -> str:
+    return ", ".join(map(str, numbers)) if len(numbers) < 9 else f"{numbers[0]}, {numbers[1]} … {numbers[-1]}"
 
 
 def opened(study: optuna.Study, trial: FrozenTrial) -> Trial:

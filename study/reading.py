@@ -4,12 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from study.connection import Connection
 from study.fidelity import outlook
+from study.names import former_folder, is_text
 from study.pareto import Curve
 from study.records import SCRATCH, TRAINED, Outlook, Settings
 from study.schema import EXACT, MEASURED, epochs, runs
@@ -44,14 +46,34 @@ class Reader(Connection):
             return next((study for study in reversed(known) if not self._derived(study, known)), known[-1])
         return name or known[-1]
 
+    def underived(self) -> dict[str, Settings]:
+        """The studies that were not made of others, the newest last, with their settings."""
+        known = self.studies()
+        found = {study: self.settings(study) for study in known if not self._derived(study, known)}
+        return {study: settings for study, settings in found.items() if settings}
+
     def _derived(self, study: str, known: list[str]) -> bool:
         settings, base = self.settings(study), study.removesuffix(SCRATCH)
         return bool(settings and settings.grown_from) or (base != study and base in known)
 
     def settings(self, study: str) -> Settings | None:
         """What the study runs with; None when there is no such study."""
+        if not is_text(study):      # no database can be asked for it
+            return None
         rows = self._rows("SELECT settings FROM study_settings WHERE study = :study", study=study)
         return Settings.from_dict(json.loads(rows[0]["settings"])) if rows else None
+
+    def identity(self, study: str) -> str:
+        """What the checkpoints of a study call it, whatever other study has its name; empty before its first run."""
+        return self._home(study)[0]
+
+    def checkpoints(self, study: str) -> Path:
+        """The folder of a study's checkpoints, wherever the database has been moved to."""
+        return self.folder / "checkpoints" / (self._home(study)[1] or former_folder(study))
+
+    def _home(self, study: str) -> tuple[str, str]:
+        rows = self._rows("SELECT identity, folder FROM study_settings WHERE study = :study", study=study)
+        return (rows[0]["identity"] or "", rows[0]["folder"] or "") if rows else ("", "")
 
     def notes(self, study: str) -> list[str]:
         """What every report of this study has to say about its corpus."""

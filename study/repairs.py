@@ -4,11 +4,14 @@ Each is one transaction, and changes a run only as long as it is as it was seen.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from study.connection import engine_of
 from study.database import Database
 from study.database import now_s as time_of
 from study.schema import epochs, mixtures, runs
@@ -28,6 +31,35 @@ def checkpoints(database: Database) -> list[str]:
     """Where the runs of all studies have, or had, their checkpoints."""
     with database.reader.connect() as connection:
         return [path for path in connection.execute(sa.select(runs.c.checkpoint)).scalars() if path]
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is an SQLite database, or one that SQLite and we keep beside it."""
+    for file in (path, *(path.with_name(path.name.removesuffix(end)) for end in ("-wal", "-shm", "-journal", ".lock"))):
+        with suppress(OSError), open(file, "rb") as content:
+            if content.read(15) == b"SQLite format 3":
+                return True
+    return False
+
+
+def checkpoints_beside(database: Database) -> list[str] | None:
+    """Where the runs of other SQLite databases in the same folder have their checkpoints; None where one cannot be read."""
+    found: list[str] = []
+    mine = Path(database.engine.url.database or "").name if database.is_sqlite else ""
+    for path in database.folder.glob("*"):
+        companion = path.name.endswith(("-wal", "-shm", "-journal", ".lock"))
+        if path.name == mine or companion or path.name.startswith(f"{mine}.damaged-") or not is_database(path):
+            continue        # one that was mended lies in ours
+        engine = engine_of(sa.URL.create("sqlite", database=str(path)), read_only=True)
+        try:
+            with engine.connect() as connection:
+                if sa.inspect(connection).has_table(runs.name):
+                    found += filter(None, connection.exec_driver_sql("SELECT checkpoint FROM runs").scalars())
+        except sa.exc.SQLAlchemyError:
+            return None
+        finally:
+            engine.dispose()
+    return found
 
 
 def release(database: Database, run: Run) -> bool:

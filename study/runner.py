@@ -12,19 +12,20 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from study.connection import see_in_place
 from study.database import Database, LeaseLost
 from study.environment import environment
 from study.evaluate import Hooks, evaluate, one_line
 from study.inheritance import recipe_of
 from study.leases import RENEW_S
-from study.optunas import created, measured, open_study, opened, tell, tell_continued
+from study.optunas import created, measured, open_study, opened, refuse_outside, tell, tell_continued
 from study.pareto import Curve, hopeless
 from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
 from study.samplers import Proposals, stride
@@ -33,13 +34,14 @@ from study.space import on_as_much_audio, suggest, suggested_recipe
 from study.spacefile import space_of
 from study.watcher import Silent, Watcher
 from tasnet_core import cost
+from tasnet_core.checkpoint import Origin
 from tasnet_core.corpora import Corpus
-from tasnet_core.errors import Abandoned, Damaged, DiskFull, UserError
+from tasnet_core.errors import Abandoned, Damaged, DiskFull, Foreign, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.measuring import measure_apart
 from tasnet_core.records import SLICED, Cost, Epoch, Recipe, Variant
 from tasnet_core.sandwich import Kin
-from tasnet_core.training import Paused, before_decay
+from tasnet_core.training import Paused, before_decay, files_of
 
 PATIENCE = 20       # repeats in a row before the sampler is helped to a variant it has not met
 DEATHS = 8          # of a run's processes within one epoch before it is given up
@@ -84,7 +86,7 @@ class Runner:
         self.environment: Mapping[str, Any] | None = None       # where the next run will be trained; None: here
         database.rest = self.rest
         self.study = database.patiently(lambda: open_study(name, settings, database))
-        self.checkpoints = database.checkpoints(name)
+        self.checkpoints = database.patiently(lambda: database.settle(name, self.watcher.says))
 
     def run(self, trials: int) -> None:
         """Work until the study has `trials` trials that are trained or with somebody, or nothing is left to train.
@@ -156,6 +158,10 @@ class Runner:
 
     def begin(self, trial: Trial) -> Mapping[str, Any] | None:
         """A trial's run; None where it needs none, being over the budget, or a repeat."""
+        if outside := refuse_outside(self.study, trial, self.space):
+            self.watcher.says(f"trial {trial.number}: refused, it was queued with {outside}; python -m study enqueue takes any "
+                              "variant")
+            return None
         variant, recipe = self.proposed(trial)
         same = self.database.same(self.name, variant, recipe)
         if same is not None and same["trial"] != trial.number:
@@ -256,8 +262,8 @@ class Runner:
                 try:
                     result = self.measure(run, variant)
                     break
-                except Damaged as error:        # what it held can be had again, by training
-                    self.set_aside(run, error.path)
+                except (Damaged, Foreign) as error:     # what it should hold can be had again, by training
+                    self.set_aside(run, error.path, getattr(error, "how", ""))
                 except (Abandoned, UserError):
                     raise
                 except Exception as error:      # of ours: a row all the same, or it would be met again and again
@@ -299,7 +305,7 @@ class Runner:
         measured = None if None in known.values() else Cost(**{**vars(cost.exact(variant)), **known})
         out_of_memory = run["kind"] == "out-of-memory"      # says whoever saw the kernel kill its process
         return Task(variant, Recipe.of(run), self.checkpoint_of(run), self.device, self.settings.metrics, measured,
-                    2 ** run["deaths"] if out_of_memory else self.parts, self.kin)
+                    2 ** run["deaths"] if out_of_memory else self.parts, replace(self.kin, origin=self.origin(run)))
 
     def hooks(self, run: Mapping[str, Any]) -> Hooks:
         """What records a training of this run as it goes on."""
@@ -334,26 +340,40 @@ class Runner:
         letters = {name: values for name, values in self.space.letters.items() if name in SLICED}
         return Kin(self.checkpoints / "trial-0000.pt", letters)
 
+    def origin(self, run: Mapping[str, Any]) -> Origin:
+        """What the checkpoint of a run says of itself, in one of before that only by its curve."""
+        grown_from = self.settings.grown_from
+        curve = self.database.curve(run["id"]) or next((self.database.curve(one["id"]) for one in self.shorter(run)), ())
+        return Origin(study=self.database.identity(self.name), grown_from=grown_from and self.database.identity(grown_from),
+                      curve=curve)
+
+    def shorter(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The complete runs, of the study that this one has grown from, that this run goes on from."""
+        base = self.settings.grown_from
+        return [one for one in self.database.runs(base) if (one["variant"], one["seed"], one["state"]) ==
+                (run["variant"], run["seed"], "complete")] if base else []
+
     def bring_along(self, run: Mapping[str, Any]) -> None:
         """Let a run that has not begun go on from the shorter training of the study that this one has grown from."""
-        mine, base = self.checkpoint_of(run), self.settings.grown_from
-        if not base or mine.exists():
+        mine = self.checkpoint_of(run)
+        if mine.exists() or any(mine.parent.glob(f"{mine.name}.*-[0-9]*")):     # set aside: it was of no use
             return
-        names = [Path(one["checkpoint"]).name for one in self.database.runs(base)
-                 if (one["variant"], one["seed"], one["state"]) == (run["variant"], run["seed"], "complete")]
-        places = [path for name in names for whole in [self.database.checkpoints(base) / name]
+        names = [Path(one["checkpoint"]).name for one in self.shorter(run)]
+        places = [path for name in names for whole in [self.database.checkpoints(self.settings.grown_from) / name]
                   for path in (before_decay(whole), whole) if path.exists()]
         if places:
             content = places[0].read_bytes()
             write_atomically(mine, lambda file: file.write(content))
 
-    def set_aside(self, run: Mapping[str, Any], damaged: Path) -> None:
-        """Keep a damaged checkpoint out of the way."""
-        kept = next(path for number in itertools.count(1)
-                    if not (path := damaged.with_name(f"{damaged.name}.damaged-{number}")).exists())
-        damaged.rename(kept)
-        self.watcher.says(f"trial {run['trial']}: its checkpoint was damaged and is {kept} now; "
-                          "what it held is trained again")
+    def set_aside(self, run: Mapping[str, Any], path: Path, how: str = "") -> None:
+        """Keep a checkpoint out of the way that is damaged or, where it says `how`, another training's, with all beside it."""
+        whole, word, kept = self.checkpoint_of(run), "foreign" if how else "damaged", []
+        for file in filter(Path.exists, files_of(whole) if how and path.name == whole.name else (path,)):
+            kept.append(next(free for number in itertools.count(1)
+                             if not (free := file.with_name(f"{file.name}.{word}-{number}")).exists()))
+            file.rename(kept[-1])
+        self.watcher.says(f"trial {run['trial']}: its checkpoint was {how or word} and is {kept[0]} now; " +
+                          ("the trial is trained from its own start" if how else "what it held is trained again"))
 
     def checkpoint_of(self, run: Mapping[str, Any]) -> Path:
         """Where a run's training lies: in the folder the database lies in, wherever that has been moved to."""
@@ -397,7 +417,12 @@ class Runner:
     # ── waiting, pausing ─────────────────────────────────────────────────────────────────────────
 
     def pulse(self, run: Mapping[str, Any]) -> bool:
-        """Renew the lease now and then; whether to pause."""
+        """Renew the lease now and then; whether to pause.
+
+        Raises:
+            Misplaced: the study's files are not there any more; what is trained is not saved in their place.
+        """
+        see_in_place(self.database.held)
         if time.monotonic() - self.renewed_s[run["id"]] > RENEW_S:      # monotonic: no clock that is set back stops it
             self.renewed_s[run["id"]] = time.monotonic()
             self.database.renew(run["id"])

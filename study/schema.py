@@ -34,7 +34,9 @@ study_settings = Table(
     "study_settings", tables,
     Column("study", String, primary_key=True), Column("settings", String), Column("notes", String),
     Column("fingerprint", String), Column("created_s", sa.Float),
-    Column("hypervolume_point", String))    # where its hypervolumes are measured from, as JSON; never moves
+    Column("hypervolume_point", String),    # where its hypervolumes are measured from, as JSON; never moves
+    # Whose a checkpoint is, by chance, and the folder of checkpoints that no other study has; both from its first run on.
+    Column("identity", String), Column("folder", String))
 variants = Table("variants", tables, Column("key", String, primary_key=True), *_columns(Variant), *_columns(Cost, EXACT))
 environments = Table(
     "environments", tables, Column("key", String, primary_key=True), Column("description", String))

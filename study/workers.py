@@ -12,12 +12,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from study.connection import passing
+from study.connection import Place, passing, see_in_place
 from study.database import Database, open_database
 from study.engine import TUNABLES, Engine, Job
 from study.records import Result
@@ -79,7 +81,7 @@ def work(job: Job, number: int, pipe: Connection) -> None:
     gpus = torch.cuda.device_count() if job.device == "cuda" else 0
     sender = Sender(pipe)
     try:
-        with open_again(job.storage, asked) as database:
+        with open_again(job.storage, asked, job.held) as database:
             settings = database.settings(job.study)
             assert settings is not None
             runner = Runner(job.study, settings, database, job.open_corpus(), f"cuda:{number % gpus}" if gpus > 1 else job.device,
@@ -92,13 +94,15 @@ def work(job: Job, number: int, pipe: Connection) -> None:
         sys.exit(REFUSED)
 
 
-def open_again(storage: str, asked: threading.Event) -> Database:
-    """Open the database that the parent has open: a server that is gone comes back.
+def open_again(storage: str, asked: threading.Event, held: Mapping[Path, Place] = MappingProxyType({})) -> Database:
+    """Open the database that the parent has open: a server that is gone comes back, a file that is gone is not made anew.
 
     Raises:
         Paused: when `asked` was set meanwhile.
+        Misplaced: a file of the study is not what the parent `held`.
     """
     while True:
+        see_in_place(held)
         try:
             return open_database(storage, read_only=False)
         except UserError as error:

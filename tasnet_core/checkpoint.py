@@ -4,7 +4,7 @@ import errno
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tasnet_core.asteroid import is_asteroids, network_of
-from tasnet_core.errors import CheckpointError, DiskFull
+from tasnet_core.errors import CheckpointError, DiskFull, Foreign
 from tasnet_core.files import write_atomically
 from tasnet_core.hub import is_hub, read_hub
 from tasnet_core.model import ConvTasNet
@@ -22,6 +22,43 @@ from tasnet_core.weights import misfit, network_with
 
 FORMAT = 1
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}      # of Adam, for each weight
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a training belongs, beside its variant and recipe: what its checkpoint must say to be gone on with."""
+
+    corpus: str = ""                    # its fingerprint
+    study: str = ""                     # its identity; empty where a network is trained without a study
+    grown_from: str = ""                # the identity of the study whose trainings this one's go on from
+    curve: Sequence[float] = ()         # validation scores of the run, as far as its study knows them
+
+    def stamp(self) -> dict[str, str]:
+        """What a checkpoint says of it."""
+        return {"corpus": self.corpus, "study": self.study}
+
+    def strange(self, content: Mapping[str, Any]) -> str:
+        """Why a saved training is not of here, in words; empty where it is.
+
+        A file of before checkpoints had a stamp is known by its curve: to the last digit, no two trainings have the same. Without
+        a study there is nothing to compare it with.
+        """
+        if "corpus" not in content:
+            pairs = list(zip((epoch.valid_si_snri_db for epoch in content["epochs"]), self.curve, strict=False))
+            known = bool(pairs) and all(theirs == ours for theirs, ours in pairs)
+            return "" if known or not self.study else "says not which study it is of, and its curve is not this run's"
+        if content["corpus"] != self.corpus:
+            return f"trained on another corpus (fingerprint {content['corpus']}, not {self.corpus})"
+        if self.study and content["study"] not in filter(None, (self.study, self.grown_from)):
+            return "of another study" if content["study"] else "of no study"
+        return ""
+
+    def strange_teacher(self, content: Mapping[str, Any]) -> str:
+        """The same of the network that others inherit from, which has another curve."""
+        return self.strange(content) if "corpus" in content else ""
+
+
+NOWHERE = Origin()
 
 
 def save(path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], state: dict[str, Any]) -> None:
@@ -78,13 +115,16 @@ def _check_epochs(epochs: list[Epoch]) -> None:
                 raise ValueError(f"epoch {number}: {name}={shown(value)} must be a finite number")
 
 
-def read_for(path: Path, variant: Variant, recipe: Recipe) -> dict[str, Any]:
-    """A saved training, if it is one of this variant and recipe; only the number of epochs may grow.
+def read_for(path: Path, variant: Variant, recipe: Recipe, origin: Origin | None = None) -> dict[str, Any]:
+    """A saved training, if it is one of this variant and recipe, and of this origin; only the number of epochs may grow.
 
     Raises:
+        Foreign: it is of another corpus or study.
         CheckpointError: naming the fields that differ.
     """
     content = read(path)
+    if origin and (how := origin.strange(content)):
+        raise Foreign(path, how)
     found = differences(content["variant"], variant) + [
         line for line in differences(content["recipe"], recipe) if not line.startswith("epochs:")]
     if (validated := content.get("validation", VALIDATION_BEFORE)) != VALIDATION:

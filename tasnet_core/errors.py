@@ -23,6 +23,14 @@ class Damaged(CheckpointError):
         self.path = path
 
 
+class Foreign(CheckpointError):
+    """A checkpoint that is whole, and of another corpus or study: `path`, and `how` that is seen."""
+
+    def __init__(self, path: Path, how: str):
+        super().__init__(f"{path}: {how}; choose another checkpoint file")
+        self.path, self.how = path, how
+
+
 class DiskFull(CheckpointError):
     """There is no space left for a checkpoint; the one before is whole."""
 

@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from tasnet_core.batches import Batch
+from tasnet_core.checkpoint import NOWHERE, Origin
 from tasnet_core.fused import speed_up
 from tasnet_core.loss import best_permutation, reorder, si_snr
 from tasnet_core.model import ConvTasNet
@@ -30,6 +31,7 @@ class Kin:
 
     teacher: Path | None = None                         # for init "inherit": the checkpoint of the network they are a slice of
     letters: Letters = field(default_factory=dict)      # for init "teacher": which slices are trained with it
+    origin: Origin = NOWHERE                            # the study they belong to; the corpus is that of the training
 
 
 NO_KIN = Kin()

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,11 +67,12 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
     Raises:
         Diverged: when the loss is no finite number; `path` still holds the epoch before.
         Paused: when `pulse` asked for it.
+        Foreign: when `path` holds a training of another corpus or study, or the teacher is of one.
         CheckpointError: when `path` holds another training, or cannot be read or written; when the teacher's cannot be read.
         UserError: when there is no teacher, or the variant is no slice of it.
     """
     training = Training(variant, recipe, corpus, device_of(device), kin.letters)
-    training.say = say
+    training.say, training.origin = say, replace(kin.origin, corpus=corpus.fingerprint)
     for file in files_of(path):
         clear_scratch(file)
     if not training.resume(path):
@@ -120,6 +122,7 @@ class Training:
         recorder = None if variant.dropout or self.sandwich else recorder_of(device)
         self.captured = Captured(recorder) if recorder else None
         self.say: Callable[[str], None] = lambda line: None
+        self.origin = checkpoint.NOWHERE         # `train` says where it belongs
         self.best = copy.deepcopy(self.network.state_dict())
         self.epochs: list[Epoch] = []
         # Of the epoch under way. The losses are summed over sources that speak: those, and how many.
@@ -135,6 +138,9 @@ class Training:
         """Begin with the weights of a slice of the teacher's best network."""
         if teacher is None:
             raise UserError(f"{self.variant}: init 'inherit' needs a network to inherit from")
+        if self.origin.study and (how := self.origin.strange_teacher(checkpoint.read(teacher))):
+            raise CheckpointError(f"{teacher}: {how}, so nothing can be inherited from it; put the checkpoint of the study's own "
+                                  "trial 0 there")
         whole = checkpoint.load(teacher)
         if why := self.variant.no_slice_of(whole.variant):
             raise UserError(f"{self.variant}: is no slice of {teacher}: {why}")
@@ -329,7 +335,7 @@ class Training:
 
     def _state(self) -> dict[str, Any]:
         return {"model": self.network.state_dict(), "best": self.best, "optimizer": self.optimizer.state_dict(),
-                "micro_batch": self.micro_batch}
+                "micro_batch": self.micro_batch, **self.origin.stamp()}
 
     def save(self, path: Path) -> None:
         """Save the training at an epoch's end."""
@@ -352,12 +358,12 @@ class Training:
             return True
         if not path.exists():
             return False
-        content = checkpoint.read_for(path, self.variant, self.recipe)
+        content = checkpoint.read_for(path, self.variant, self.recipe, self.origin)
         if content["recipe"].epochs > self.recipe.epochs:
             raise CheckpointError(f"{path}: made with a budget of {content['recipe'].epochs} epochs, now "
                                   f"{self.recipe.epochs} are asked for; a budget can only grow: choose another file")
         if content["recipe"].epochs != self.recipe.epochs and len(content["epochs"]) > constant_epochs(content["recipe"]):
-            content = checkpoint.read_for(before_decay(path), self.variant, self.recipe)
+            content = checkpoint.read_for(before_decay(path), self.variant, self.recipe, self.origin)
         self._continue(content, path)
         return True
 
@@ -365,7 +371,7 @@ class Training:
         """Go on in the middle of the epoch that was under way, if it was saved there with this very recipe."""
         if not within_epoch(path).exists():
             return False
-        content = checkpoint.read_for(within_epoch(path), self.variant, self.recipe)
+        content = checkpoint.read_for(within_epoch(path), self.variant, self.recipe, self.origin)
         ended = checkpoint.read(path)["epochs"] if path.exists() else []
         if content["recipe"] != self.recipe or content["epochs"] != ended:
             return False
@@ -378,6 +384,8 @@ class Training:
         self.network.load_state_dict(content["model"])
         # Its moments alone: how steps are taken is this device's, and the rate follows from where we are.
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": content["optimizer"]["state"]})
+        if "corpus" not in content and not self.origin.study:
+            self.say("its checkpoint is of before checkpoints named their corpus: see yourself that it is this one")
         self.best, self.epochs = content["best"], content["epochs"]
         self.micro_batch = content.get("micro_batch", self.micro_batch)
 

@@ -13,7 +13,7 @@ from tiny import RECIPE, TINY
 
 from study import leases
 from study.database import Database, open_database
-from study.doctor import Finding, checkpoint_folder, examine, gaps, ranges
+from study.doctor import Finding, checkpoint_folder, examine, gaps, missing, ranges
 from study.records import Result, Settings
 from tasnet_core import checkpoint
 from tasnet_core.cost import exact
@@ -28,7 +28,7 @@ MACHINE = leases.me().rpartition(":")[0].rpartition(":")[0]
 def database(tmp_path):
     with open_database(str(tmp_path / "study.db"), read_only=False) as made:
         made.register("s", Settings(recipe=RECIPE))
-        checkpoint_folder(made, "s").mkdir(parents=True)
+        made.settle("s")
         yield made
 
 
@@ -269,3 +269,60 @@ def test_gaps_and_ranges_by_hand():
     assert gaps([2, 5, 5]) == [1, 3, 4]
     assert ranges([]) == ""
     assert ranges([1, 3, 4, 5, 9]) == "1, 3 to 5, 9"
+
+
+def test_what_another_database_beside_it_owns_is_not_moved_nor_what_says_it_is_another_studys(database, tmp_path):
+    run(database, 0)
+    path, theirs = path_of(database, 7), path_of(database, 8)
+    with open_database(str(tmp_path / "other.db"), read_only=False) as other:
+        other.begin_run("s", 7, TINY, RECIPE, exact(TINY), str(path), {})
+    path.write_bytes(b"theirs")
+    checkpoint.save(theirs, TINY, RECIPE, EPOCHS, {"corpus": "", "study": "another"})
+    assert once(database) == []
+    (tmp_path / "other.db").write_bytes(b"SQLite format 3\0 and then nothing")     # nobody knows what it owns
+    path_of(database, 9).write_bytes(b"nobody's, perhaps")
+    assert once(database) == []
+    for file in tmp_path.glob("other.db*"):
+        file.unlink()
+    assert [what.partition(":")[0] for what, _ in once(database)] == [path.name, "trial-0009.pt"]
+
+
+def test_a_database_is_never_moved_whatever_folder_a_study_of_before_has(database, tmp_path):
+    run(database, 0)
+    change(database, "UPDATE study_settings SET folder = '..'")
+    before = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+    assert "study.db" in before
+    examine(database, "s", [])
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == before
+    change(database, "UPDATE study_settings SET folder = 's'")
+    shutil.copy(tmp_path / "study.db", checkpoint_folder(database, "s") / "copy.db")
+    assert once(database) == []
+
+
+def test_checkpoints_of_complete_runs_that_are_not_there_are_named_each_time(database):
+    for trial in range(4):
+        run(database, trial, "failed" if trial == 2 else "complete")
+    assert missing(database, "s") == []
+    for trial in (0, 1, 2):
+        path_of(database, trial).unlink()
+    for _ in range(2):
+        assert once(database) == []
+        (what, mended), = missing(database, "s")
+        assert what == f"{checkpoint_folder(database, 's')}: 2 checkpoints of complete runs are not there, of trials 0 to 1"
+        assert "put the files back" in mended
+
+
+def test_nothing_is_taken_from_a_checkpoint_that_is_another_runs(database):
+    run(database, 0)
+    change(database, "DELETE FROM epochs WHERE number = 3")
+    checkpoint.save(path_of(database, 0), TINY, RECIPE, [replace(one, valid_si_snri_db=9.0) for one in EPOCHS], {})
+    (_, mended), = once(database)
+    assert "does not have them" in mended
+    change(database, "DELETE FROM epochs WHERE number = 2")
+    checkpoint.save(path_of(database, 0), TINY, RECIPE, EPOCHS, {"corpus": "", "study": "another"})
+    (_, mended), = once(database)
+    assert "does not have them" in mended
+    change(database, "DELETE FROM epochs WHERE number = 4")
+    checkpoint.save(path_of(database, 0), TINY, RECIPE, EPOCHS, {"corpus": "", "study": database.identity("s")})
+    (_, mended), = once(database)
+    assert mended == "taken from its checkpoint"

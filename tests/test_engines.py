@@ -5,6 +5,7 @@ nodes of this machine, a head that trains nothing and two with a core each; it t
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -28,8 +29,11 @@ from study.spacefile import as_dict
 from study.watcher import Silent
 from study.workers import Workers
 from tasnet_core import cost
+from tasnet_core.checkpoint import Origin
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
+from tasnet_core.sandwich import Kin
+from tasnet_core.training import train
 
 RECIPE = Recipe(epochs=4, epoch_segments=6, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay")
 SETTINGS = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), recipe=RECIPE, sampler="grid",
@@ -229,10 +233,20 @@ def test_a_run_that_another_driver_has_taken_over_is_left_to_it(driver, tmp_path
 
 def test_a_damaged_checkpoint_is_set_aside_and_its_training_done_again(driver, tmp_path, untouched):
     with engine(Ray, tmp_path) as one:
-        one.database.checkpoints("s").mkdir(parents=True)
-        (one.database.checkpoints("s") / "trial-0000.pt").write_bytes(b"damaged")
+        (one.database.settle("s") / "trial-0000.pt").write_bytes(b"damaged")
         assert one.run() == Outcome(True)
         assert (one.database.checkpoints("s") / "trial-0000.pt.damaged-1").read_bytes() == b"damaged"
+    assert table(tmp_path) == untouched
+
+
+def test_a_checkpoint_of_another_study_is_set_aside_and_not_gone_on_with(kind, tmp_path, untouched):
+    with engine(kind, tmp_path) as one:
+        path = one.database.settle("s") / "trial-0000.pt"
+        list(train(tiny_study.SPACE.reference, replace(RECIPE, seed=1), Tiny(), path, kin=Kin(origin=Origin(study="another"))))
+        foreign = path.read_bytes()
+        assert one.run() == Outcome(True)
+        assert path.with_name("trial-0000.pt.foreign-1").read_bytes() == foreign
+        assert sum("its checkpoint was of another study and is " in line for line in one.watcher.lines) == 1
     assert table(tmp_path) == untouched
 
 
@@ -366,3 +380,23 @@ def test_who_inherits_on_ray_has_the_teacher_in_a_folder_of_his_own(nodes, tmp_p
     with engine(Ray, tmp_path, settings=INHERITING) as one:
         assert one.run() == Outcome(True)
     assert table(tmp_path) == inherited
+
+
+@pytest.mark.parametrize("fault", ["deleted", "replaced", "folder moved"])
+def test_a_run_whose_database_is_not_there_any_more_says_so_and_makes_no_other(kind, tmp_path, fault):
+    here = tmp_path / "results"
+    here.mkdir()
+    with engine(kind, here, open_corpus=slowly, count=1) as one:
+        def act():
+            if fault == "folder moved":
+                here.rename(tmp_path / "moved")
+                return True
+            (here / "study.db").rename(here / "old.db")
+            if fault == "replaced":
+                shutil.copy(here / "old.db", here / "study.db")
+            return True
+        one.watcher.at_epoch = act
+        with pytest.raises(UserError, match=r"(study\.db|checkpoints/s): was deleted, moved or replaced while the study ran"):
+            one.run()
+    assert (here / "study.db").exists() == (fault == "replaced")
+    assert here.exists() == (fault != "folder moved")

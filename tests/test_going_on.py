@@ -188,3 +188,52 @@ def test_of_two_starts_at_once_with_different_settings_one_is_refused(tmp_path):
     assert f"started with other settings: epochs: {other}, not {mine};" in said
     with open_database(str(tmp_path / STORAGE)) as database:
         assert [(row["trial"], row["epochs"], row["state"]) for row in database.runs("tiny-tiny")] == [(0, mine, "complete")]
+
+
+def test_a_run_that_names_no_corpus_and_no_study_goes_on_with_the_only_one_or_asks_which(here, jobs, capsys):
+    for table, name in (("study_settings", "study"), ("runs", "study"), ("studies", "study_name")):
+        change(f"UPDATE {table} SET {name} = 'mine'")
+    assert study(["run", "--trials", "5", "--device", "cpu"]) == 0
+    assert [job.study for job in jobs] == ["mine"]
+    assert "goes on with study 'mine' in sqlite:///results/study.db; to begin another, name" in capsys.readouterr().out
+    with open_database(STORAGE, read_only=False) as database:
+        assert database.studies() == ["mine"]
+        database.register("yours", Settings(corpus="tiny", space="tiny"))
+    refused(study, ("run", "--trials", "5"), capsys, "holds the studies 'mine', 'yours'; say with --study which")
+    refused(study, ("run", "--trials", "5", "--space", "tiny", "--dry-run"), capsys, "say with --study which")
+    assert study(["run", "--trials", "5", "--device", "cpu", "--study", "mine"]) == 0
+
+
+def test_a_study_goes_on_with_its_corpus_wherever_that_is_and_with_no_other(here, jobs, capsys, monkeypatch):
+    moved = [*RUN, "--corpus", "tiny:elsewhere", "--trials", "5"]
+    assert study(moved) == 0
+    with open_database(STORAGE) as database:
+        assert database.settings("tiny-tiny").corpus == "tiny:elsewhere"        # where the next command looks
+    monkeypatch.setattr(Tiny, "fingerprint", "another")
+    for more in ((), ("--dry-run",)):
+        refused(study, (*RUN, "--corpus", "tiny:other", "--trials", "5", *more), capsys,
+                "started with other settings: corpus: tiny:other, not tiny:elsewhere")
+        refused(study, (*moved, *more), capsys, "holds other recordings now")
+
+
+@pytest.mark.parametrize(("command", "state"), [
+    (("continue", "1"), "stopped"), (("continue", "1", "2"), "failed"), (("fidelity", "--budgets", "2"), "complete")])
+def test_who_goes_on_from_checkpoints_looks_for_them_first(here, jobs, capsys, command, state):
+    change(f"UPDATE runs SET state = '{state}' WHERE trial IN (1, 2)")
+    kept = Path("results/checkpoints/tiny-tiny/trial-0001.pt")
+    kept.rename("kept.pt")
+    before = runs()
+    refused(study, command, capsys, "results/checkpoints/tiny-tiny lacks the checkpoint of trial 1, to go on from; put back")
+    assert (runs(), jobs) == (before, [])
+    Path("kept.pt").rename(kept)
+    assert study(list(command)) == 0
+
+
+@pytest.mark.parametrize("option", [
+    ("--seed", str(2**63)), ("--seed", str(2**31)), ("--workers", "100000"), ("--trials", "9" * 400), ("--seeds", "5000"),
+    ("--epochs", "1000000000"), ("--epoch-segments", "3G"), ("--batch-size", "2G"), ("--timeout", "9" * 400 + "h"),
+    ("--threads", "1M"), ("--segment-s", "1e300"), ("--inherit-epochs", "1" * 30)])
+def test_a_number_that_nothing_can_hold_is_refused_before_the_study_is_registered(here, jobs, capsys, option):
+    refused(study, ("run", *tiny_study.ARGUMENTS, "--trials", "1", "--study", "new", *option), capsys, option[0])
+    with open_database(STORAGE) as database:
+        assert database.studies() == ["tiny-tiny"]

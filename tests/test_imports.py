@@ -10,9 +10,9 @@ ROOT = Path(__file__).parents[1]
 # A file may import files of its own package at a lower level; study may import tasnet_core as well.
 LEVELS = {
     "tasnet_core": {"errors": 0, "terminal": 0, "processor": 0, "files": 1, "records": 1, "formulas": 2, "audio": 2, "voices": 2,
-                    "loss": 2, "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 4, "weights": 3, "stream": 3, "growth": 3,
-                    "cells": 0, "shelf": 2, "progress": 1, "mixture": 1, "speakers": 3, "listed": 3, "layout": 3,
-                    "background": 3, "wsj0mix": 4, "librimix": 4, "folder": 4, "mixing": 4, "corpora": 5,
+                    "loss": 2, "model": 2, "native": 3, "fused": 4, "saved": 2, "asteroid": 4, "weights": 3,
+                    "stream": 3, "growth": 3, "cells": 0, "shelf": 2, "progress": 1, "mixture": 1, "speakers": 3, "listed": 3,
+                    "layout": 3, "background": 3, "wsj0mix": 4, "librimix": 4, "folder": 4, "mixing": 4, "corpora": 5,
                     "tree": 3, "whose": 3, "doubles": 3,
                     "mixdown": 6, "batches": 6, "devices": 5, "slices": 3, "sandwich": 7, "checking": 6, "cost": 6, "metrics": 6,
                     "listeners": 2, "hub": 3, "export": 4, "memory": 1, "chunks": 2, "clips": 1, "capture": 1, "schedule": 2,
@@ -21,13 +21,13 @@ LEVELS = {
     "study": {"records": 0, "pareto": 0, "replicates": 0, "testset": 1, "statistics": 2, "effects": 3, "progress": 1, "picks": 3,
               "fidelity": 1, "inheritance": 1, "again": 4, "agreement": 4, "derived": 7, "advice": 4,
               "page": 4, "analysis": 5, "compare": 6,
-              "leases": 0, "frozen": 0, "searched": 0, "watcher": 1, "options": 1, "space": 1,
+              "leases": 0, "frozen": 0, "searched": 0, "names": 0, "watcher": 1, "options": 1, "space": 1,
               "schema": 1, "connection": 1,
               "environment": 1, "labels": 1, "ink": 1, "salvage": 2, "versions": 3, "reading": 2, "database": 4,
               "presets": 2, "evaluate": 2, "tables": 2,
               "spacefile": 3, "repairs": 5, "frames": 5, "samplers": 3, "display": 3, "published": 3, "answer": 3, "fronts": 3,
               "learning_figures": 3, "mixture_figures": 3, "letter_figures": 4, "effect_figures": 4, "captions": 5, "figures": 6,
-              "watching": 5, "optunas": 5, "runner": 6, "settings": 4, "doctor": 6,
+              "watching": 5, "optunas": 5, "runner": 6, "settings": 4, "doctor": 6, "beforehand": 7,
               "report": 7, "engine": 6, "workers": 7, "cluster": 7, "rehearsal": 8,
               "forecast": 9, "dryrun": 10, "commands": 11, "api": 12, "__main__": 12},
 }

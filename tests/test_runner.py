@@ -237,3 +237,22 @@ def test_work_is_handed_out_with_as_many_questions_beside_many_trainings_as_besi
             work.at_work.add(work.next_run(100)["id"])
             counts.append(len(asked))
     assert counts[1] == counts[-1]      # the grid comes to the reference, a repeat, in between
+
+
+@pytest.mark.parametrize("fixed", [{"N": 3}, {"N": 16}, {"N": 4.5}, {"N": "4"}, {"N": 4, "B": 2}, {"X": 10**6, "H": 4}])
+def test_a_trial_that_was_queued_outside_of_the_space_is_refused_and_the_study_goes_on(tmp_path, trained, fixed):
+    said = []
+    with opened(tmp_path) as work:
+        work.study.enqueue_trial(fixed)
+        work.study.enqueue_trial({"N": 4})      # the sampler completes it
+        work.study.enqueue_trial({"N": 6.0, "H": 8, "X": 2})
+        assert optunas.waiting(work.study, work.space) == {TINY, replace(TINY, N=6)}
+        work.watcher.says = said.append
+        work.run(3)
+        assert [(row["trial"], row["state"]) for row in work.database.runs("s")] == [(n, "complete") for n in (0, 2, 3)]
+        assert (trained[1].N, trained[2]) == (4, replace(TINY, N=6))
+    name = next(name for name in fixed if fixed[name] != 4 or not isinstance(fixed[name], int) or name == "B")
+    assert [line.partition("; python")[0] for line in said] == [
+        f"trial 1: refused, it was queued with {name} = {fixed[name]!r}, but only " + {
+            "N": "2, 4, 6, 8 can be chosen", "X": "1, 2 can be chosen", "B": "'N', 'H', 'X' can be"}[name]]
+    assert [state for _, state, *_ in told(tmp_path)] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
