@@ -9,16 +9,12 @@ from study.effects import Effects, Importance, Interaction
 from study.picks import Pick
 from study.progress import Progress, point_of, progress
 from study.records import Estimate
-from study.replicates import SCORE, Row, counts, per_trial
+from study.replicates import SCORE, Row, counts, per_trial, unlearned
 from study.statistics import Difference, Repeated, SeedSpread, holm, on_front
 from study.tables import Table, decibels
 from study.testset import Mixtures
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
-
-LEARNED_DB = 1.0        # of improvement: a network that only passes the mixture on has about none,
-APART_DB = 3.0          # and no two trainings of one that learns are so far apart
-
 
 class Analysis(NamedTuple):
     """One study, worked out."""
@@ -65,15 +61,12 @@ def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], Mixture
     return kept, heard.only(owner for owner in heard.owners if owner not in left_out), [note]
 
 
-def unlearned(runs: Sequence[Row]) -> list[str]:
-    """A sentence for each run that learned next to nothing where another seed of its variant learned a lot."""
-    known, best = list(filter(counts, runs)), dict[int, float]()
-    for run in known:
-        best[run["trial"]] = max(run[SCORE], best.get(run["trial"], run[SCORE]))
+def learned_nothing(runs: Sequence[Row]) -> list[str]:
+    """A sentence for each run that learned nothing where another seed of its variant did."""
+    best = {row["trial"]: row.get("si_snri_high_db") or row[SCORE] for row in per_trial(runs)}
     return [f"Seed {run['seed']} of trial {run['trial']} learned next to nothing: {decibels(run[SCORE])} dB, where another seed "
-            f"has {decibels(best[run['trial']])}. It is in the trial's mean, which says little of the network; "
-            "more seeds tell how often that happens."
-            for run in known if run[SCORE] < LEARNED_DB and best[run["trial"]] - run[SCORE] > APART_DB]
+            f"has {decibels(best[run['trial']])}. It is in no mean and no spread, which are of trainings that learned; more seeds "
+            "tell how often that happens." for run in unlearned(runs)]
 
 
 def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,
@@ -99,7 +92,7 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
         advice.sentences(model) if isinstance(model, Model) else
         [f"Which letter to lower first cannot be said yet: {model}."],
         advice.path(model, known, {trial: loss.value for trial, loss in losses.items()}) if isinstance(model, Model)
-        else Table(advice.PATH, []), [*notes, *unlearned(kept)])
+        else Table(advice.PATH, []), [*notes, *learned_nothing(kept)])
 
 
 def against_reference(repeated: Repeated, trials: Sequence[int]) -> dict[int, Difference]:

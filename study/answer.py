@@ -131,11 +131,15 @@ def seed_sd_db(rows: Sequence[Row]) -> float | None:
 
 def _without(known: Sequence[Row]) -> str:
     """Further trainings of these variants that are in no mean."""
-    others = sum(row.get("seeds_without", 0) for row in known)
-    if not others:
-        return ""
-    return (f" {counted(others, 'further training')} of these variants {'has' if others == 1 else 'have'} no score "
-            f"(stopped, failed or still running) and {'is' if others == 1 else 'are'} in no mean.")
+    others, nothing = (sum(row.get(name, 0) for row in known) for name in ("seeds_without", "seeds_unlearned"))
+    said = ""
+    if others:
+        said = (f" {counted(others, 'further training')} of these variants {'has' if others == 1 else 'have'} no score "
+                f"(stopped, failed or still running) and {'is' if others == 1 else 'are'} in no mean.")
+    if nothing:
+        said += (f" {counted(nothing, 'further training')} of these variants learned nothing, where another seed did, and "
+                 f"{'is' if nothing == 1 else 'are'} in no mean.")
+    return said
 
 
 def _seeds(row: Row) -> int:

@@ -273,10 +273,11 @@ def show_trial(runs: Rows, results: Rows, epochs: Rows, mixtures: Rows) -> None:
         show_run(run, *([row for row in rows if (row["trial"], row["seed"]) == (run["trial"], run["seed"])]
                         for rows in (results, epochs, mixtures)))
     for mean in per_trial([row for row in results if row["trial"] in {run["trial"] for run in runs}]):
-        if mean["seeds"] > 1:
+        if mean["seeds"] + mean["seeds_unlearned"] > 1:
             without = f"; {counted(mean['seeds_without'], 'run')} without a score" if mean["seeds_without"] else ""
+            without += f"; {counted(mean['seeds_unlearned'], 'run')} learned nothing, in no mean" if mean["seeds_unlearned"] else ""
             Console(highlight=False, markup=False).print(
-                f"trial {mean['trial']}, mean: {mean['si_snri_db']:.2f} dB SI-SNRi ({with_seeds(mean)}){without}")
+                f"trial {mean['trial']}, mean: {mean['si_snri_db']:.2f} dB SI-SNRi ({with_seeds(mean) or '1 seed'}){without}")
     for line in may_change(results, {run["trial"] for run in runs}):
         Console(highlight=False, markup=False).print(line)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from fakes import REFERENCE, confirmed, failed, mixture, row, study
 
-from study.analysis import analyse, comparable, unlearned
-from study.statistics import holm
+from study.analysis import analyse, comparable, learned_nothing
+from study.replicates import per_trial
+from study.statistics import SeedSpread, holm
 from study.testset import from_rows
 
 
@@ -58,10 +59,12 @@ def test_without_a_reference_most_decide_which_mixtures_are_the_right_ones():
 def test_a_seed_that_learned_nothing_is_named():
     """As it was with the reference of the recorded digits: 7.2, 6.8 and 0.3 dB (results/quick_fsdd_confirmed.csv)."""
     with (Path(__file__).parents[1] / "results" / "quick_fsdd_confirmed.csv").open() as lines:
-        runs = [{**run, "trial": int(run["trial"]), "si_snri_db": float(run["si_snri_db"])} for run in csv.DictReader(lines)]
-    (note,) = unlearned(runs)
+        runs = [{**run, "trial": int(run["trial"]), "seed": int(run["seed"]), "si_snri_db": float(run["si_snri_db"])}
+                for run in csv.DictReader(lines)]
+    (note,) = learned_nothing(runs)
     assert note.startswith("Seed 2 of trial 0 learned next to nothing: 0.30 dB, where another seed has 7.18.")
-    assert unlearned([row(0, si_snri_db=0.3), row(1, si_snri_db=7.0)]) == []      # with one seed nobody can tell
+    assert SeedSpread.of(per_trial(runs)).sd_db == pytest.approx(0.11, abs=0.005)       # 1.46 with it
+    assert learned_nothing([row(0, si_snri_db=0.3), row(1, si_snri_db=7.0)]) == []      # with one seed nobody can tell
 
 
 def test_a_run_without_mixtures_is_not_called_different():
