@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from study import advice, effects, picks, tables
 from study.advice import Model
 from study.effects import Effects, Importance, Interaction
+from study.learned import finding
 from study.picks import Pick
 from study.progress import Progress, point_of, progress
 from study.records import Estimate
@@ -15,6 +16,7 @@ from study.tables import Table, decibels
 from study.testset import Mixtures
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
+
 
 class Analysis(NamedTuple):
     """One study, worked out."""
@@ -33,6 +35,7 @@ class Analysis(NamedTuple):
     importance: list[Importance]
     interaction: Interaction
     progress: Progress | None
+    finding: str                            # why nothing can be recommended; then there are neither picks nor a path
     picks: list[Pick]
     advice: list[str]
     path: Table
@@ -65,8 +68,8 @@ def learned_nothing(runs: Sequence[Row]) -> list[str]:
     """A sentence for each run that learned nothing where another seed of its variant did."""
     best = {row["trial"]: row.get("si_snri_high_db") or row[SCORE] for row in per_trial(runs)}
     return [f"Seed {run['seed']} of trial {run['trial']} learned next to nothing: {decibels(run[SCORE])} dB, where another seed "
-            f"has {decibels(best[run['trial']])}. It is in no mean and no spread, which are of trainings that learned; more seeds "
-            "tell how often that happens." for run in unlearned(runs)]
+            f"has {decibels(best[run['trial']])}. It is in no mean and no spread, which are of trainings that learned; more "
+            "seeds tell how often that happens." for run in unlearned(runs)]
 
 
 def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,
@@ -79,7 +82,8 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
     trials = [row["trial"] for row in known]
     losses = repeated.losses(trials, 0)
     design = effects.design(known, tables.reference(rows) or max(known, key=lambda row: row["parameters"]))
-    model = advice.model_of(design, reference) if reference else "the reference is missing"
+    why = finding(rows, losses, by_trial.of(0, SCORE))
+    model = why or (advice.model_of(design, reference) if reference else "the reference is missing")
     # Without the spread of seeds every chance would speak of these trainings alone, and be far too sure of itself.
     told = repeated if repeated.spread else None
     made = picks.picks(rows, losses, told, limits)
@@ -88,9 +92,9 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
         kept, heard, rows, by_trial, repeated, repeated.scores(trials), losses,
         against_reference(told, sorted(shown)) if told else {},
         on_front(known, tables.COSTS, told) if told else {}, effects.main_effects(design), effects.importance(design),
-        effects.interaction(design), _progress(kept, rows, point), made,
+        effects.interaction(design), _progress(kept, rows, point), why, made,
         advice.sentences(model) if isinstance(model, Model) else
-        [f"Which letter to lower first cannot be said yet: {model}."],
+        [] if why else [f"Which letter to lower first cannot be said yet: {model}."],
         advice.path(model, known, {trial: loss.value for trial, loss in losses.items()}) if isinstance(model, Model)
         else Table(advice.PATH, []), [*notes, *learned_nothing(kept)])
 

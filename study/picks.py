@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from study import tables
+from study.learned import finding
 from study.records import Estimate
 from study.replicates import SCORE, Row, number
 from study.statistics import Repeated
@@ -26,8 +27,10 @@ class Pick(NamedTuple):
 
 def picks(rows: Sequence[Row], losses: Mapping[int, Estimate], repeated: Repeated | None,
           limits: Sequence[Mapping[str, float]] = ()) -> list[Pick]:
-    """Every pick from the finished variants, a row each. Without `limits`, a tenth of the reference's parameters and a
-    quarter of its MACs stand for a small device."""
+    """Every pick from the finished variants, a row each; none where nothing can be recommended (`learned.finding`). Without
+    `limits`, a tenth of the reference's parameters and a quarter of its MACs stand for a small device."""
+    if finding(rows, losses):
+        return []
     base, known = tables.reference(rows), tables.finished(rows)
     found = []
     if base is not None and base in known:
