@@ -10,7 +10,7 @@ from study.learned import finding
 from study.picks import Pick
 from study.progress import Progress, point_of, progress
 from study.records import Estimate
-from study.replicates import SCORE, Row, counts, per_trial, unlearned
+from study.replicates import SCORE, Row, counts, failed_trainings, per_trial, unlearned
 from study.statistics import Difference, Repeated, SeedSpread, holm, on_front
 from study.tables import Table, decibels
 from study.testset import Mixtures
@@ -72,6 +72,13 @@ def learned_nothing(runs: Sequence[Row]) -> list[str]:
             "seeds tell how often that happens." for run in unlearned(runs)]
 
 
+def _failed(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each variant whose training failed without an error."""
+    return [f"Trial {row['trial']} learned next to nothing ({decibels(row[SCORE])} dB), where one that costs no more did: its "
+            f"training failed, and it is left out of what is said of hyperparameters; "
+            f"python -m study confirm {row['trial']} trains it again." for row in rows]
+
+
 def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,
             limits: Sequence[Mapping[str, float]] = ()) -> Analysis:
     """Work a study out from its runs and their scores, owners (trial, seed)."""
@@ -81,7 +88,9 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
     repeated = Repeated(by_trial, {row["trial"]: row["seeds"] for row in known}, SeedSpread.of(known))
     trials = [row["trial"] for row in known]
     losses = repeated.losses(trials, 0)
-    design = effects.design(known, tables.reference(rows) or max(known, key=lambda row: row["parameters"]))
+    failed = failed_trainings(known)
+    learned = [row for row in known if row not in failed]
+    design = effects.design(learned, tables.reference(rows) or max(learned, key=lambda row: row["parameters"]))
     why = finding(rows, losses, by_trial.of(0, SCORE))
     model = why or (advice.model_of(design, reference) if reference else "the reference is missing")
     # Without the spread of seeds every chance would speak of these trainings alone, and be far too sure of itself.
@@ -96,7 +105,7 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
         advice.sentences(model) if isinstance(model, Model) else
         [] if why else [f"Which letter to lower first cannot be said yet: {model}."],
         advice.path(model, known, {trial: loss.value for trial, loss in losses.items()}) if isinstance(model, Model)
-        else Table(advice.PATH, []), [*notes, *learned_nothing(kept)])
+        else Table(advice.PATH, []), [*notes, *learned_nothing(kept), *_failed(failed)])
 
 
 def against_reference(repeated: Repeated, trials: Sequence[int]) -> dict[int, Difference]:

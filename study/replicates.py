@@ -69,6 +69,15 @@ def unlearned(rows: Iterable[Row]) -> list[Row]:
     return [row for row in known if counts(row) and (row["trial"], row["seed"]) not in kept]
 
 
+def failed_trainings(rows: Iterable[Row]) -> list[Row]:
+    """Variants, a row each, that learned nothing where one with no more parameters and no more MACs did: it can do what that one
+    can, so its training failed by chance. Such a score says nothing of its hyperparameters."""
+    known = [row for row in rows if counts(row)]
+    return [row for row in known if row[SCORE] < LEARNED_DB and any(
+        other["parameters"] <= row["parameters"] and other["macs_per_s"] <= row["macs_per_s"]
+        and other[SCORE] - row[SCORE] > APART_DB for other in known)]
+
+
 def with_seeds(row: Row) -> str:
     """How many seeds a mean is of and how far they lie apart, as in '3 seeds, sd 0.20'; empty for one."""
     return f"{row['seeds']} seeds, sd {row['si_snri_sd_db']:.2f}" if row.get("seeds", 1) > 1 else ""

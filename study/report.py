@@ -177,6 +177,7 @@ def with_certainty(worked_out: Analysis) -> list[dict[str, Any]]:
         difference = worked_out.differences.get(trial)
         rows.append({**row, "on_front": trial in front, "chance": worked_out.chance.get(trial),
                      "low_db": score.low if score else None, "high_db": score.high if score else None,
+                     "loss_db": loss.value if loss else row["loss_db"],
                      "loss_low_db": loss.low if loss else None, "loss_high_db": loss.high if loss else None,
                      "p": difference.p if difference else None})
     return rows

@@ -104,7 +104,8 @@ class Repeated:
         if not self.spread or not trials:
             return np.zeros((len(self.weights), len(trials)))
         return np.column_stack([self.sd_db / np.sqrt(self.seeds.get(trial, 1))
-                                * np.random.default_rng((self.seed, trial)).standard_normal(len(self.weights)) for trial in trials])
+                                * np.random.default_rng((self.seed, trial)).standard_normal(len(self.weights))
+                                for trial in trials])
 
     def chunks(self, trials: Sequence[int], base: int | None = None) -> Iterator[tuple[Sequence[int], Floats]]:
         """Some of the trials at a time, with their scores drawn, or with their losses against `base`."""

@@ -67,6 +67,20 @@ def test_a_seed_that_learned_nothing_is_named():
     assert learned_nothing([row(0, si_snri_db=0.3), row(1, si_snri_db=7.0)]) == []      # with one seed nobody can tell
 
 
+def test_one_training_that_failed_without_an_error_spoils_no_effect_of_the_others():
+    runs, _, mixtures = study(40, seed=2)
+    sound = analyse(runs, from_rows(pairs(mixtures)), REFERENCE)
+    large = max((run for run in runs[1:] if run["state"] == "complete"), key=lambda run: run["parameters"])
+    dead = [{**run, "si_snri_db": -30.0} if run is large else run for run in runs]
+    found = analyse(dead, from_rows(pairs(mixtures)), REFERENCE)
+    assert found.notes == [
+        f"Trial {large['trial']} learned next to nothing (−30.00 dB), where one that costs no more did: its training failed, "
+        f"and it is left out of what is said of hyperparameters; python -m study confirm {large['trial']} trains it again."]
+    assert found.effects.variants == sound.effects.variants - 1
+    for mine, other in zip(found.effects.letters, sound.effects.letters, strict=True):
+        assert mine.doubling_db.value == pytest.approx(other.doubling_db.value, abs=0.1)
+
+
 def test_a_run_without_mixtures_is_not_called_different():
     runs = [row(0), row(1, X=4)]
     kept, _, notes = comparable(runs, from_rows([]))
