@@ -72,8 +72,8 @@ def outlook(epochs: Iterable[Row], schedule: str, si_snri_db: float | None) -> O
     epochs of benchmarks/curves.csv rise by 1.2 dB per doubling, the first five by 0.7. Trainings of
     twice the sound gained what this says and a little more: 0.75 dB on average where 0.61 was forecast, each within its interval
     (benchmarks/RESULTS.md). The interval is that of the fitted gain for a law of this form: the chance of the
-    test mixtures and of the seed are not in it. Empty with too few epochs, and for a curve that has not reached LEARNED_DB where
-    it is fitted: before a network has begun to separate no law tells when it will; a slope alone without a score.
+    test mixtures and of the seed are not in it. Empty with too few epochs, and for a curve that is below LEARNED_DB where it
+    is fitted and not clearly rising: no law tells when a network begins to separate; a slope alone without a score.
     """
     known = [epoch for epoch in epochs if epoch["audio_s"] and _finite(epoch["valid_si_snri_db"])]
     if schedule == "decay":
@@ -82,7 +82,7 @@ def outlook(epochs: Iterable[Row], schedule: str, si_snri_db: float | None) -> O
     last_s = max((epoch["audio_s"] for epoch in known), default=0.0)
     curve = sorted((epoch["audio_s"], epoch["valid_si_snri_db"]) for epoch in known if REACH * epoch["audio_s"] >= last_s)
     found = law([s for s, _ in curve], [db for _, db in curve])
-    if found is None or found.end < LEARNED_DB:
+    if found is None or (found.end < LEARNED_DB and found.gain.low <= 0):
         return Outlook()
     ends = (None, None, None) if si_snri_db is None or not _finite(si_snri_db) else (si_snri_db + gain for gain in found.gain)
     return Outlook(found.slope.value, *ends)
