@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from study.effects import Design, Fit, fit, refusal
+from study.learned import TOLERANCE_DB
 from study.records import Estimate
 from study.replicates import Row
 from study.searched import value_of
@@ -13,7 +14,6 @@ from study.tables import Table, change
 from tasnet_core.formulas import exact
 from tasnet_core.records import LETTERS, Cost, Variant
 
-TOLERANCE_DB = 0.5
 FAR_DB, STEPS = 3.0, 12     # where a way down ends: nobody follows it further
 PATH = ("step", "lowered", "predicted_loss_db", "predicted_low_db", "predicted_high_db", "parameters", "parameters_fraction",
         "macs_per_s", "macs_fraction", "trial", "loss_db")

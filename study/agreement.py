@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from study import tables
-from study.answer import TOLERANCE_DB
+from study.learned import TOLERANCE_DB, finding
 from study.records import Estimate
 from study.replicates import SCORE, Row
 
@@ -23,9 +23,9 @@ class Agreement(NamedTuple):
     tau: Estimate               # Kendall's tau-b of the two orders, with its 95 % interval
     difference_db: float        # mean absolute difference of scores
     gain_db: float              # mean difference: believed minus asked about
-    pick: str                   # the smallest within TOLERANCE_DB of the reference, by what is asked about
-    believed_pick: str
-    regret_db: float            # by how much the pick is worse than the other pick, where scores are believed; below 0: better
+    pick: str                   # the smallest within TOLERANCE_DB of the reference, by what is asked about; empty where
+    believed_pick: str          # nothing can be recommended (`learned.finding`)
+    regret_db: float | None     # by how much the pick is worse than the other pick, where scores are believed; below 0: better
     front: float                # share of the variants on either front that are on both
 
 
@@ -38,12 +38,13 @@ def agreement(rows: Sequence[Row], believed: Sequence[Row]) -> Agreement | None:
         return None
     names = tables.names([theirs[key] for key in both])
     scores = np.array([[some[key][SCORE] for key in both] for some in (mine, theirs)])
-    picks = [pick([some[key] for key in both], base) for some in (mine, theirs)]
+    picks = ["" if finding(some.values()) else pick([some[key] for key in both], base) for some in (mine, theirs)]
     fronts = [{row["variant"] for row in tables.front([some[key] for key in both])} for some in (mine, theirs)]
     gains = scores[1] - scores[0]
-    mine_name, their_name = (names[theirs[key]["trial"]] for key in picks)
+    mine_name, their_name = (key and names[theirs[key]["trial"]] for key in picks)
     return Agreement(len(both), tau(*scores), float(np.abs(gains).mean()), float(gains.mean()), mine_name, their_name,
-                     theirs[picks[1]][SCORE] - theirs[picks[0]][SCORE], len(fronts[0] & fronts[1]) / len(fronts[0] | fronts[1]))
+                     theirs[picks[1]][SCORE] - theirs[picks[0]][SCORE] if all(picks) else None,
+                     len(fronts[0] & fronts[1]) / len(fronts[0] | fronts[1]))
 
 
 def by_variant(rows: Sequence[Row]) -> Mapping[str, Row]:
@@ -81,9 +82,11 @@ def lines(studies: Sequence[tuple[str, Sequence[Row]]]) -> list[str]:
     for other, rows in studies[:-1]:
         if found := agreement(rows, believed):
             low, high = (f"{end:.2f}" for end in found.tau[1:])
-            picked = found.pick if found.pick == found.believed_pick else f"{found.pick}, not {found.believed_pick}"
+            mine, right = (name or "none: too little learned" for name in (found.pick, found.believed_pick))
+            picked = mine if mine == right else f"{mine}, not {right}"
             cells = (other, _sound(rows), found.variants, f"{found.tau.value:.2f} [{low}, {high}]", f"{found.difference_db:.2f}",
-                     f"{found.gain_db:+.2f}", picked, f"{found.regret_db:.2f}", f"{100 * found.front:.0f} %")
+                     f"{found.gain_db:+.2f}", picked, "" if found.regret_db is None else f"{found.regret_db:.2f}",
+                     f"{100 * found.front:.0f} %")
             said.append(f"| {' | '.join(map(str, cells))} |")
     return said
 

@@ -6,18 +6,16 @@ from typing import Any, NamedTuple
 from study import advice, effects, picks, tables
 from study.advice import Model
 from study.effects import Effects, Importance, Interaction
+from study.learned import finding
 from study.picks import Pick
 from study.progress import Progress, point_of, progress
 from study.records import Estimate
-from study.replicates import SCORE, Row, counts, per_trial
+from study.replicates import SCORE, Row, counts, failed_trainings, per_trial, unlearned
 from study.statistics import Difference, Repeated, SeedSpread, holm, on_front
 from study.tables import Table, decibels
 from study.testset import Mixtures
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
-
-LEARNED_DB = 1.0        # of improvement: a network that only passes the mixture on has about none,
-APART_DB = 3.0          # and no two trainings of one that learns are so far apart
 
 
 class Analysis(NamedTuple):
@@ -37,6 +35,7 @@ class Analysis(NamedTuple):
     importance: list[Importance]
     interaction: Interaction
     progress: Progress | None
+    finding: str                            # why nothing can be recommended; then there are neither picks nor a path
     picks: list[Pick]
     advice: list[str]
     path: Table
@@ -65,15 +64,19 @@ def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], Mixture
     return kept, heard.only(owner for owner in heard.owners if owner not in left_out), [note]
 
 
-def unlearned(runs: Sequence[Row]) -> list[str]:
-    """A sentence for each run that learned next to nothing where another seed of its variant learned a lot."""
-    known, best = list(filter(counts, runs)), dict[int, float]()
-    for run in known:
-        best[run["trial"]] = max(run[SCORE], best.get(run["trial"], run[SCORE]))
+def learned_nothing(runs: Sequence[Row]) -> list[str]:
+    """A sentence for each run that learned nothing where another seed of its variant did."""
+    best = {row["trial"]: row.get("si_snri_high_db") or row[SCORE] for row in per_trial(runs)}
     return [f"Seed {run['seed']} of trial {run['trial']} learned next to nothing: {decibels(run[SCORE])} dB, where another seed "
-            f"has {decibels(best[run['trial']])}. It is in the trial's mean, which says little of the network; "
-            "more seeds tell how often that happens."
-            for run in known if run[SCORE] < LEARNED_DB and best[run["trial"]] - run[SCORE] > APART_DB]
+            f"has {decibels(best[run['trial']])}. It is in no mean and no spread, which are of trainings that learned; more "
+            "seeds tell how often that happens." for run in unlearned(runs)]
+
+
+def _failed(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each variant whose training failed without an error."""
+    return [f"Trial {row['trial']} learned next to nothing ({decibels(row[SCORE])} dB), where one that costs no more did: its "
+            f"training failed, and it is left out of what is said of hyperparameters; "
+            f"python -m study confirm {row['trial']} trains it again." for row in rows]
 
 
 def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,
@@ -85,8 +88,11 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
     repeated = Repeated(by_trial, {row["trial"]: row["seeds"] for row in known}, SeedSpread.of(known))
     trials = [row["trial"] for row in known]
     losses = repeated.losses(trials, 0)
-    design = effects.design(known, tables.reference(rows) or max(known, key=lambda row: row["parameters"]))
-    model = advice.model_of(design, reference) if reference else "the reference is missing"
+    failed = failed_trainings(known)
+    learned = [row for row in known if row not in failed]
+    design = effects.design(learned, tables.reference(rows) or max(learned, key=lambda row: row["parameters"]))
+    why = finding(rows, losses, by_trial.of(0, SCORE))
+    model = why or (advice.model_of(design, reference) if reference else "the reference is missing")
     # Without the spread of seeds every chance would speak of these trainings alone, and be far too sure of itself.
     told = repeated if repeated.spread else None
     made = picks.picks(rows, losses, told, limits)
@@ -95,11 +101,11 @@ def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, poi
         kept, heard, rows, by_trial, repeated, repeated.scores(trials), losses,
         against_reference(told, sorted(shown)) if told else {},
         on_front(known, tables.COSTS, told) if told else {}, effects.main_effects(design), effects.importance(design),
-        effects.interaction(design), _progress(kept, rows, point), made,
+        effects.interaction(design), _progress(kept, rows, point), why, made,
         advice.sentences(model) if isinstance(model, Model) else
-        [f"Which letter to lower first cannot be said yet: {model}."],
+        [] if why else [f"Which letter to lower first cannot be said yet: {model}."],
         advice.path(model, known, {trial: loss.value for trial, loss in losses.items()}) if isinstance(model, Model)
-        else Table(advice.PATH, []), [*notes, *unlearned(kept)])
+        else Table(advice.PATH, []), [*notes, *learned_nothing(kept), *_failed(failed)])
 
 
 def against_reference(repeated: Repeated, trials: Sequence[int]) -> dict[int, Difference]:

@@ -1,22 +1,17 @@
 """The answer of a study in words, worked out from rows, one per variant: how small, and at what cost in dB."""
 
-import math
 from collections.abc import Sequence
 
 from study import tables
 from study.fidelity import Crossing, crossings, rising
+from study.learned import NO_FINDING_DB, TOLERANCE_DB, ended, finding, limit_db, seed_sd_db
 from study.replicates import EXPECTED, SCORE, Row, number, with_seeds
 from study.searched import configuration
 from study.statistics import DRAWS, Repeated
 from study.tables import decibels, percent
 from tasnet_core.errors import counted
 
-TOLERANCE_DB = 0.5
-# Two trainings of one network from two seeds differ by tenths of a dB: one training each proves no less.
-NO_FINDING_DB = 0.3
 PAIRS_AT_MOST = 5       # of each kind that may change places
-# Of differences between two trainings that chance alone makes, 19 in 20 are below 1.96 √2 standard deviations.
-SURE = 1.96 * math.sqrt(2)
 
 
 def inherited(rows: Sequence[Row], name: str) -> list[str]:
@@ -30,9 +25,11 @@ def inherited(rows: Sequence[Row], name: str) -> list[str]:
             f"{name} trains it so."]
 
 
-def answer(rows: Sequence[Row], mixtures: int) -> list[str]:
-    """Sentences: how many are beaten by none, the smallest near the reference, how sure that is."""
-    return [_beaten_by_none(rows), _smallest_near(rows), _how_sure(rows, mixtures)]
+def answer(rows: Sequence[Row], mixtures: int, why: str = "") -> list[str]:
+    """Sentences: how many are beaten by none, the smallest near the reference, how sure that is. Where nothing can be
+    recommended (`learned.finding`, which is also asked here), that comes first, instead of the smallest."""
+    told, why = [_beaten_by_none(rows), _smallest_near(rows), _how_sure(rows, mixtures)], why or finding(rows)
+    return [why, told[0], told[2]] if why else told
 
 
 def _beaten_by_none(rows: Sequence[Row]) -> str:
@@ -107,26 +104,22 @@ def _trained(known: Sequence[Row]) -> str:
 def _limit(known: Sequence[Row]) -> str:
     """Below which difference two scores may differ by chance, and the spread it rests on where it was measured."""
     spread, least = seed_sd_db(known), min(map(_seeds, known))
-    limit = max(NO_FINDING_DB, SURE * spread if spread is not None else 0.0) / math.sqrt(least)
     between = " between variants trained once" if least == 1 and spread is not None else ""
     seen = "" if spread is None else f" Seeds of one variant differ by a standard deviation of {decibels(spread)} dB."
-    return f"differences below about {limit:.1f} dB{between} are not findings.{seen}"
-
-
-def seed_sd_db(rows: Sequence[Row]) -> float | None:
-    """The standard deviation between seeds of one variant, pooled over the variants that have several."""
-    several = [row for row in rows if _seeds(row) > 1]
-    freedom = sum(_seeds(row) - 1 for row in several)
-    return math.sqrt(sum((_seeds(row) - 1) * row["si_snri_sd_db"] ** 2 for row in several) / freedom) if freedom else None
+    return f"differences below about {limit_db(known):.1f} dB{between} are not findings.{seen}"
 
 
 def _without(known: Sequence[Row]) -> str:
     """Further trainings of these variants that are in no mean."""
-    others = sum(row.get("seeds_without", 0) for row in known)
-    if not others:
-        return ""
-    return (f" {counted(others, 'further training')} of these variants {'has' if others == 1 else 'have'} no score "
-            f"(stopped, failed or still running) and {'is' if others == 1 else 'are'} in no mean.")
+    others, nothing = (sum(row.get(name, 0) for row in known) for name in ("seeds_without", "seeds_unlearned"))
+    said = ""
+    if others:
+        said = (f" {counted(others, 'further training')} of these variants {'has' if others == 1 else 'have'} no score "
+                f"(stopped, failed or still running) and {'is' if others == 1 else 'are'} in no mean.")
+    if nothing:
+        said += (f" {counted(nothing, 'further training')} of these variants learned nothing, where another seed did, and "
+                 f"{'is' if nothing == 1 else 'are'} in no mean.")
+    return said
 
 
 def _seeds(row: Row) -> int:
@@ -139,9 +132,12 @@ def still_rising(rows: Sequence[Row], picked: Sequence[int] = ()) -> str:
     judged = [row for row in tables.finished(rows) if number(row.get(EXPECTED)) is not None]
     if not judged:
         return ""
-    high = sum(map(rising, judged))
+    high, done = sum(map(rising, judged)), sum(ended(row) and not rising(row) for row in judged)
+    rest = len(judged) - high - done
     told = (f"At the end of their training {high} of {counted(len(judged), 'variant')} with a curve that can be fitted "
-            f"{'was' if high == 1 else 'were'} clearly still rising ({tables.RISING}).")
+            f"{'was' if high == 1 else 'were'} clearly still rising ({tables.RISING})")
+    told += f", {done} had less than {NO_FINDING_DB:g} dB to gain from twice the sound" if done else ""
+    told += f", and of {rest} the curve is too short or uneven to tell." if rest else "."
     shown = {0, *picked, *(row["trial"] for row in tables.front(rows))}
     near = [row for row in judged if row["trial"] in shown]
     if len(near) < 2:       # where weights were inherited, the reference alone has a curve

@@ -122,6 +122,11 @@ class Study:
         """Print two trials side by side, and whether their difference is one."""
         self._do("compare", A, B)
 
+    def answer(self) -> list[str]:
+        """What the report says first, in sentences: how small, at what loss; or why nothing can be recommended yet."""
+        from study.report import summary
+        return summary(self.storage, self.name)
+
     def report(self, out: str | Path = "reports", *, watch: float | None = None, max_parameters: int | str | None = None,
                max_macs: int | str | None = None, max_realtime_factor: float | None = None) -> Path:
         """Write the answer, index.html with figures/ and tables/; where it is. `watch`: again and again, every so many s."""

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from study import tables
-from study.analysis import comparable
+from study.analysis import comparable, learned_nothing
+from study.learned import finding
 from study.records import Estimate
 from study.replicates import SCORE, Row, number, per_trial
 from study.searched import value_of, varied
@@ -45,7 +46,8 @@ def compare(runs: Sequence[Row], heard: Mixtures, a: int, b: int) -> list[str]:
              ["seeds", str(mine["seeds"]), str(other["seeds"]), ""],
              ["SI-SNRi", *(_score(row, estimates.get(row["trial"])) for row in (mine, other)), ""],
              *_scores(mine, other)]
-    return [*_columns(lines), "", *_difference(repeated, a, b), *_by_sexes(repeated.heard, a, b), *notes]
+    return [*_columns(lines), "", *_difference(repeated, a, b), *_by_sexes(repeated.heard, a, b), *notes,
+            *learned_nothing([run for run in kept if run["trial"] in (a, b)]), *filter(None, [finding(known)])]
 
 
 def _letters(mine: Row, other: Row) -> list[list[str]]:

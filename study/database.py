@@ -144,7 +144,7 @@ class Database(Reader):
                             f"(fingerprint {fingerprint}, not {stored['fingerprint']}), so scores could not be compared; "
                             "restore them or name another --study")
 
-    def settle(self, study: str, say: Callable[[object], None] = complain) -> Path:
+    def settle(self, study: str, say: Callable[[str], None] = complain) -> Path:
         """Give a study that begins its identity and a folder of its own for its checkpoints; where that is.
 
         `say` is told of an older study's folder that lies where this one's would be. One that was begun before studies had

@@ -23,6 +23,7 @@ from rich.table import Column, Table
 from study import tables
 from study.fidelity import crossings, rising
 from study.inheritance import tuned_epochs
+from study.learned import finding
 from study.records import STATES, TRAINED, Result, Settings
 from study.replicates import OUTLOOK, SCORES, per_trial, with_seeds
 from study.searched import configuration, varied
@@ -264,6 +265,8 @@ def show_status(name: str, settings: Settings | None, results: Rows, front: Rows
             at = f"{own[-1]['valid_si_snri_db']:.2f} dB valid SI-SNRi" if own else "no epoch yet"
             console.print(f"{called(*run, settings.recipe.seed if settings else 0)}: epoch {len(own)} of {row['epochs']}, {at}"
                           + (f", {workers[run]}" if run in workers else ""))
+    if why := finding(per_trial(results)):
+        console.print(why)
     if front:
         console.print(front_table(front))
 
@@ -286,10 +289,12 @@ def show_trial(runs: Rows, results: Rows, epochs: Rows, mixtures: Rows) -> None:
         show_run(run, *([row for row in rows if (row["trial"], row["seed"]) == (run["trial"], run["seed"])]
                         for rows in (results, epochs, mixtures)))
     for mean in per_trial([row for row in results if row["trial"] in {run["trial"] for run in runs}]):
-        if mean["seeds"] > 1:
+        if mean["seeds"] + mean["seeds_unlearned"] > 1:
             without = f"; {counted(mean['seeds_without'], 'run')} without a score" if mean["seeds_without"] else ""
+            if mean["seeds_unlearned"]:
+                without += f"; {counted(mean['seeds_unlearned'], 'run')} learned nothing, in no mean"
             Printed().print(
-                f"trial {mean['trial']}, mean: {mean['si_snri_db']:.2f} dB SI-SNRi ({with_seeds(mean)}){without}")
+                f"trial {mean['trial']}, mean: {mean['si_snri_db']:.2f} dB SI-SNRi ({with_seeds(mean) or '1 seed'}){without}")
     for line in may_change(results, {run["trial"] for run in runs}):
         Printed().print(line)
 

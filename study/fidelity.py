@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from study.records import Estimate, Outlook
-from study.replicates import EXPECTED, SCORE, Row
+from study.replicates import EXPECTED, LEARNED_DB, SCORE, Row
 
 LEAST = 4               # epochs: two are used up by the fit, and one degree of freedom gives no interval worth the name
 REACH = 8               # the last three doublings of sound; how a training begins follows other laws
@@ -34,6 +34,7 @@ class Law(NamedTuple):
     p: float
     slope: Estimate     # dB per doubling of sound, at the end of the curve
     gain: Estimate      # dB, from twice the sound
+    end: float          # dB, what is fitted at the end of the curve
 
 
 class _Fits(NamedTuple):
@@ -71,7 +72,8 @@ def outlook(epochs: Iterable[Row], schedule: str, si_snri_db: float | None) -> O
     epochs of benchmarks/curves.csv rise by 1.2 dB per doubling, the first five by 0.7. Trainings of
     twice the sound gained what this says and more: 47 of 56 ended within their interval, 8 above it and one below
     (benchmarks/RESULTS.md). The interval is that of the fitted gain for a law of this form: the chance of the
-    test mixtures and of the seed are not in it. Empty with too few epochs; a slope alone without a score.
+    test mixtures and of the seed are not in it. Empty with too few epochs, and for a curve that is below LEARNED_DB where it
+    is fitted and not clearly rising: no law tells when a network begins to separate; a slope alone without a score.
     """
     known = [epoch for epoch in epochs if epoch["audio_s"] and _finite(epoch["valid_si_snri_db"])]
     if schedule == "decay":
@@ -80,7 +82,7 @@ def outlook(epochs: Iterable[Row], schedule: str, si_snri_db: float | None) -> O
     last_s = max((epoch["audio_s"] for epoch in known), default=0.0)
     curve = sorted((epoch["audio_s"], epoch["valid_si_snri_db"]) for epoch in known if REACH * epoch["audio_s"] >= last_s)
     found = law([s for s, _ in curve], [db for _, db in curve])
-    if found is None:
+    if found is None or (found.end < LEARNED_DB and found.gain.low <= 0):
         return Outlook()
     ends = (None, None, None) if si_snri_db is None or not _finite(si_snri_db) else (si_snri_db + gain for gain in found.gain)
     return Outlook(found.slope.value, *ends)
@@ -146,4 +148,5 @@ def _law(a: NDArray[np.float64], fits: _Fits, exponents: NDArray[np.float64], at
                         float(((fits.slopes + halves) * factors)[inside].max()))
     p, slope = float(exponents[at]), float(fits.slopes[at])
     rest = slope / (p * math.log(2))
-    return Law(float(fits.ends[at]) + rest, rest * float(a.max()) ** p, p, estimate(np.ones_like(per_slope)), estimate(per_slope))
+    end = float(fits.ends[at])
+    return Law(end + rest, rest * float(a.max()) ** p, p, estimate(np.ones_like(per_slope)), estimate(per_slope), end)

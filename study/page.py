@@ -121,6 +121,7 @@ class Page(NamedTuple):
     unscored: Sequence[str] = ()
     failures: Sequence[Failure] = ()
     clips: Sequence[Clip] = ()
+    finding: str = ""  # why nothing can be recommended: then there are no picks, and nothing to look for one with
     mark: str = ""  # what every figure of such a study says of it
 
 

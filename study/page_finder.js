@@ -55,6 +55,7 @@ function within() {
 const costs = (axis, value) => `${engineering(value)} ${LIMITS[axis][0]}`
 
 function finder() {
+  if (!find("finder")) return  // nothing can be recommended
   for (const axis of Object.keys(LIMITS).filter((axis) => measured.includes(axis))) {
     const [words, example] = LIMITS[axis]
     find("limits").append(make("label", {}, "at most ", make("input", {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from study import tables
+from study.learned import finding
 from study.records import Estimate
 from study.replicates import SCORE, Row, number
 from study.statistics import Repeated
@@ -26,8 +27,10 @@ class Pick(NamedTuple):
 
 def picks(rows: Sequence[Row], losses: Mapping[int, Estimate], repeated: Repeated | None,
           limits: Sequence[Mapping[str, float]] = ()) -> list[Pick]:
-    """Every pick from the finished variants, a row each. Without `limits`, a tenth of the reference's parameters and a
-    quarter of its MACs stand for a small device."""
+    """Every pick from the finished variants, a row each; none where nothing can be recommended (`learned.finding`). Without
+    `limits`, a tenth of the reference's parameters and a quarter of its MACs stand for a small device."""
+    if finding(rows, losses):
+        return []
     base, known = tables.reference(rows), tables.finished(rows)
     found = []
     if base is not None and base in known:
@@ -47,7 +50,7 @@ def _within(known: Sequence[Row], base: Row, losses: Mapping[int, Estimate], rep
     """The smallest variant at most so far below the reference, and how sure it is that it is."""
     title = f"Within {limit_db:g} dB"
     smaller = [row for row in known if row["parameters"] < base["parameters"]]
-    near = [row for row in smaller if round(base[SCORE] - row[SCORE], 9) <= limit_db]
+    near = [row for row in smaller if round(_loss_db(row, base, losses), 9) <= limit_db]
     if not near:
         return Pick(title, f"No smaller variant comes within {limit_db:g} dB of the reference.", None, None)
     # Among equals the one with fewer MACs, then the better one: it is on the front.
@@ -56,6 +59,12 @@ def _within(known: Sequence[Row], base: Row, losses: Mapping[int, Estimate], rep
     sure = "" if chance is None else f"; that it is within {limit_db:g} dB: {_chance(chance)}"
     return Pick(title, f"The smallest within {limit_db:g} dB of the reference: {_told(pick, known, base, losses)}{sure}.",
                 pick["trial"], chance)
+
+
+def _loss_db(row: Row, base: Row, losses: Mapping[int, Estimate]) -> float:
+    """Below the reference: on the mixtures that have scores of both where that is known, else of the means."""
+    loss = losses.get(row["trial"])
+    return float(loss.value if loss else base[SCORE] - row[SCORE])
 
 
 def _chance(chance: float) -> str:

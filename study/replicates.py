@@ -1,4 +1,4 @@
-"""One row per trial where a trial was trained with several seeds: the mean of its finished runs.
+"""One row per trial where a trial was trained with several seeds: the mean of its finished runs that learned something.
 
 Rows are those of the view `results` and of the table `mixtures`, each with its trial and seed.
 """
@@ -16,6 +16,8 @@ SCORES = tuple(name for names in METRICS.values() for name in names)
 EXPECTED = "si_snri_extrapolated_db"
 OUTLOOK = ("slope_db_per_doubling", EXPECTED, "si_snri_extrapolated_low_db", "si_snri_extrapolated_high_db")     # records.Outlook
 MEANS = (*SCORES, "realtime_factor", "seconds")
+LEARNED_DB = 1.0        # of improvement: a network that only passes the mixture on has about none,
+APART_DB = 3.0          # and no two trainings of one that learns are so far apart
 
 
 def number(value: Any) -> float | None:
@@ -27,16 +29,17 @@ def number(value: Any) -> float | None:
 def per_trial(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """One row per trial, in the order of trials: that of its lowest seed, with the means over the runs that count.
 
-    A run counts when it is complete and has a score; what failed, was stopped or still runs leaves the mean to the others.
-    Beside the columns of a run: `seeds` (runs in the mean), `seeds_without` (runs without a score), and where several count
-    the standard deviation of their scores and the lowest and highest of them.
+    Those are the runs of `in_mean`; what failed, was stopped, still runs or learned nothing leaves the mean to the others.
+    Beside the columns of a run: `seeds` (runs in the mean), `seeds_without` (runs without a score), `seeds_unlearned` (runs
+    that learned nothing, where others did), and where several are in the mean the standard deviation of their scores and the
+    lowest and highest of them.
     """
     return [_mean_run(runs) for _, runs in sorted(_grouped(rows, "trial").items())]
 
 
 def per_mixture(rows: Iterable[Row], mixtures: Iterable[Row]) -> list[dict[str, Any]]:
     """One row per trial and test mixture: the means over the runs that count, of each score over those that have it."""
-    counting = {(row["trial"], row["seed"]) for row in rows if counts(row)}
+    counting = {(row["trial"], row["seed"]) for row in in_mean(rows)}
     own = [one for one in mixtures if (one["trial"], one["seed"]) in counting]
     return [_merged(some, SCORES) for _, some in sorted(_grouped(own, "trial", "mixture").items())]
 
@@ -44,6 +47,35 @@ def per_mixture(rows: Iterable[Row], mixtures: Iterable[Row]) -> list[dict[str, 
 def counts(row: Row) -> bool:
     """Whether a run is complete and has a score."""
     return row["state"] == "complete" and number(row[SCORE]) is not None
+
+
+def in_mean(rows: Iterable[Row]) -> list[Row]:
+    """The runs that count and are no training that failed: those whose mean, and whose spread, is the score of their trial.
+
+    A run with less than LEARNED_DB, where another seed of its trial has more than APART_DB above it, learned nothing by chance.
+    Of what the network can do it says nothing: a mean of both is a score that no training has. How often that happens is
+    counted, and said, instead.
+    """
+    known, best = [row for row in rows if counts(row)], dict[Any, float]()
+    for row in known:
+        best[row["trial"]] = max(row[SCORE], best.get(row["trial"], row[SCORE]))
+    return [row for row in known if row[SCORE] >= LEARNED_DB or best[row["trial"]] - row[SCORE] <= APART_DB]
+
+
+def unlearned(rows: Iterable[Row]) -> list[Row]:
+    """The runs that count and are in no mean, since they learned nothing where another seed of their trial did."""
+    known = list(rows)
+    kept = {(row["trial"], row["seed"]) for row in in_mean(known)}
+    return [row for row in known if counts(row) and (row["trial"], row["seed"]) not in kept]
+
+
+def failed_trainings(rows: Iterable[Row]) -> list[Row]:
+    """Variants, a row each, that learned nothing where one with no more parameters and no more MACs did: it can do what that one
+    can, so its training failed by chance. Such a score says nothing of its hyperparameters."""
+    known = [row for row in rows if counts(row)]
+    return [row for row in known if row[SCORE] < LEARNED_DB and any(
+        other["parameters"] <= row["parameters"] and other["macs_per_s"] <= row["macs_per_s"]
+        and other[SCORE] - row[SCORE] > APART_DB for other in known)]
 
 
 def with_seeds(row: Row) -> str:
@@ -60,10 +92,11 @@ def _grouped(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], list[R
 
 
 def _mean_run(runs: Sequence[Row]) -> dict[str, Any]:
-    counting = [row for row in runs if counts(row)]
+    counting, without = in_mean(runs), sum(not counts(row) for row in runs)
     scores = [row[SCORE] for row in counting]
     several = len(scores) > 1
-    return {**_merged(counting or runs[:1], MEANS), "seeds": len(scores), "seeds_without": len(runs) - len(scores),
+    return {**_merged(counting or runs[:1], MEANS), "seeds": len(scores), "seeds_without": without,
+            "seeds_unlearned": len(runs) - len(scores) - without,
             **(_mean_outlook(counting) if several else {}),
             "si_snri_sd_db": statistics.stdev(scores) if several else None,
             "si_snri_low_db": min(scores) if several else None, "si_snri_high_db": max(scores) if several else None}

@@ -95,6 +95,17 @@ def write_report(url: str, study: str | None, out: Path, limits: Sequence[Mappin
     return out / "index.html"
 
 
+def summary(url: str, study: str | None) -> list[str]:
+    """What a report says first, in sentences.
+
+    Raises:
+        UserError: as `write_report`.
+    """
+    found = _read(url, study)
+    worked_out = analyse(found.runs, found.heard, found.reference, found.point)
+    return [*filter(None, _told(worked_out)), *(pick.sentence for pick in worked_out.picks), *worked_out.notes]
+
+
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -168,6 +179,7 @@ def with_certainty(worked_out: Analysis) -> list[dict[str, Any]]:
         difference = worked_out.differences.get(trial)
         rows.append({**row, "on_front": trial in front, "chance": worked_out.chance.get(trial),
                      "low_db": score.low if score else None, "high_db": score.high if score else None,
+                     "loss_db": loss.value if loss else row["loss_db"],
                      "loss_low_db": loss.low if loss else None, "loss_high_db": loss.high if loss else None,
                      "p": difference.p if difference else None})
     return rows
@@ -182,14 +194,15 @@ def _form(found: Study) -> published.Form | None:
 
 def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, ink.Drawn]) -> Page:
     rows, runs, form = with_certainty(worked_out), found.runs, _form(found)
-    told = answer.answer(worked_out.rows, _test_mixtures(worked_out.heard))
+    told, why = _told(worked_out), worked_out.finding
     outlook = answer.still_rising(worked_out.rows, [pick.trial for pick in worked_out.picks if pick.trial is not None])
     sexes, pairs = tables.pairs_beside_each_other(worked_out.rows, worked_out.heard)
     return Page(
         study=found.name, corpus=found.settings.corpus if found.settings else "unknown",
-        answer=[*answer.inherited(worked_out.rows, shlex.quote(found.name)), *told[:2]],
+        answer=[*answer.inherited(worked_out.rows, shlex.quote(found.name)), *told[bool(why):2]],
         sure=" ".join(filter(None, (told[2], outlook))),
-        picks=worked_out.picks, rows=[{**row, "letters": configuration(row, also=varied(rows))} for row in rows],
+        finding=worked_out.finding, picks=worked_out.picks,
+        rows=[{**row, "letters": configuration(row, also=varied(rows))} for row in rows],
         runs=tables.compared(runs, tables.reference(worked_out.rows)),
         figures=[Figure(name, section, title, Markup(inline(drawn[name].svg, name)), drawn[name].caption, drawn[name].alt)
                  for name, (section, title) in FIGURES.items() if name in drawn],
@@ -206,6 +219,10 @@ def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, ink.Drawn]) ->
         failures=[Failure(run["trial"], run["seed"], ": ".join(filter(None, (run["kind"], run["reason"]))))
                   for run in runs if run["state"] in ("failed", "stopped", "rejected")],
         clips=_clips(found, worked_out.picks), mark=captions.INHERITED if any(map(tables.inherited, rows)) else "")
+
+
+def _told(worked_out: Analysis) -> list[str]:
+    return answer.answer(worked_out.rows, _test_mixtures(worked_out.heard), worked_out.finding)
 
 
 def _published_note(form: published.Form, found: Study) -> str:

@@ -83,20 +83,35 @@ class Repeated:
 
     def draws(self, trials: Sequence[int]) -> Floats:
         """The score of each of these variants in each made-up study, [draws, trials] in dB."""
-        values = self.heard.scores[SCORE][[self.line[trial] for trial in trials]]
+        return self._tested(self._values(trials)) + self._trained(trials)
+
+    def losses_drawn(self, trials: Sequence[int], base: int) -> Floats:
+        """How far each is below variant `base` in each made-up study, on the mixtures that have both scores, likewise."""
+        return self._tested(self._values([base]) - self._values(trials)) + self._trained([base]) - self._trained(trials)
+
+    def _values(self, trials: Sequence[int]) -> Floats:
+        return np.asarray(self.heard.scores[SCORE][[self.line[trial] for trial in trials]])
+
+    def _tested(self, values: Floats) -> Floats:
+        """The means of values, [lines, mixtures], over the mixtures of each made-up study, [draws, lines]."""
         sums, counts = self.sums(values)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = sums.sum(axis=0) / counts.sum(axis=0)
-            found = mean + self.stretch * ((self.weights @ sums) / (self.weights @ counts) - mean)
-        for i, trial in enumerate(trials if self.spread else ()):
-            chance = np.random.default_rng((self.seed, trial)).standard_normal(len(found))
-            found[:, i] += self.sd_db / np.sqrt(self.seeds.get(trial, 1)) * chance
-        return np.asarray(found)
+            return np.asarray(mean + self.stretch * ((self.weights @ sums) / (self.weights @ counts) - mean))
 
-    def chunks(self, trials: Sequence[int]) -> Iterator[tuple[Sequence[int], Floats]]:
+    def _trained(self, trials: Sequence[int]) -> Floats:
+        """What other seeds would have made of each score, [draws, trials] in dB."""
+        if not self.spread or not trials:
+            return np.zeros((len(self.weights), len(trials)))
+        return np.column_stack([self.sd_db / np.sqrt(self.seeds.get(trial, 1))
+                                * np.random.default_rng((self.seed, trial)).standard_normal(len(self.weights))
+                                for trial in trials])
+
+    def chunks(self, trials: Sequence[int], base: int | None = None) -> Iterator[tuple[Sequence[int], Floats]]:
+        """Some of the trials at a time, with their scores drawn, or with their losses against `base`."""
         for start in range(0, len(trials), CHUNK):
             some = trials[start:start + CHUNK]
-            yield some, self.draws(some)
+            yield some, self.draws(some) if base is None else self.losses_drawn(some, base)
 
     def scores(self, trials: Sequence[int]) -> dict[int, Estimate]:
         """Each variant's score with its interval; without those that have none."""
@@ -110,11 +125,8 @@ class Repeated:
         if not self.enough or SCORE not in self.heard.scores or (base is not None and base not in self.line):
             return {}
         found: dict[int, Estimate] = {}
-        yardstick = None if base is None else (self.draws([base]), self.heard.of(base, SCORE))
-        for some, drawn in self.chunks([trial for trial in trials if trial in self.line]):
-            values = self.heard.scores[SCORE][[self.line[trial] for trial in some]]
-            if yardstick is not None:
-                drawn, values = yardstick[0] - drawn, yardstick[1] - values
+        for some, drawn in self.chunks([trial for trial in trials if trial in self.line], base):
+            values = self._values(some) if base is None else self._values([base]) - self._values(some)
             means, ends = _means(values), np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
             found |= {trial: Estimate(float(means[i]), float(ends[0, i]), float(ends[1, i]))
                       for i, trial in enumerate(some) if np.isfinite(means[i]) and np.isfinite(ends[:, i]).all()}
@@ -134,8 +146,7 @@ class Repeated:
         if freedom < PAIRS_AT_LEAST - 1:
             return None
         mean = sums.sum() / number
-        drawn = self.draws([a, b])
-        low, high = np.quantile(drawn[:, 0] - drawn[:, 1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = np.quantile(self.losses_drawn([b], a), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         tested = ((sums - counts * mean) ** 2).sum() / number**2 * (freedom + 1) / freedom
         trained = self.spread.sd_db**2 * (1 / self.seeds.get(a, 1) + 1 / self.seeds.get(b, 1)) if self.spread else 0.0
         variance = tested + trained
@@ -150,9 +161,9 @@ class Repeated:
         """The chance of each variant to be at most so far below variant `base`."""
         if not self.enough or base not in self.line:
             return {}
-        yardstick = self.draws([base])
-        return {trial: float((yardstick[:, 0] - drawn[:, i] <= limit_db + 1e-9).mean())
-                for some, drawn in self.chunks([trial for trial in trials if trial in self.line]) for i, trial in enumerate(some)}
+        known = [trial for trial in trials if trial in self.line]
+        return {trial: float((drawn[:, i] <= limit_db + 1e-9).mean())
+                for some, drawn in self.chunks(known, base) for i, trial in enumerate(some)}
 
 
 def _means(values: Floats) -> Floats:

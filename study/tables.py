@@ -56,16 +56,17 @@ TITLES = {
     "rising": ("rising", "with more sound"), "slope_db_per_doubling": ("slope", "dB per doubling of sound"),
     "si_snri_extrapolated_db": ("twice the sound", "dB, fitted"), "si_snri_extrapolated_low_db": ("from", "dB, 95 %"),
     "si_snri_extrapolated_high_db": ("to", "dB, 95 %"),
-    "seeds": ("seeds", "in the mean"), "seeds_without": ("seeds", "without a score"), "si_snri_sd_db": ("sd", "dB between seeds"),
+    "seeds": ("seeds", "in the mean"), "seeds_without": ("seeds", "without a score"),
+    "seeds_unlearned": ("seeds", "that learned nothing, in no mean"), "si_snri_sd_db": ("sd", "dB between seeds"),
 }
-FRONT_COLUMNS = ("trial", "name", *VARIED, "seeds", "seeds_without", "si_snri_db", "low_db", "high_db",
-                 "si_snri_sd_db", "rising", *OUTLOOK, "loss_db", "loss_low_db", "loss_high_db", "p", "chance", "parameters",
-                 "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq",
+FRONT_COLUMNS = ("trial", "name", *VARIED, "seeds", "seeds_without", "seeds_unlearned", "si_snri_db", "low_db",
+                 "high_db", "si_snri_sd_db", "rising", *OUTLOOK, "loss_db", "loss_low_db", "loss_high_db", "p", "chance",
+                 "parameters", "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq",
                  "receptive_field_s", "peak_memory_bytes", "realtime_factor")
 # What people see of them. A column is left out there that holds nothing, or nothing else than what goes without saying.
-SAID_ANYWAY = {"seeds": 1}
-FRONT_READ = ("trial", "name", "si_snri_db", "low_db", "high_db", "seeds", "si_snri_sd_db", "rising", *OUTLOOK[1:], "loss_db",
-              "loss_low_db", "loss_high_db", "p", "chance", "parameters", "parameters_fraction",
+SAID_ANYWAY = {"seeds": 1, "seeds_unlearned": 0}
+FRONT_READ = ("trial", "name", "si_snri_db", "low_db", "high_db", "seeds", "seeds_unlearned", "si_snri_sd_db", "rising",
+              *OUTLOOK[1:], "loss_db", "loss_low_db", "loss_high_db", "p", "chance", "parameters", "parameters_fraction",
               "macs_per_s", "macs_fraction", "sdri_db", "stoi", "pesq", "receptive_field_s",
               "realtime_factor")
 RUNS_READ = ("trial", "name", "seed", "state", "si_snri_db", "rising", "slope_db_per_doubling", "loss_db", "parameters",

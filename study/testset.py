@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from study.replicates import SCORES, Row, counts
+from study.replicates import SCORES, Row, in_mean
 
 Floats = NDArray[np.float64]
 FACTS = ("duration_s", "input_si_snr_db", "level_difference_db")       # of a mixture, whoever separates it
@@ -47,10 +47,10 @@ class Mixtures(NamedTuple):
             scores={name: table[lines][:, columns] for name, table in self.scores.items()})
 
     def per_trial(self, runs: Iterable[Row]) -> "Mixtures":
-        """The means over the runs of a trial that count, of each score over those that have it; owners are trials."""
+        """The means over the runs of a trial that are in its mean, of each score over those that have it; owners are trials."""
         place = {owner: line for line, owner in enumerate(self.owners)}
         lines: dict[int, list[int]] = {}
-        for run in sorted(filter(counts, runs), key=lambda run: (run["trial"], run["seed"])):
+        for run in sorted(in_mean(runs), key=lambda run: (run["trial"], run["seed"])):
             if (run["trial"], run["seed"]) in place:
                 lines.setdefault(run["trial"], []).append(place[run["trial"], run["seed"]])
         scores = {name: np.stack([_mean(table[some]) for some in lines.values()]) if lines else table[:0]

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from fakes import REFERENCE, confirmed, failed, mixture, row, study
 
-from study.analysis import analyse, comparable, unlearned
-from study.statistics import holm
+from study.analysis import analyse, comparable, learned_nothing
+from study.replicates import per_trial
+from study.statistics import SeedSpread, holm
 from study.testset import from_rows
 
 
@@ -58,10 +59,26 @@ def test_without_a_reference_most_decide_which_mixtures_are_the_right_ones():
 def test_a_seed_that_learned_nothing_is_named():
     """As it was with the reference of the recorded digits: 7.2, 6.8 and 0.3 dB (results/quick_fsdd_confirmed.csv)."""
     with (Path(__file__).parents[1] / "results" / "quick_fsdd_confirmed.csv").open() as lines:
-        runs = [{**run, "trial": int(run["trial"]), "si_snri_db": float(run["si_snri_db"])} for run in csv.DictReader(lines)]
-    (note,) = unlearned(runs)
+        runs = [{**run, "trial": int(run["trial"]), "seed": int(run["seed"]), "si_snri_db": float(run["si_snri_db"])}
+                for run in csv.DictReader(lines)]
+    (note,) = learned_nothing(runs)
     assert note.startswith("Seed 2 of trial 0 learned next to nothing: 0.30 dB, where another seed has 7.18.")
-    assert unlearned([row(0, si_snri_db=0.3), row(1, si_snri_db=7.0)]) == []      # with one seed nobody can tell
+    assert SeedSpread.of(per_trial(runs)).sd_db == pytest.approx(0.11, abs=0.005)       # 1.46 with it
+    assert learned_nothing([row(0, si_snri_db=0.3), row(1, si_snri_db=7.0)]) == []      # with one seed nobody can tell
+
+
+def test_one_training_that_failed_without_an_error_spoils_no_effect_of_the_others():
+    runs, _, mixtures = study(40, seed=2)
+    sound = analyse(runs, from_rows(pairs(mixtures)), REFERENCE)
+    large = max((run for run in runs[1:] if run["state"] == "complete"), key=lambda run: run["parameters"])
+    dead = [{**run, "si_snri_db": -30.0} if run is large else run for run in runs]
+    found = analyse(dead, from_rows(pairs(mixtures)), REFERENCE)
+    assert found.notes == [
+        f"Trial {large['trial']} learned next to nothing (−30.00 dB), where one that costs no more did: its training failed, "
+        f"and it is left out of what is said of hyperparameters; python -m study confirm {large['trial']} trains it again."]
+    assert found.effects.variants == sound.effects.variants - 1
+    for mine, other in zip(found.effects.letters, sound.effects.letters, strict=True):
+        assert mine.doubling_db.value == pytest.approx(other.doubling_db.value, abs=0.1)
 
 
 def test_a_run_without_mixtures_is_not_called_different():
@@ -84,9 +101,8 @@ def test_equal_scores_are_no_ground_for_advice_and_no_error():
     runs.append(row(0, seed=1, si_snri_db=4.0))
     scores = [mixture(run["trial"], i, 4.0, run["seed"]) for run in runs for i in range(9)]
     found = analyse(runs, from_rows(pairs(scores)), REFERENCE)
-    assert found.advice == ["Which letter to lower first cannot be said yet: all scores are equal."]
-    assert found.picks[0].trial == 29
-    assert found.picks[0].confidence == 1
+    assert (found.advice, found.picks, found.path.rows) == ([], [], [])
+    assert found.finding.startswith("No recommendation: ")
     assert found.differences
     assert all(one.p == 1 for one in found.differences.values())
 

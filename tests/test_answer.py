@@ -25,7 +25,8 @@ def test_the_smallest_within_half_a_db_is_named_with_its_loss_and_its_share_of_t
 
 def test_among_equally_small_ones_the_one_named_is_on_the_front():
     rows = [BASE, row(1, X=4, si_snri_db=7.0, parameters=100, macs_per_s=300),
-            row(2, X=3, si_snri_db=7.3, parameters=100, macs_per_s=200)]
+            row(2, X=3, si_snri_db=7.3, parameters=100, macs_per_s=200),
+            row(3, X=1, si_snri_db=4.0, parameters=50, macs_per_s=50)]
     assert "is X3: 0.20 dB better" in answer(rows, 0)[1]
 
 
@@ -73,6 +74,10 @@ def test_what_is_said_of_several_seeds_is_said_of_their_mean():
      "2 of 3 variants were trained with 2 to 3 seeds (scores are their means), the other once; all were tested on 9 mixtures: "
      "differences below about 0.6 dB between variants trained once are not findings. "
      "Seeds of one variant differ by a standard deviation of 0.23 dB."),
+    ([*seeds(0, (7.0, 7.0, 0.3)), *seeds(1, (5.0, 5.0), **SMALL)],
+     "Each variant was trained with 2 seeds (scores are their means) and tested on 9 mixtures: differences below about 0.2 dB "
+     "are not findings. Seeds of one variant differ by a standard deviation of 0.00 dB. 1 further training of these variants "
+     "learned nothing, where another seed did, and is in no mean."),
     ([*seeds(0, (7.0, 7.0)), row(1), row(2), failed(0, seed=2)],
      "1 of 3 variants was trained with 2 seeds (scores are their means), the other 2 once; all were tested on 9 mixtures: "
      "differences below about 0.3 dB between variants trained once are not findings. "
@@ -102,10 +107,15 @@ def test_it_says_who_still_rises_and_where_the_front_may_change_order():
             row(2, X=4, si_snri_db=6.0, parameters=200, macs_per_s=200, **outlook(0.6, 6.5, 6.0001, 7.0)),
             row(3, X=3, si_snri_db=5.0, parameters=100, macs_per_s=100, **outlook(*[None] * 4))]
     assert still_rising(rows) == (
-        "At the end of their training 2 of 3 variants with a curve that can be fitted were clearly still rising (↑). The front "
-        "could still change order: at twice the sound trial 1 is expected to pass trial 0 (7.15 against 7.05 dB); the intervals "
-        "overlap of trials 2 and 0.")
+        "At the end of their training 2 of 3 variants with a curve that can be fitted were clearly still rising (↑), 1 "
+        "had less than 0.3 dB to gain from twice the sound. The front could still change order: at twice the sound "
+        "trial 1 is expected to pass trial 0 (7.15 against 7.05 dB); the intervals overlap of trials 2 and 0.")
     assert still_rising(rows[1:]).endswith("no pair of the front would change places at twice the sound.")
+    uneven = [rows[0], {**rows[1], **outlook(0.4, 7.15, 6.5, 7.8)}]
+    assert still_rising(uneven).startswith(
+        "At the end of their training 0 of 2 variants with a curve that can be fitted were clearly still rising (↑), 1 had less "
+        "than 0.3 dB to gain from twice the sound, and of 1 the curve is too short or uneven to tell.")
     one_curve = still_rising([rows[0], rows[3]])
-    assert one_curve.endswith("0 of 1 variant with a curve that can be fitted were clearly still rising (↑).")
+    assert one_curve.endswith("0 of 1 variant with a curve that can be fitted were clearly still rising (↑), "
+                              "1 had less than 0.3 dB to gain from twice the sound.")
     assert still_rising(rows[3:]) == still_rising([BASE]) == ""

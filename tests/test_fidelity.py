@@ -9,6 +9,7 @@ from fakes import outlook as fakes_outlook
 from fakes import row
 
 from study.fidelity import EXPONENT, crossings, law, outlook, rising
+from study.learned import ended
 from study.records import Outlook
 from study.replicates import EXPECTED, OUTLOOK
 
@@ -114,3 +115,15 @@ def test_pairs_change_places_where_one_is_expected_to_pass_or_intervals_overlap_
             cheap(3, 30, 30, 6.0, 6.3, 6.1, 6.5), cheap(4, 40, 5, 5.2, 9.0, 8.0, 10.0), row(5, si_snri_db=5.1)]
     found = [(pair.below["trial"], pair.above["trial"], pair.passes) for pair in crossings(rows, ("parameters", "macs_per_s"))]
     assert found == [(1, 2, True), (1, 3, False)]       # trial 4 has fewer MACs and more parameters, trial 5 no curve
+
+
+# The validation of a network of 16 thousand parameters on recorded digits, 250 s of audio an epoch (benchmarks/learned.csv): it
+# begins to separate in its fifth epoch. And the law's own: a curve that has ended.
+@pytest.mark.parametrize(("scores", "told"), [
+    ([-0.06, 0.48, 0.35, 0.27], False), ([0.31, 0.30, 0.29, 0.31, 0.30], False), ([0.2, 0.4, 0.6, 0.8, 0.98], True),
+    ([4.00, 4.01, 4.00, 4.01, 4.00], True)])
+def test_before_a_network_has_begun_to_separate_nothing_is_foretold_but_that_it_rises(scores, told):
+    epochs = [{"audio_s": 250.0 * i, "valid_si_snri_db": score, "learning_rate": 1e-3} for i, score in enumerate(scores, 1)]
+    found = outlook(epochs, "constant", scores[-1])
+    assert (found.si_snri_extrapolated_db is not None) == told
+    assert not ended({"si_snri_db": scores[-1], **vars(found)}) or scores[-1] > 3

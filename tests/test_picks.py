@@ -62,11 +62,12 @@ def test_a_straight_front_has_no_knee():
 def test_the_confidence_is_the_share_of_made_up_studies_in_which_it_is_within():
     rng = np.random.default_rng(0)
     shared = rng.normal(7, 3, 60)
-    scores = [shared, shared - 0.05 + rng.normal(0, 0.5, 60), shared - 0.4 + rng.normal(0, 0.5, 60)]
+    scores = [shared, shared - 0.05 + rng.normal(0, 0.5, 60), shared - 0.4 + rng.normal(0, 0.5, 60), shared - 4]
     heard = from_rows([{**mixture(trial, i, score), "speakers": f"a{i}+b"} for trial, line in enumerate(scores)
-                       for i, score in enumerate(line)]).per_trial(ROWS)
+                       for i, score in enumerate(line)]).per_trial(ROWS[:4])
     repeated = Repeated(heard, {0: 3}, SeedSpread(0.2, 6))
-    found = titled(ROWS[:3], losses=repeated.losses([0, 1, 2], 0), repeated=repeated)
+    tiny = row(3, X=2, si_snri_db=3.0, parameters=50_000, macs_per_s=60_000_000)
+    found = titled([*ROWS[:3], tiny], losses=repeated.losses([0, 1, 2, 3], 0), repeated=repeated)
     pick = found["Within 0.5 dB"]
     assert pick.confidence == repeated.within([2], 0, 0.5)[2]
     assert f"that it is within 0.5 dB: {100 * pick.confidence:.0f} %." in pick.sentence
@@ -83,5 +84,6 @@ def test_nothing_near_is_said_and_a_reference_without_a_score_leaves_no_toleranc
 @pytest.mark.parametrize("costs", [("parameters", "macs_per_s")])
 def test_among_equals_the_one_on_the_front_is_named(costs):
     rows = [BASE, row(1, X=4, si_snri_db=6.9, parameters=100, macs_per_s=300),
-            row(2, X=3, si_snri_db=7.3, parameters=100, macs_per_s=200)]
+            row(2, X=3, si_snri_db=7.3, parameters=100, macs_per_s=200),
+            row(3, X=1, si_snri_db=4.0, parameters=50, macs_per_s=50)]
     assert titled(rows)["Within 0.5 dB"].trial == 2

@@ -8,7 +8,8 @@ from fakes import failed, mixture, outlook, row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.replicates import OUTLOOK, per_mixture, per_trial, with_seeds
+from study.replicates import LEARNED_DB, OUTLOOK, per_mixture, per_trial, with_seeds
+from study.testset import from_rows
 
 SCORES = st.floats(-20, 20)
 RUNS = st.lists(st.builds(lambda trial, seed, score, state: row(trial, seed=seed, si_snri_db=score, pesq=None, state=state),
@@ -34,7 +35,7 @@ def test_the_order_of_the_rows_does_not_matter(runs, chance):
     assert (per_trial(runs), per_mixture(runs, mixtures)) == found
 
 
-@given(st.lists(SCORES, min_size=2, max_size=6))
+@given(st.lists(st.floats(LEARNED_DB, 20), min_size=2, max_size=6))
 def test_a_score_is_the_mean_of_the_seeds_scores(scores):
     one, = per_trial(row(3, seed=seed, si_snri_db=score, pesq=2.0) for seed, score in enumerate(scores))
     assert one["si_snri_db"] == pytest.approx(statistics.mean(scores), abs=1e-9)
@@ -50,6 +51,20 @@ def test_a_run_without_a_score_leaves_the_mean_to_the_others_and_is_counted(othe
     one, = per_trial([row(1, seed=1, si_snri_db=5.0), {**other, "seed": seed}, row(1, seed=3, si_snri_db=6.0)])
     assert (one["state"], one["si_snri_db"], one["seeds"], one["seeds_without"]) == ("complete", 5.5, 2, 1)
     assert one["reason"] == ""
+
+
+def test_a_seed_that_learned_nothing_is_in_no_mean_and_no_spread_and_is_counted():
+    """As it was with the reference of the recorded digits (results/quick_fsdd_confirmed.csv)."""
+    runs = [row(0, seed=seed, si_snri_db=score) for seed, score in enumerate((7.1847, 6.7786, 0.2957))]
+    one, = per_trial(runs)
+    assert one["si_snri_db"] == pytest.approx((7.1847 + 6.7786) / 2)
+    assert one["si_snri_sd_db"] == pytest.approx((7.1847 - 6.7786) / math.sqrt(2))
+    assert (one["si_snri_low_db"], one["seeds"], one["seeds_without"], one["seeds_unlearned"]) == (6.7786, 2, 0, 1)
+    mixtures = [mixture(0, 0, one["si_snri_db"], one["seed"]) for one in runs]
+    assert per_mixture(runs, mixtures)[0]["si_snri_db"] == pytest.approx(one["si_snri_db"])
+    assert from_rows(mixtures).per_trial(runs).of(0, "si_snri_db") == pytest.approx(one["si_snri_db"])
+    slow = [row(0, seed=seed, si_snri_db=score) for seed, score in enumerate((0.9, 3.0))]      # one that is only slower
+    assert per_trial(slow)[0]["seeds"] == 2
 
 
 def test_a_trial_without_any_score_is_what_became_of_its_first_seed():

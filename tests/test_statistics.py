@@ -59,6 +59,17 @@ def test_what_all_variants_share_is_in_no_difference():
     assert made.scores([0])[0].high - made.scores([0])[0].low > 1
 
 
+def test_a_mixture_that_only_one_of_two_has_a_score_on_is_in_no_difference_and_no_interval_of_it():
+    scores = np.random.default_rng(0).normal(7, 1, 40)
+    scores[0] = -30.0
+    same = scores.copy()
+    same[0] = np.nan            # what is compared are equal scores
+    repeated = Repeated(heard_of([scores, same]), {}, None)
+    assert repeated.losses([1], 0)[1] == pytest.approx((0, 0, 0), abs=1e-9)
+    assert repeated.difference(1, 0).db == pytest.approx((0, 0, 0), abs=1e-9)
+    assert repeated.within([1], 0, 0.1) == {1: 1.0}
+
+
 def test_a_difference_is_the_paired_t_test_where_every_pair_has_one_mixture():
     rng = np.random.default_rng(3)
     a, b = rng.normal(5, 2, (2, 60))
