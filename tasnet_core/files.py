@@ -53,7 +53,7 @@ def state(path: Path) -> tuple[int, int, int, int] | None:
     """
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # the latter for what no file can be called
         return None
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
 

@@ -335,8 +335,8 @@ def _notes(entries: dict[str, list[Entry]], headers: Headers, rules: Rules, unus
     if uneven := sum(difference > 0 for difference in apart):
         rule = "zeros added to the shorter" if rules.pad else "cut to the shortest"
         notes.append(f"{counted(uneven, 'mixture')} whose files differ in length, by up to {max(apart)} samples: {rule}")
-    differences = {entry.id: difference for entry in looked_at
-                   if (difference := findings.get(entry.id, Finding("", None)).difference_db) is not None}
+    differences = {entry.id: difference for entry in looked_at if not _bad(entry, findings)
+                   and (difference := findings.get(entry.id, Finding("", None)).difference_db) is not None}
     if differences:
         worst = min(differences, key=lambda name: differences[name])
         parts, used_instead = ("sources and noise", "the mixture's file") if rules.noisy else ("sources", "the sum")

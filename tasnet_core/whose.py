@@ -75,9 +75,12 @@ def by_folders(names: Sequence[str], show: str) -> Told:
         CorpusError: when nothing decides, with the patterns that would.
     """
     chains = _chains({_folders(name) for name in names})
+    lowest = sorted({folders[-1] for folders in chains if folders})
+    if "s1" in lowest and (mix := next((name for name in lowest if re.fullmatch(r"mix(_\w+)?", name)), None)):
+        raise CorpusError(f"{show}: folders {mix} and s1 hold mixtures and their sources, but recordings of one person each are "
+                          f"wanted; give them as wsj0mix:PATH")
     if not any(chains.values()) and len(chains) > 1:
-        lowest = ", ".join(sorted({folders[-1] for folders in chains if folders})[:4])
-        raise CorpusError(f"{show}: its folders are named {lowest}, and such names are no people's; "
+        raise CorpusError(f"{show}: its folders are named {', '.join(lowest[:4])}, and such names are no people's; "
                           f"say how paths name the speaker with folder:PATH?speaker=REGEX")
     for tell in (_numbered, _single, _somebody, _begun):
         if (speakers := tell(names, chains)) is not None:

@@ -61,6 +61,11 @@ def test_folders_that_name_nobody_are_refused():
         told("train-clean-100/a.wav", "dev-clean/b.wav")
 
 
+def test_a_corpus_of_mixtures_is_no_folder_of_people():
+    with pytest.raises(CorpusError, match=r"folders mix_clean and s1 hold mixtures and their sources.*wsj0mix:PATH"):
+        told("tr/mix_clean/a.wav", "tr/s1/a.wav", "tr/s2/a.wav")
+
+
 def test_what_is_not_the_parent_folder_is_said():
     assert whose.by_folders(["1/2/1-2-3.wav", "1/3/1-3-1.wav", "4/5/4-5-6.wav"], "").notes == [
         "the speaker is not the parent folder: 1 in 1/2/1-2-3.wav, and so on"]
