@@ -47,7 +47,8 @@ def read_saved(path: Path) -> Any:
             size = file.seek(0, io.SEEK_END)
             zipped = zipfile.is_zipfile(file)
             file.seek(0)
-            return _from_zip(file, size) if zipped else _from_legacy(file, size)
+            # Old ones whole: a file makes room for as many bytes as a word claims to have, before it reads them.
+            return _from_zip(file, size) if zipped else _from_legacy(io.BytesIO(file.read()), size)
         except _Foreign as error:
             raise Damaged(path, str(error)) from error
         except Exception as error:      # whatever zipfile, pickletools and torch meet in a damaged file
