@@ -105,9 +105,11 @@ def check_state(content: Mapping[str, Any], path: Path, recipe: Recipe, weights:
         for number, state in content["optimizer"]["state"].items():
             if not all(value.shape in ((), weights[number].shape) for value in state.values()) or not state.keys() >= MOMENTS:
                 raise ValueError(f"the optimizer's state of weight {number} does not fit")
-        for name, kind, least, most in (("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments),
-                                        ("seconds", float, 0, math.inf), ("loss", Tensor, -math.inf, math.inf)):
-            value = content.get(name)       # the last three only where it was saved within an epoch
+        limits: tuple[tuple[str, type, float, float], ...] = (
+            ("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments),
+            ("seconds", float, 0, math.inf), ("loss", Tensor, -math.inf, math.inf))
+        for name, kind, least, most in limits:
+            value: Any = content.get(name)       # the last three only where it was saved within an epoch
             if name in content and not (isinstance(value, kind) and least <= value <= most and abs(value) < math.inf):
                 raise ValueError(f"{name}={shown(value)}")
     except KeyError as error:
