@@ -110,7 +110,8 @@ def check_state(content: Mapping[str, Any], path: Path, recipe: Recipe, weights:
             ("seconds", float, 0, math.inf), ("loss", Tensor, -math.inf, math.inf))
         for name, kind, least, most in limits:
             value: Any = content.get(name)       # the last three only where it was saved within an epoch
-            if name in content and not (isinstance(value, kind) and least <= value <= most and abs(value) < math.inf):
+            is_one = isinstance(value, kind)
+            if name in content and not (is_one and least <= value <= most and abs(value) < math.inf):
                 raise ValueError(f"{name}={shown(value)}")
     except KeyError as error:
         raise CheckpointError(f"{path}: cannot be continued: it lacks {error}; choose another checkpoint file") from error
