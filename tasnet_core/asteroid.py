@@ -75,7 +75,8 @@ def network_of(content: Mapping[str, Any], path: Path) -> ConvTasNet:
         CheckpointError: naming what has no counterpart here.
     """
     if content["model_name"] != "ConvTasNet":
-        raise CheckpointError(f"{path}: Asteroid's {shown(content['model_name'])}; only its ConvTasNet can be read here")
+        name = shown(content["model_name"]).strip("'")
+        raise CheckpointError(f"{path}: Asteroid's {name}; only its ConvTasNet can be read here")
     arguments, weights = content["model_args"], content["state_dict"]
     if not isinstance(arguments, Mapping) or not isinstance(weights, Mapping):
         raise CheckpointError(f"{path}: its model_args are a {type(arguments).__name__}, and its state_dict is a "

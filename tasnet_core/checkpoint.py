@@ -147,10 +147,12 @@ def check_state(content: Mapping[str, Any], path: Path, recipe: Recipe, weights:
         for number, state in content["optimizer"]["state"].items():
             if not all(value.shape in ((), weights[number].shape) for value in state.values()) or not state.keys() >= MOMENTS:
                 raise ValueError(f"the optimizer's state of weight {number} does not fit")
-        for name, kind, least, most in (("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments),
-                                        ("seconds", float, 0, math.inf)):
-            value = content.get(name)       # the last three only where it was saved within an epoch
-            if name in content and not (isinstance(value, kind) and least <= value <= most and abs(value) < math.inf):
+        limits: tuple[tuple[str, type, float, float], ...] = (
+            ("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments), ("seconds", float, 0, math.inf))
+        for name, kind, least, most in limits:
+            value: Any = content.get(name)       # the last two only where it was saved within an epoch
+            is_one = isinstance(value, kind)
+            if name in content and not (is_one and least <= value <= most and abs(value) < math.inf):
                 raise ValueError(f"{name}={shown(value)}")
         loss = content.get("loss", torch.zeros(2))
         if loss.shape != (2,) or not loss.isfinite().all():

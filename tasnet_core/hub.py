@@ -64,13 +64,16 @@ def read_hub(path: Path) -> tuple[Variant, dict[str, Any]]:
     weights = path / WEIGHTS if path.is_dir() else path
     config = weights.with_name(CONFIG)
     torch_files = optional("safetensors.torch")
+    for path in (config, weights):
+        if not path.exists():
+            raise CheckpointError(f"{path}: no such file; an exported network is {WEIGHTS} and {CONFIG}")
     try:
         with opened(config) as file:
             values = json.loads(file.read(LARGEST_CONFIG))
         with opened(weights) as file:
             tensors = torch_files.load(file.read())
-    except CheckpointError as error:        # not there
-        raise CheckpointError(f"{error}; an exported network is {WEIGHTS} and {CONFIG}") from None
+    except CheckpointError:
+        raise
     except Exception as error:      # safetensors has an error type of its own
         raise CheckpointError(f"{weights.parent}: {WEIGHTS} or {CONFIG} is damaged "
                               f"({type(error).__name__}: {str(error)[:200]})") from error

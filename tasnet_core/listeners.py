@@ -84,9 +84,9 @@ def sdr(source: Sound, estimate: Sound) -> float:
     explained = float(cross @ filtered)
     if not math.isfinite(explained):
         raise Unscored("not finite")
-    least = 1 / (1 + 10 ** (SDR_LIMIT_DB / 10))
-    explained = min(max(explained, least), 1 - least)
-    return 10 * math.log10(explained / (1 - explained))
+    rounding = np.finfo(np.float64).eps
+    found = 10 * math.log10(max(explained, rounding) / max(1 - explained, rounding))
+    return min(max(found, -SDR_LIMIT_DB), SDR_LIMIT_DB)
 
 
 def stoi(source: Sound, estimate: Sound, sample_rate_hz: int) -> float:

@@ -47,7 +47,8 @@ def read_saved(path: Path) -> Any:
             size = file.seek(0, io.SEEK_END)
             zipped = zipfile.is_zipfile(file)
             file.seek(0)
-            return _from_zip(file, size) if zipped else _from_legacy(file, size)
+            # Old ones whole: a file makes room for as many bytes as a word claims to have, before it reads them.
+            return _from_zip(file, size) if zipped else _from_legacy(io.BytesIO(file.read()), size)
         except _Foreign as error:
             raise Damaged(path, str(error)) from error
         except Exception as error:      # whatever zipfile, pickletools and torch meet in a damaged file
@@ -135,7 +136,7 @@ def _from_legacy(file: BinaryIO, size: int) -> Any:
 
 def _fill(file: Any, flat: Tensor) -> None:
     """Read a tensor's bytes."""
-    rest = memoryview(flat.view(torch.uint8).numpy())
+    rest = memoryview(flat.view(torch.uint8).numpy().data)
     while rest:
         if not (done := file.readinto(rest)):
             raise EOFError
@@ -154,7 +155,7 @@ class _Pickle:
 
     def content(self, file: Any) -> Any:
         """The value of the next pickle in the file, which is left behind it."""
-        stack, memo = self.stack, dict[int, Any]()
+        stack, memo = self.stack, dict[Any, Any]()
         for instruction, value, _ in pickletools.genops(file):
             match instruction.name:
                 case name if name in VALUES:
@@ -232,7 +233,7 @@ class _Pickle:
     def _tensor(self, flat: Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
         if not all(_count(number) < 2**62 for number in (offset, *shape, *strides)):
             raise _Foreign("a tensor beyond all sizes")
-        found = _only(flat, Tensor).as_strided(shape, strides, offset)      # refuses what lies outside
+        found: Tensor = _only(flat, Tensor).as_strided(shape, strides, offset)      # refuses what lies outside
         self.shown += found.numel() * found.element_size()
         if found.numel() > flat.numel() or self.shown > SHARED * self.size:
             raise _Foreign("its tensors show more than they have")

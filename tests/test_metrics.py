@@ -195,11 +195,39 @@ def test_a_library_that_throws_is_a_reason(monkeypatch):
     assert metrics.score(mixture(), separated(mixture()), RATE, ALL).reason == "STOI: source 1: ZeroDivisionError: by what?"
 
 
-def test_an_estimate_that_is_its_source_has_no_sdr_in_db():
+@pytest.mark.parametrize("gain", [1.0, -1.0, 0.37, 8.0])
+def test_a_perfect_estimate_has_the_largest_sdr(gain):
+    import mir_eval
     one = mixture(0.5)
-    found = metrics.score(one, one.sources, RATE, ("sdr",))
-    assert found.sdr_db is None or found.sdr_db > 90        # all of it rounding
-    assert found.sdr_db is not None or "SDR: source" in found.reason
+    found = metrics.score(one, (gain * one.sources).astype(np.float32), RATE, ("si_snr", "sdr"))
+    assert (found.sdr_db, found.reason) == (listeners.SDR_LIMIT_DB, "")
+    assert found.si_snr_db > 120
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # it is deprecated there
+        truth = one.sources.astype(np.float64)
+        theirs = mir_eval.separation.bss_eval_sources(truth, gain * truth, compute_permutation=False)[0]
+    assert (theirs > listeners.SDR_LIMIT_DB).all()      # by what is left of rounding
+
+
+def test_the_mixture_as_the_estimate_of_each_source_improves_nothing():
+    one = mixture(0.5)
+    found = metrics.score(one, np.stack([one.mixture] * 2), RATE, ("si_snr", "sdr"))
+    assert found.sdri_db == 0
+    assert found.si_snri_db == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("db", [60, 100, 115])
+def test_sdr_is_its_definition_up_to_its_limit(db):
+    source = mixture(0.2).sources[0].astype(np.float64)
+    noise = np.random.default_rng(1).standard_normal(len(source))
+    estimate = source + noise * np.linalg.norm(source) / np.linalg.norm(noise) * 10 ** (-db / 20)
+    assert listeners.sdr(source, estimate) == pytest.approx(sdr_by_definition(source, estimate, 512), abs=0.01)
+
+
+def test_the_delays_of_a_tone_depend_on_each_other_and_it_has_an_sdr():
+    tone = np.sin(2 * np.pi * 200 * np.arange(4000) / 8000)
+    assert listeners.sdr(tone, tone) > 90
+    assert listeners.sdr(tone, tone + 0.01 * np.random.default_rng(0).standard_normal(4000)) == pytest.approx(37.5, abs=2)
 
 
 class Few(Tiny):
