@@ -148,7 +148,8 @@ def check_state(content: Mapping[str, Any], path: Path, recipe: Recipe, weights:
             if not all(value.shape in ((), weights[number].shape) for value in state.values()) or not state.keys() >= MOMENTS:
                 raise ValueError(f"the optimizer's state of weight {number} does not fit")
         limits: tuple[tuple[str, type, float, float], ...] = (
-            ("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments), ("seconds", float, 0, math.inf))
+            ("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments),
+            ("seconds", float, 0, math.inf))
         for name, kind, least, most in limits:
             value: Any = content.get(name)       # the last two only where it was saved within an epoch
             is_one = isinstance(value, kind)
