@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from tasnet_core.asteroid import from_asteroid, renamed
-from tasnet_core.cost import exact
-from tasnet_core.model import ConvTasNet
+from tasnet_core.checkpoints.asteroid import from_asteroid, renamed
+from tasnet_core.cost.count import exact
+from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import Variant
 
 V3: dict[str, Any] = {"n_src": 2}

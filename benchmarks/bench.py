@@ -10,7 +10,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from study.environment import environment
+from study.search.environment import environment
 
 HERE = Path(__file__).parent
 SCRIPTS = {"speed.py": "Training and separating", "trial.py": "Where a trial's time goes", "data.py": "Mixing on the fly",

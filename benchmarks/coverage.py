@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from study import effects
-from study.replicates import per_trial
-from study.statistics import Repeated, SeedSpread, holm, on_front
-from study.testset import COLUMNS, Mixtures, from_chunks
+from study.analysis import effects
+from study.analysis.bootstrap import Repeated, SeedSpread, holm, on_front
+from study.analysis.mixture_scores import COLUMNS, Mixtures, from_chunks
+from study.analysis.replicates import per_trial
 
 SEED_SD_DB, SHARED_DB, OWN_DB = 0.25, 2.5, 0.8      # of seeds; of mixtures, for all variants alike and for each
 PER_PAIR = 0.5      # share of both variances that mixtures of one pair of speakers have in common

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.pareto import Curve, hypervolume
-from study.presets import QUICK
+from study.analysis.pareto import Curve, hypervolume
 from study.records import Budget
+from study.space.presets import QUICK
 from tasnet_core.records import LETTERS, Variant
 
 GRID = {"X": (2, 4, 6), "R": (1, 2), "H": (32, 64, 128), "B": (16, 32, 64)}
@@ -63,8 +63,8 @@ def volume(points: Sequence[Sequence[float]], reference: Recorded) -> float:
 def main(part: int = 0, parts: int = 1) -> None:
     import torch
 
-    from study.evaluate import evaluate
-    from tasnet_core.corpora import open_corpus
+    from study.search.evaluate import evaluate
+    from tasnet_core.corpora.registry import open_corpus
 
     torch.set_num_threads(1)
     variants = [replace(QUICK.reference, **dict(zip(GRID, letters, strict=True))) for letters in product(*GRID.values())]

@@ -17,11 +17,11 @@ import numpy as np
 import soundfile
 import torch
 
-from tasnet_core.batches import batch_of
-from tasnet_core.corpora import open_voices
-from tasnet_core.mixing import MixedCorpus
-from tasnet_core.mixture import Sound
-from tasnet_core.shelf import Cut, Item, Shelf
+from tasnet_core.corpora.audio_cache import Cut, Item, Shelf
+from tasnet_core.corpora.mixed import MixedCorpus
+from tasnet_core.corpora.mixture import Sound
+from tasnet_core.corpora.registry import open_voices
+from tasnet_core.training.batches import batch_of
 
 REPEATS = 9
 REPEAT_S = 400          # seconds of sound that each way makes in a repeat

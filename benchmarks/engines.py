@@ -32,17 +32,18 @@ import tiny_study
 from server import new_database
 from tiny import Tiny
 
-from study import cluster, runner
-from study.database import open_database
-from study.engine import Job
+from study.database.store import open_database
+from study.engines import ray_engine
+from study.engines.base import Job
+from study.engines.local import Workers
 from study.records import Result, Settings, StopRule
-from study.spacefile import as_dict, space_named
-from study.watcher import Silent
-from study.workers import Workers
-from tasnet_core import cost
-from tasnet_core.corpora import open_corpus
+from study.search import runner
+from study.search.events import Silent
+from study.space.toml import as_dict, space_named
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.cost import count as cost
 from tasnet_core.records import Epoch, MixtureScore, Recipe, Scores
-from tasnet_core.training import Paused
+from tasnet_core.training.trainer import Paused
 
 SMALL = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), sampler="grid", metrics=("si_snr",),
                  recipe=Recipe(epochs=4, epoch_segments=60, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay"))
@@ -149,7 +150,7 @@ def swapped_nodes(trials, settings, opener):
         local_s = train(Workers, str(places[0] / "study.db"), trials, 2, settings, opener)
         with nodes(4, 1) as made:
             watcher = Swaps(made, trials // 4)
-            ray_s = train(cluster.Ray, str(places[1] / "study.db"), trials, None, settings, opener, watcher)
+            ray_s = train(ray_engine.Ray, str(places[1] / "study.db"), trials, None, settings, opener, watcher)
         same = searches.table(places[0]) == searches.table(places[1])
         print(f"{trials} trainings: local with 2 workers {local_s:.0f} s; 4 nodes of Ray, one killed and one added: "
               f"{ray_s:.0f} s, {watcher.lost} trainings lost their worker; rows equal bit for bit: {same}")
@@ -167,7 +168,7 @@ class Host:
 
     def call(self, number, name, *arguments):
         if name == "make":
-            self.trainers[number] = cluster.Trainer(*arguments)
+            self.trainers[number] = ray_engine.Trainer(*arguments)
             return None
         return getattr(self.trainers[number], name)(*arguments)
 
@@ -191,7 +192,7 @@ class Method:
         return self.slot.host.call.remote(self.slot.number, self.name, *arguments)
 
 
-class Hosted(cluster.Ray):
+class Hosted(ray_engine.Ray):
     """The engine with one host on each of four nodes."""
 
     def __init__(self, *arguments):
@@ -300,18 +301,18 @@ def count_wrong(storage, trials):
 
 
 def draw(rows, figure):
-    from study import ink  # not above: each worker imports this file, and has no use for plotting
-    with ink.house_style():
-        page = ink.paper(2.2, layout="constrained")
+    from study.report.figures import style  # not above: each worker imports this file, and has no use for plotting
+    with style.house_style():
+        page = style.paper(2.2, layout="constrained")
         axes = page.subplots(1, 3)
         numbers = [row[0] for row in rows]
         for place, column, title in zip(axes, (2, 3, 4), ("CPU (s)", "memory (MB)", "database (MB)"), strict=True):
             found = [row[column] for row in rows]
-            place.plot(numbers, found, color=ink.BLUE, linewidth=1.1)
-            ink.marks(place, list(zip(numbers, found, strict=True)), (ink.BLUE, "o", 14))
+            place.plot(numbers, found, color=style.BLUE, linewidth=1.1)
+            style.marks(place, list(zip(numbers, found, strict=True)), (style.BLUE, "o", 14))
             place.set(xlabel="trials", ylabel=title, xlim=0, ylim=0)
             place.grid(axis="y")
-        figure.write_bytes(ink.files(page)[1])
+        figure.write_bytes(style.files(page)[1])
 
 
 # ── a server that is restarted ───────────────────────────────────────────────────────────────────────────

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from study.database import open_database
+from study.database.schema import epochs, mixtures, runs, variants
+from study.database.store import open_database
 from study.records import Settings
-from study.schema import epochs, mixtures, runs, variants
-from tasnet_core.cost import exact
+from tasnet_core.cost.count import exact
 from tasnet_core.records import Epoch, MixtureScore, Recipe, Variant
 
 MIXTURES, EPOCHS = 3000, 10

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from curves import EPOCH_S, recorded
 
-from study import ink
-from study.agreement import tau
-from study.effects import design, main_effects
-from study.fidelity import EXPONENT, law
+from study.analysis.effects import design, main_effects
+from study.analysis.extrapolation import EXPONENT, law
+from study.analysis.rank_agreement import tau
+from study.report.figures import style
 from tasnet_core.records import LETTERS
 
 TASKS = ((3, 4), (3, 5), (4, 5))    # fitted up to this epoch, foretold at that one
@@ -73,7 +73,7 @@ def table_of(scores):
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for parameters, row in scores.iterrows():
         losses = [f" ({loss:+.2f})" if loss else "" for loss in row - scores.iloc[-1]]
-        cells = [ink.minus(f"{score:.2f}{loss}") for score, loss in zip(row, losses, strict=True)]
+        cells = [style.minus(f"{score:.2f}{loss}") for score, loss in zip(row, losses, strict=True)]
         lines.append(f"| {parameters:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -90,7 +90,7 @@ def letters(file):
     print(f"\n{file.stem}, what a halving costs, dB\n\n| s of sound | variants | {' | '.join(names)} | explained |")
     print("|---" * (3 + len(names)) + "|")
     for audio_s, model in found.items():
-        cells = [ink.minus(f"{one.value:.2f} ± {(one.high - one.low) / 2:.2f}")
+        cells = [style.minus(f"{one.value:.2f} ± {(one.high - one.low) / 2:.2f}")
                  for one in (effect.doubling_db for effect in model.letters)]
         print(f"| {audio_s:,.0f} | {model.variants} | {' | '.join(cells)} | {model.explained:.0%} |")
 
@@ -118,11 +118,12 @@ def draw(tables, axes):
         longest = scores.iloc[:, -1]
         front = longest[longest == longest.cummax()]        # ordered by parameters: none smaller is better
         for parameters, row in scores.sort_index(key=lambda index: index.isin(front.index)).iterrows():
-            colour = ink.VERMILION if parameters == scores.index[-1] else ink.BLUE if parameters in front else ink.GREY
+            colour = style.VERMILION if parameters == scores.index[-1] else style.BLUE if parameters in front else style.GREY
             ax.plot(row.index, row, color=colour, linewidth=1.1)
-            ink.marks(ax, list(zip(row.index, row, strict=True)), (colour, "o", 14))
+            style.marks(ax, list(zip(row.index, row, strict=True)), (colour, "o", 14))
         for parameters, y in apart(front.sort_values(), 0.4).items():
-            ax.annotate(ink.tick(round(parameters, -3)), (scores.columns[-1], y), (6, 0), textcoords="offset points", va="center")
+            ax.annotate(style.tick(round(parameters, -3)), (scores.columns[-1], y), (6, 0),
+                        textcoords="offset points", va="center")
         ax.set_xscale("log", base=2)
         ax.set_xticks(scores.columns, [f"{audio_s:,.0f}" for audio_s in scores.columns])
         ax.set_title(name, loc="left")
@@ -163,10 +164,10 @@ def main(figure=None):
                 compare(file, kind)
         letters(file)
     if figure:
-        with ink.house_style():
-            page = ink.paper(2.9, layout="constrained")
+        with style.house_style():
+            page = style.paper(2.9, layout="constrained")
             draw({name: prices(file) for name, file in BUDGETS.items()}, page.subplots(1, len(BUDGETS), sharey=True))
-            Path(figure).write_bytes(ink.files(page)[1])
+            Path(figure).write_bytes(style.files(page)[1])
 
 
 if __name__ == "__main__":

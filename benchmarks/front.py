@@ -24,11 +24,11 @@ import optuna
 from curves import CHECKPOINTS, EPOCH_S, EPOCHS, RECIPE, Recorded, recorded, volume
 from search import ENOUGH, SPACE, Progress, needed, reached, sampler_of, search
 
-from study import pareto
-from study.agreement import tau
-from study.inheritance import recipe_of
+from study.analysis import pareto
+from study.analysis.rank_agreement import tau
 from study.records import FRONT, Budget, Settings, StopRule
-from study.space import suggest
+from study.search.inherit_recipe import recipe_of
+from study.space.space import suggest
 from tasnet_core.records import Variant
 
 FILE = Path(__file__).with_name("inherited.csv")
@@ -58,14 +58,14 @@ def record(seed: int) -> None:
     """Train the teacher of this seed, then tune every variant of the grid."""
     import torch
 
-    from study.evaluate import evaluate
-    from tasnet_core.batches import batch_of
-    from tasnet_core.checkpoint import load
-    from tasnet_core.corpora import open_corpus
-    from tasnet_core.fused import speed_up
-    from tasnet_core.sandwich import Kin
-    from tasnet_core.slices import take
-    from tasnet_core.training import improvement
+    from study.search.evaluate import evaluate
+    from tasnet_core.backend.fused import speed_up
+    from tasnet_core.checkpoints.checkpoint import load
+    from tasnet_core.corpora.registry import open_corpus
+    from tasnet_core.network.slices import take
+    from tasnet_core.training.batches import batch_of
+    from tasnet_core.training.slimmable import Kin
+    from tasnet_core.training.trainer import improvement
 
     torch.set_num_threads(1)
     corpus, teacher = open_corpus("voices", 2, 8000, say=print), CHECKPOINTS / f"teacher-{seed}.pt"

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from study import ink
-from study.presets import QUICK
-from tasnet_core.corpora import open_corpus
-from tasnet_core.formulas import exact
-from tasnet_core.growth import Growth, fit
+from study.planning.cost_model import Growth, fit
+from study.planning.timing import Timed
+from study.report.figures import style
+from study.space.presets import QUICK
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.cost.formulas import exact
 from tasnet_core.records import Recipe, Variant
-from tasnet_core.timing import Timed
 
 BASE = replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1)
 STEPS = 5
@@ -100,9 +100,9 @@ def draw_growth(data: GrowthData, axes: Sequence[Sequence[Axes]]) -> None:
     for (sweep, rows), above, below in zip(data.panels.items(), *axes, strict=True):
         places = [row.case.place / (1e6 if sweep == "MACs" else 1) for row in rows]
         for ax, found, fitted, unit in ((above, "step_s", "fitted_s", 1e-3), (below, "step_bytes", "fitted_bytes", 1e6)):
-            ax.plot(places, [getattr(row, fitted) / unit for row in rows], color=ink.BLUE, linewidth=1.1)
-            ink.marks(ax, [(place, getattr(row, found) / unit) for place, row in zip(places, rows, strict=True)],
-                      (ink.INK, "o", 14))
+            ax.plot(places, [getattr(row, fitted) / unit for row in rows], color=style.BLUE, linewidth=1.1)
+            style.marks(ax, [(place, getattr(row, found) / unit) for place, row in zip(places, rows, strict=True)],
+                      (style.INK, "o", 14))
             ax.set_ylim(0)
             ax.grid(axis="y")
             ax.set_xlim(0)
@@ -128,10 +128,10 @@ def main(path: Path) -> None:
     torch.set_num_threads(1)
     data = growth_data(measured())
     print(table(data))
-    with ink.house_style():
-        figure = ink.paper(3.4, layout="constrained")
+    with style.house_style():
+        figure = style.paper(3.4, layout="constrained")
         draw_growth(data, figure.subplots(2, len(SWEEPS), sharey="row"))
-        svg, png = ink.files(figure)
+        svg, png = style.files(figure)
     path.write_bytes(svg.encode() if path.suffix == ".svg" else png)
 
 

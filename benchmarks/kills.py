@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from study.database import open_database
+from study.database.store import open_database
 
 OPTIONS = ("--epochs", "3", "--epoch-segments", "12", "--segment-s", "1", "--study", "s", "--workers", "1")
 

@@ -1,4 +1,4 @@
-"""Of which recorded studies the report recommends nothing, and why: `study.learned` asked of all tables that were kept.
+"""Of which recorded studies the report recommends nothing, and why: `study.analysis.learned` asked of all tables that were kept.
 
 Nothing is trained. The tables are results/*.csv by the seconds of audio, curves.csv, and learned.csv: small studies of three
 variants on real and on synthetic speech, whose trainings ended long before they had learned (`quick`, 8 epochs, the sampler qmc).
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from study.learned import finding
-from study.replicates import OUTLOOK, SCORE, in_mean, per_trial
+from study.analysis.learned import finding
+from study.analysis.replicates import OUTLOOK, SCORE, in_mean, per_trial
 from tasnet_core.records import LETTERS
 
 HERE = Path(__file__).parent
@@ -65,8 +65,8 @@ def line(name: str, runs: Rows, right: bool | None) -> str:
 
 
 def of_database(path: str) -> tuple[str, Rows]:
-    from study.database import open_database
-    from study.fidelity import outlook
+    from study.analysis.extrapolation import outlook
+    from study.database.store import open_database
     with open_database(path) as db:
         name = db.choose(None)
         runs, epochs = db.results(name), db.epochs(name)

@@ -9,12 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from study.presets import QUICK
-from tasnet_core import metrics
-from tasnet_core.checkpoint import load
-from tasnet_core.corpora import Mixture, open_corpus
+from study.space.presets import QUICK
+from tasnet_core.checkpoints.checkpoint import load
+from tasnet_core.corpora.registry import Mixture, open_corpus
+from tasnet_core.evaluation import metrics
 from tasnet_core.records import Recipe
-from tasnet_core.training import train
+from tasnet_core.training.trainer import train
 
 GOAL_DB = 20.0
 

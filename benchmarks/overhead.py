@@ -17,13 +17,14 @@ import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
 
-from study import runner, schema
-from study.database import open_database
+from study.database import schema
+from study.database.schema import EXACT
+from study.database.store import open_database
 from study.records import Result, Settings, StopRule
-from study.runner import Runner
-from study.schema import EXACT
-from study.spacefile import space_named
-from tasnet_core import cost
+from study.search import runner
+from study.search.runner import Runner
+from study.space.toml import space_named
+from tasnet_core.cost import count
 from tasnet_core.records import Epoch, MixtureScore, Scores, Variant
 
 SPACE = space_named("full")
@@ -32,7 +33,7 @@ SETTINGS = Settings(space="full", recipe=replace(SPACE.recipe, epochs=8), stop=S
 
 
 def score_of(variant: Variant) -> float:
-    return float(2.2 * math.log10(cost.exact(variant).parameters) - 5 + int(variant.key, 16) % 97 / 100)
+    return float(2.2 * math.log10(count.exact(variant).parameters) - 5 + int(variant.key, 16) % 97 / 100)
 
 
 def curve_of(top: float) -> list[Epoch]:
@@ -59,7 +60,7 @@ def fill(work: Runner, trials: int) -> None:
     for number in range(1, trials):
         point = SPACE.point(int(rng.integers(len(SPACE))))
         variant = SPACE.variant_of(point)
-        exact, top = cost.exact(variant), score_of(variant)
+        exact, top = count.exact(variant), score_of(variant)
         if variant.key not in variants:
             variants[variant.key] = None
             fresh.append({"key": variant.key, **asdict(variant), **{name: getattr(exact, name) for name in EXACT}})
@@ -75,7 +76,7 @@ def fill(work: Runner, trials: int) -> None:
 
 
 def main(places: list[int]) -> None:
-    runner.evaluate, runner.measure_apart = made_up, cost.exact     # type: ignore[assignment]
+    runner.evaluate, runner.measure_apart = made_up, count.exact     # type: ignore[assignment]
     print("| around trial | runner, median ms | 90 % below |")
     print("|---|---|---|")
     for place in places:

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from study.presets import QUICK
-from tasnet_core.corpora import open_corpus
-from tasnet_core.devices import device_of, precision_of
+from study.space.presets import QUICK
+from tasnet_core.backend.devices import device_of, precision_of
+from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.records import Recipe, Variant
-from tasnet_core.training import Training
+from tasnet_core.training.trainer import Training
 
 VARIANTS = {"quick reference": QUICK.reference, "smallest of quick": next(QUICK.variants())}
 WARM_UP = 8         # steps, among them those before a GPU records

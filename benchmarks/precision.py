@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from scipy.stats import t
 
-from study.presets import QUICK
-from tasnet_core import metrics
-from tasnet_core.checkpoint import load
-from tasnet_core.corpora import open_corpus
+from study.space.presets import QUICK
+from tasnet_core.checkpoints.checkpoint import load
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.evaluation import metrics
 from tasnet_core.records import PRECISIONS, Recipe, Variant
-from tasnet_core.training import train
+from tasnet_core.training.trainer import train
 
 VARIANTS = {"middle": replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1), "smallest": next(QUICK.variants())}
 

@@ -11,12 +11,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from study.presets import QUICK
-from tasnet_core import metrics
-from tasnet_core.checkpoint import load
-from tasnet_core.corpora import open_corpus
+from study.space.presets import QUICK
+from tasnet_core.checkpoints.checkpoint import load
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.evaluation import metrics
 from tasnet_core.records import Recipe
-from tasnet_core.training import train
+from tasnet_core.training.trainer import train
 
 SMALL = replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1)
 CANDIDATES = [   # batch size, segment in s, rate

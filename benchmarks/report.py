@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from study import schema
-from study.database import open_database
-from study.presets import QUICK
+from study.database import schema
+from study.database.store import open_database
 from study.records import Settings
-from tasnet_core.formulas import exact
+from study.space.presets import QUICK
+from tasnet_core.cost.formulas import exact
 from tasnet_core.records import Variant
 
 CHUNK = 200         # runs in one transaction

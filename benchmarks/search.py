@@ -18,11 +18,11 @@ import optuna
 from curves import EPOCH_S, EPOCHS, GRID, Recorded, recorded, volume
 from stop_rule import by_rule
 
-from study.presets import QUICK
 from study.records import FRONT, Budget, StopRule
-from study.runner import PATIENCE
-from study.samplers import Proposals
-from study.space import Space, suggest
+from study.search.runner import PATIENCE
+from study.search.samplers import Proposals
+from study.space.presets import QUICK
+from study.space.space import Space, suggest
 
 SPACE = replace(QUICK, choices=GRID)
 SHARES = (10, 20, 30, 40, 50, 60)        # percent of the sound that the whole grid needs

@@ -24,16 +24,16 @@ import torch
 from asteroid_parity import asteroid_from
 from torch import Tensor, nn
 
-from study.presets import QUICK
-from tasnet_core import native
-from tasnet_core.cost import macs
-from tasnet_core.devices import device_of, precision_of
-from tasnet_core.fused import speed_up
-from tasnet_core.loss import pit_loss
-from tasnet_core.mixture import Mixture
-from tasnet_core.model import frames_of, seeded
+from study.space.presets import QUICK
+from tasnet_core.backend import build
+from tasnet_core.backend.devices import device_of, precision_of
+from tasnet_core.backend.fused import speed_up
+from tasnet_core.corpora.mixture import Mixture
+from tasnet_core.cost.count import macs
+from tasnet_core.network.loss import pit_loss
+from tasnet_core.network.model import frames_of, seeded
 from tasnet_core.records import Recipe, Variant
-from tasnet_core.training import Training
+from tasnet_core.training.trainer import Training
 
 ROUNDS = 7
 WARM_UP = {"cpu": 2, "cuda": 6}      # a GPU's steps are recorded by then
@@ -206,7 +206,7 @@ def main(compiled: bool, device: torch.device) -> None:
     if device.type == "cuda":
         train_table(torch.cuda.get_device_name(device), kinds, device)
         return
-    if reason := native.why_not():
+    if reason := build.why_not():
         print(f"no fast layers here: {reason}")
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         torch.set_num_threads(threads)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from curves import EPOCH_S, EPOCHS, Recorded, recorded, volume
 
-from study.pareto import Curve, front, hopeless
+from study.analysis.pareto import Curve, front, hopeless
 from study.records import StopRule
 
 MARGINS_DB = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)

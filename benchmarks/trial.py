@@ -17,16 +17,17 @@ from typing import Any
 
 import torch
 
-from study import evaluate as evaluating
-from study import runner
-from study.database import open_database
-from study.presets import QUICK
+from study.database.store import open_database
 from study.records import Settings
-from study.space import Listed
-from study.spacefile import as_dict
-from tasnet_core import metrics, native
-from tasnet_core.corpora import open_corpus
-from tasnet_core.training import Training
+from study.search import evaluate as evaluating
+from study.search import runner
+from study.space.presets import QUICK
+from study.space.space import Listed
+from study.space.toml import as_dict
+from tasnet_core.backend import build
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.evaluation import metrics
+from tasnet_core.training.trainer import Training
 
 SHARE = 4
 VARIANTS = {"reference": QUICK.reference, "middle": replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1),
@@ -80,7 +81,7 @@ def trial(variant: Any, clock: Clock, folder: Path) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    native.why_not()
+    build.why_not()
     clock = Clock()
     clock.attach()
     recipe = QUICK.recipe

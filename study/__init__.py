@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from study.api import Study, describe_space, run
-    from study.frames import load
+    from study.database.export import load
 
 __all__ = ["Study", "describe_space", "load", "run"]
-_HOMES = {"Study": "api", "run": "api", "load": "frames", "describe_space": "api"}
+_HOMES = {"Study": "api", "run": "api", "load": "database.export", "describe_space": "api"}
 
 
 def __getattr__(name: str) -> Any:

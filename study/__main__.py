@@ -2,8 +2,8 @@
 
 import sys
 
-from study.commands import COMMANDS
-from study.options import parser
+from study.cli.commands import COMMANDS
+from study.cli.options import parser
 from tasnet_core.errors import UserError
 from tasnet_core.terminal import complain, guarded
 
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         complain("stopped; everything is saved: run the same command again to continue")
         return INTERRUPTED
     except Exception as error:
-        from study.connection import damage
+        from study.database.connection import damage
         if not (found := damage(error)):
             raise
         complain(f"python -m study {given.command}: {given.storage}: the database is damaged ({found}); end all runs of it, "

@@ -46,13 +46,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study import commands, options
-from study.options import STORAGE
+from study.cli import commands, options
+from study.cli.options import STORAGE
 from tasnet_core.errors import UserError
 from tasnet_core.terminal import encodable
 
 if TYPE_CHECKING:
-    from study.frames import Frames
+    from study.database.export import Frames
 
 TRAINING = ("run", "confirm", "fidelity", "continue")       # what starts workers, each of which imports the script
 
@@ -80,8 +80,8 @@ def run(trials: int, *, study: str | None = None, storage: str = STORAGE, corpus
 
 def describe_space(name: str) -> str:
     """A space, a preset or a file, as a file to start your own from."""
-    from study import spacefile
-    return spacefile.describe_space(spacefile.space_named(name))
+    from study.space import toml
+    return toml.describe_space(toml.space_named(name))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Study:
     @property
     def states(self) -> dict[str, int]:
         """How many trials are in each state."""
-        from study.database import open_database
+        from study.database.store import open_database
         with open_database(self.storage) as database:
             name = database.choose(self.name)
             settings = database.settings(name)
@@ -107,7 +107,7 @@ class Study:
 
     def load(self) -> "Frames":
         """All that was measured, as pandas frames: `runs`, `epochs`, `mixtures`; see `study.load`."""
-        from study import frames
+        from study.database import export as frames
         return frames.load(self.storage, self.name)
 
     def status(self) -> None:
@@ -124,7 +124,7 @@ class Study:
 
     def answer(self) -> list[str]:
         """What the report says first, in sentences: how small, at what loss; or why nothing can be recommended yet."""
-        from study.report import summary
+        from study.report.write import summary
         return summary(self.storage, self.name)
 
     def report(self, out: str | Path = "reports", *, watch: float | None = None, max_parameters: int | str | None = None,
@@ -177,7 +177,7 @@ def _given(command: str, words: Sequence[object], named: Mapping[str, Any]) -> a
     """What the command line gives where the same is written there."""
     encodable()
     if command in TRAINING:
-        from study.workers import end_if_imported
+        from study.engines.local import end_if_imported
         end_if_imported()
     line = [command, *map(str, words)]
     for name, value in named.items():

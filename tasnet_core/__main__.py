@@ -15,8 +15,8 @@ from tasnet_core.records import Recipe, Variant, as_word
 from tasnet_core.terminal import complain, guarded, plain, say
 
 if TYPE_CHECKING:
-    from tasnet_core.corpora import Unusable
-    from tasnet_core.cost import Layer
+    from tasnet_core.corpora.registry import Unusable
+    from tasnet_core.cost.count import Layer
 
 LETTERS_HELP = "letters of the variant such as N128 X6 H=128 norm=global; those left out are the paper's best"
 
@@ -153,10 +153,10 @@ def variant_of(words: Sequence[str], base: Variant | None = None) -> Variant:
 
 
 def describe(given: argparse.Namespace) -> int:
-    from tasnet_core import cost
-    from tasnet_core.model import frames_of
+    from tasnet_core.cost import count
+    from tasnet_core.network.model import frames_of
     if len(given.variant) == 1 and (Path(given.variant[0]).is_file() or given.variant[0].endswith((".pt", ".pth"))):
-        from tasnet_core.checkpoint import load
+        from tasnet_core.checkpoints.checkpoint import load
         variant = load(Path(given.variant[0])).variant
     else:
         variant = variant_of(given.variant)
@@ -167,10 +167,10 @@ def describe(given: argparse.Namespace) -> int:
     say(f"{' '.join(words_of(variant))} at {variant.sample_rate_hz} Hz; "
           f"{given.seconds:g} s: T = {samples} samples, K = {frames} frames")
     say(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
-    for layer in cost.layers(variant):
+    for layer in count.layers(variant):
         say(line_of(layer, variant, samples, frames))
-    exact = cost.exact(variant)
-    say(f"{'total':42}{'':>18}{exact.parameters:>12,}{cost.macs(variant, samples):>16,}"
+    exact = count.exact(variant)
+    say(f"{'total':42}{'':>18}{exact.parameters:>12,}{count.macs(variant, samples):>16,}"
           f"{1000 * exact.receptive_field_s:>10.1f}")
     say(f"{exact.macs_per_s:,} MACs per second of sound at {variant.sample_rate_hz} Hz; "
           f"receptive field {variant.receptive_field_samples} samples")
@@ -192,13 +192,13 @@ def line_of(layer: "Layer", variant: Variant, samples: int, frames: int) -> str:
 
 
 def check(given: argparse.Namespace) -> int:
-    from tasnet_core.checking import check
+    from tasnet_core.corpora.check import check
     return check(given.corpus, given.C, given.sample_rate_hz, given.headers)
 
 
 def mix(given: argparse.Namespace) -> int:
-    from tasnet_core.corpora import open_corpus
-    from tasnet_core.mixdown import write
+    from tasnet_core.corpora.registry import open_corpus
+    from tasnet_core.corpora.write_wsj0mix import write
     corpus = open_corpus(given.corpus, given.C, given.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, given.corpus)
     say(*write(corpus, given.out, given.train, given.seconds, given.seed))
@@ -215,8 +215,9 @@ def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
 
 def train(given: argparse.Namespace) -> int:
     variant = variant_of(given.variant)
-    from tasnet_core import metrics, training
-    from tasnet_core.devices import device_of, precision_of, say_if_plain
+    from tasnet_core.backend.devices import device_of, precision_of, say_if_plain
+    from tasnet_core.evaluation import metrics
+    from tasnet_core.training import trainer
     given.precision = precision_of(given.precision, given.device)
     try:
         recipe = Recipe(**{field.name: getattr(given, field.name) for field in fields(Recipe)
@@ -227,18 +228,18 @@ def train(given: argparse.Namespace) -> int:
         raise UserError("--init teacher: that is done by python -m study run --init inherit; choose scratch or inherit")
     if recipe.init == "inherit" and not given.teacher:
         raise UserError("--init inherit: from which network? name its checkpoint with --teacher")
-    from tasnet_core.checkpoint import load
-    from tasnet_core.corpora import open_corpus
-    from tasnet_core.sandwich import Kin
+    from tasnet_core.checkpoints.checkpoint import load
+    from tasnet_core.corpora.registry import open_corpus
+    from tasnet_core.training.slimmable import Kin
     say_if_plain(variant, given.device, say)
     corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, given.corpus)
     try:
-        for epoch in training.train(variant, recipe, corpus, given.checkpoint, given.device,
+        for epoch in trainer.train(variant, recipe, corpus, given.checkpoint, given.device,
                                     parts=int(given.batch_size != "auto"), say=say, kin=Kin(given.teacher)):
             say(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
                   f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s")
-    except training.Diverged as error:
+    except trainer.Diverged as error:
         raise UserError(f"training diverged: {error}; try a lower --learning-rate, from a new --checkpoint") from None
     network = load(given.checkpoint).to(device_of(given.device))
     scores = metrics.summary(metrics.score_test(network, corpus))
@@ -250,23 +251,23 @@ def train(given: argparse.Namespace) -> int:
 def separate(given: argparse.Namespace) -> int:
     if bool(given.files) == bool(given.corpus) or bool(given.corpus) != bool(given.mixture):
         raise UserError("wanted either FILES, or --corpus CORPUS with --mixture ID")
-    from tasnet_core import jobs
-    from tasnet_core.checkpoint import load
-    from tasnet_core.corpora import open_corpus
-    from tasnet_core.devices import device_of
-    from tasnet_core.fused import speed_up
-    from tasnet_core.separate import How
+    from tasnet_core.backend.devices import device_of
+    from tasnet_core.backend.fused import speed_up
+    from tasnet_core.checkpoints.checkpoint import load
+    from tasnet_core.corpora.registry import open_corpus
+    from tasnet_core.inference import separate_command
+    from tasnet_core.inference.separate import How
     how = How(given.chunk_s, given.overlap_s, given.batch, given.channel, given.overwrite)
     network = speed_up(load(given.checkpoint).to(device_of(given.device)))
     if not given.corpus:
-        return jobs.separate_all(network, given.files, given.out, how, given.checkpoint)
+        return separate_command.separate_all(network, given.files, given.out, how, given.checkpoint)
     corpus = open_corpus(given.corpus, network.variant.C, network.variant.sample_rate_hz, say=say)
-    return jobs.separate_mixture(network, corpus, given.mixture, given.out, given.overwrite)
+    return separate_command.separate_mixture(network, corpus, given.mixture, given.out, given.overwrite)
 
 
 def export(given: argparse.Namespace) -> int:
-    from tasnet_core.checkpoint import load
-    from tasnet_core.export import export
+    from tasnet_core.checkpoints.checkpoint import load
+    from tasnet_core.checkpoints.onnx_file import export
     export(load(given.checkpoint), given.out, given.format or ["safetensors", "onnx"], say, given.overwrite)
     return 0
 

@@ -65,3 +65,20 @@ def clear_scratch(path: Path) -> None:
     """
     for scratch in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         scratch.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """$TASNET_CACHE, or tasnet-study in $XDG_CACHE_HOME, or ~/.cache/tasnet-study.
+
+    Raises:
+        UserError: when none of them says where.
+    """
+    if own := os.environ.get("TASNET_CACHE"):
+        return home(own)
+    if os.path.isabs(shared := os.environ.get("XDG_CACHE_HOME", "")):  # else it counts for nothing, by the XDG specification
+        return Path(shared) / "tasnet-study"
+    try:
+        return home("~/.cache/tasnet-study")
+    except UserError as error:
+        raise UserError(f"cache folder {error}, but corpora are kept there; name a folder that can be written in "
+                        "TASNET_CACHE") from None

@@ -1,6 +1,6 @@
 """The terminal: what is printed is encoded whatever it knows, acts on nothing there, and may be cut off at any line.
 
-The only file that prints; rich's consoles, in `study.display` and `progress`, ask here for the same.
+The only file that prints; rich's consoles, in `study.cli.terminal` and `progress`, ask here for the same.
 """
 
 import errno

@@ -11,9 +11,9 @@ import optuna
 import sqlalchemy as sa
 from tiny import RECIPE, TINY
 
-from study.database import Database, open_database, url_of
+from study.database.store import Database, open_database, url_of
 from study.records import Result, Settings
-from tasnet_core.cost import exact
+from tasnet_core.cost.count import exact
 from tasnet_core.records import Epoch, MixtureScore, Scores
 
 PAGE = 4096

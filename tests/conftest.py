@@ -28,11 +28,11 @@ def database_url():
 @pytest.fixture
 def own_cache(tmp_path_factory, monkeypatch):
     """A cache of the test's own, but for the compiled layers: to make them anew takes longer than most tests."""
-    from tasnet_core import native
-    from tasnet_core.shelf import cache_folder
-    native.why_not()
-    made, cache = cache_folder() / native.FOLDER, tmp_path_factory.mktemp("cache")
-    (cache / native.FOLDER).symlink_to(made)
+    from tasnet_core.backend import build
+    from tasnet_core.files import cache_folder
+    build.why_not()
+    made, cache = cache_folder() / build.FOLDER, tmp_path_factory.mktemp("cache")
+    (cache / build.FOLDER).symlink_to(made)
     monkeypatch.setenv("TASNET_CACHE", str(cache))
     return cache
 
@@ -42,11 +42,11 @@ def trained(monkeypatch):
     """Variants that were given to a made-up evaluation instead of a training."""
     import searches
 
-    from study import runner
-    from tasnet_core import cost
+    from study.search import runner
+    from tasnet_core.cost import count
     given = []
     monkeypatch.setattr(runner, "evaluate", searches.made_up(given))
-    monkeypatch.setattr(runner, "measure_apart", cost.exact)
+    monkeypatch.setattr(runner, "measure_apart", count.exact)
     return given
 
 

@@ -1,4 +1,7 @@
-"""What `study.cluster` asks of Ray, in threads of this process: actors whose calls and answers are pickled, and can be killed."""
+"""What `study.engines.ray_engine` asks of Ray, in threads of this process.
+
+Actors whose calls and answers are pickled, and can be killed.
+"""
 
 import pickle
 import threading

@@ -21,16 +21,16 @@ import tiny_study
 from started import Started
 from tiny import RECIPE
 
-from study import runner
 from study.__main__ import main
-from study.database import open_database
-from study.presets import SPACES
+from study.database.store import open_database
 from study.records import TRAINED, Result
-from study.space import Space
-from tasnet_core import cost
-from tasnet_core.corpora import CORPORA
+from study.search import runner
+from study.space.presets import SPACES
+from study.space.space import Space
+from tasnet_core.corpora.registry import CORPORA
+from tasnet_core.cost import count
 from tasnet_core.records import Epoch, MixtureScore, Scores, Variant
-from tasnet_core.training import Paused
+from tasnet_core.training.trainer import Paused
 
 EPOCHS = 5
 # 8,192 variants: no study here uses them up.
@@ -42,7 +42,7 @@ SPACES["wide"] = Space(
 
 def score_of(variant, epoch=EPOCHS):
     """The known curve of a variant."""
-    return cost.exact(variant).parameters ** 0.3 + int(variant.key, 16) % 97 / 300 - 5 / epoch
+    return count.exact(variant).parameters ** 0.3 + int(variant.key, 16) % 97 / 300 - 5 / epoch
 
 
 def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts, kin):
@@ -120,7 +120,7 @@ def prepare():
     for place in os.environ.get("FAULTS_DIE", "").split():
         die_once_at(place)
     if os.environ["FAULTS"] == "fake":
-        runner.evaluate, runner.measure_apart = fake, cost.exact
+        runner.evaluate, runner.measure_apart = fake, count.exact
 
 
 @dataclass

@@ -7,11 +7,12 @@ import fakes
 import numpy as np
 from markupsafe import Markup
 
-from study import tables
-from study.page import Clip, Failure, Figure, Output, Page, Sound
-from study.picks import Pick
-from study.replicates import number, per_trial
-from study.searched import configuration
+from study.analysis import trials, wording
+from study.analysis.recommendations import Pick
+from study.analysis.replicates import number, per_trial
+from study.report import tables
+from study.report.page import Clip, Failure, Figure, Output, Page, Sound
+from study.space.searched import configuration
 from tasnet_core.records import LETTERS
 
 EVIL = "</script><script>alert(1)</script>'\"&\u2028<!--"
@@ -32,9 +33,9 @@ def tone(hz, seconds=1.0, rate=8000):
 
 def variants(runs):
     """Rows as a report makes them, with intervals and chances that follow from nothing."""
-    means, kept = per_trial(runs), {row["trial"] for row in tables.front(per_trial(runs))}
+    means, kept = per_trial(runs), {row["trial"] for row in trials.front(per_trial(runs))}
     rows = []
-    for row in tables.compared(means, tables.reference(means)):
+    for row in trials.compared(means, trials.reference(means)):
         score, loss, on_front = number(row["si_snri_db"]), row["loss_db"], row["trial"] in kept
         rows.append({**row, "letters": configuration(row), "on_front": on_front,
                      "low_db": score and score - 0.3, "high_db": score and score + 0.3,
@@ -52,7 +53,7 @@ def page(count=40, seed=3, replicated=True, **changes):
 
 def page_of(runs, **changes):
     rows = variants(runs)
-    told = tables.compared(runs, next((row for row in rows if row["trial"] == 0), None))
+    told = trials.compared(runs, next((row for row in rows if row["trial"] == 0), None))
     best = [row for row in rows if row["on_front"]][:3]
     return Page(**{
         "study": "fake", "corpus": "voices", "sure": "Each variant was trained once.", "rows": rows, "runs": told,
@@ -60,7 +61,8 @@ def page_of(runs, **changes):
         "picks": [Pick(f"Within {i} dB", f"The smallest: trial {row['trial']} ({row['name']}), −0.20 dB.", row["trial"], 0.87)
                   for i, row in enumerate(best)],
         "front": tables.readable(tables.front_table(rows), tables.FRONT_READ),
-        "sexes": tables.Table(("trial", "name", "FM_db"), [[0, "reference", 7.0]]), "beside": tables.Table((), []), "titles": {},
+        "sexes": wording.Table(("trial", "name", "FM_db"), [[0, "reference", 7.0]]), "beside": wording.Table((), []),
+        "titles": {},
         "figures": [Figure(name, section, name.title(), Markup(SVG.format(name)), f"What {name} shows.", f"The {name}.")
                     for name, section in (("front_parameters", "Front"), ("mixtures", "Test mixtures"), ("curves", "Learning"))],
         "failures": [Failure(run["trial"], run["seed"], run["reason"]) for run in runs if run["state"] == "failed"],

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 import optuna
 from tiny import RECIPE, Tiny
 
-from study.database import open_database
+from study.database.store import open_database
 from study.records import Result, Settings
-from study.runner import Runner
-from tasnet_core import cost
+from study.search.runner import Runner
+from tasnet_core.cost import count
 from tasnet_core.records import Epoch, MixtureScore, Scores
 
 SETTINGS = Settings(corpus="tiny", space="tiny", recipe=RECIPE)
@@ -18,7 +18,7 @@ LUCK = 1 / 300        # dB: how much of a made-up score is no matter of size
 def made_up(given):
     """An evaluation whose score is a function of the variant; `given` hears of every variant."""
     def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts, kin):
-        exact = cost.exact(variant)
+        exact = count.exact(variant)
         given.append(variant)
         score = exact.parameters ** 0.5 / 10 + int(variant.key, 16) % 97 * LUCK
         curve = tuple(Epoch(n, -score, score * n / 5, 1e-3, 0.3 * n, 0.1) for n in range(1, 6))

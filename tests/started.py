@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from study.workers import context
+from study.engines.local import context
 
 
 class Started:

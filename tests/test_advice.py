@@ -8,16 +8,16 @@ import pytest
 from fakes import REFERENCE, row
 from test_effects import BASE, CHOICES, SLOPES, variants
 
-from study import advice, effects
-from tasnet_core.formulas import exact
+from study.analysis import effects, reduction_path
+from tasnet_core.cost.formulas import exact
 
 
 def model(rows=None):
-    return advice.model_of(effects.design(rows or variants(40), BASE), REFERENCE)
+    return reduction_path.model_of(effects.design(rows or variants(40), BASE), REFERENCE)
 
 
 def test_the_first_advice_is_the_letter_that_costs_the_fewest_db_per_halving_of_the_macs():
-    said = advice.sentences(model())
+    said = reduction_path.sentences(model())
     prices = {}
     for letter, value in {"N": 64, "B": 32, "H": 64, "X": 3}.items():
         factor = exact(REFERENCE).macs_per_s / exact(replace(REFERENCE, **{letter: value})).macs_per_s
@@ -30,13 +30,13 @@ def test_the_first_advice_is_the_letter_that_costs_the_fewest_db_per_halving_of_
 
 
 def test_how_far_each_letter_may_go_by_itself_is_said():
-    assert advice.sentences(model())[-1] == (       # B: 0.3 dB, H: 0.5 dB, X: 1.5 dB a doubling; 6 → 4 is 0.88 dB
+    assert reduction_path.sentences(model())[-1] == (       # B: 0.3 dB, H: 0.5 dB, X: 1.5 dB a doubling; 6 → 4 is 0.88 dB
         "Each by itself, within 0.5 dB: lower N to 32, as far as was tried; do not lower B below 32, H below 64, X below 6.")
 
 
 def test_the_way_down_lowers_one_letter_a_step_with_exact_costs_and_the_loss_that_was_put_in():
     rows = variants(40)
-    table = advice.path(model(rows), rows, {})
+    table = reduction_path.path(model(rows), rows, {})
     lines = [dict(zip(table.columns, line, strict=True)) for line in table.rows]
     letters = {"N": 128, "B": 64, "H": 128, "X": 6}
     assert lines[0]["parameters"] == exact(REFERENCE).parameters
@@ -48,15 +48,15 @@ def test_the_way_down_lowers_one_letter_a_step_with_exact_costs_and_the_loss_tha
         assert line["macs_per_s"] == exact(replace(REFERENCE, **letters)).macs_per_s < before["macs_per_s"]
         assert line["predicted_loss_db"] == pytest.approx(-sum(SLOPES[name] * math.log2(letters[name] / getattr(REFERENCE, name))
                                                                for name in letters))
-    assert all(line["predicted_loss_db"] <= advice.FAR_DB for line in lines)
+    assert all(line["predicted_loss_db"] <= reduction_path.FAR_DB for line in lines)
 
 
 def test_a_step_that_was_measured_says_by_which_trial():
     rows = variants(40)
-    first = advice.path(model(rows), rows, {}).rows[1][1].split()
+    first = reduction_path.path(model(rows), rows, {}).rows[1][1].split()
     letter, old, _, new = first
     rows[7] = row(7, **{letter: int(new), "si_snri_db": 5 + SLOPES[letter] * math.log2(int(new) / int(old))})
-    table = advice.path(model(rows), rows, {0: 0.0, 7: 0.25})
+    table = reduction_path.path(model(rows), rows, {0: 0.0, 7: 0.25})
     assert [line[-2:] for line in table.rows[:2]] == [[0, 0.0], [7, 0.25]]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.agreement import FIELLER, agreement, tau
+from study.analysis.rank_agreement import FIELLER, agreement, tau
 
 
 def rows(scores, audio_s=100.0):

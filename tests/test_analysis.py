@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from fakes import REFERENCE, confirmed, failed, mixture, row, study
 
-from study.analysis import analyse, comparable, learned_nothing
-from study.replicates import per_trial
-from study.statistics import SeedSpread, holm
-from study.testset import from_rows
+from study.analysis.analyse import analyse, comparable, learned_nothing
+from study.analysis.bootstrap import SeedSpread, holm
+from study.analysis.mixture_scores import from_rows
+from study.analysis.replicates import per_trial
 
 
 def pairs(mixtures):

@@ -4,8 +4,8 @@ import fakes
 import pytest
 from fakes import failed, outlook, row
 
-from study.answer import answer, still_rising, stopped
-from study.replicates import per_trial
+from study.analysis.replicates import per_trial
+from study.report.summary import answer, still_rising, stopped
 
 BASE = row(0, si_snri_db=7.1, parameters=1000, macs_per_s=1000)
 

@@ -11,7 +11,8 @@ import pytest
 import study_folder
 
 import study
-from study import api, options
+from study import api
+from study.cli import options
 from tasnet_core.errors import UserError
 
 

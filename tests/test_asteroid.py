@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.torch_version import TorchVersion
 
 import tasnet_core
-from tasnet_core.asteroid import from_asteroid
+from tasnet_core.checkpoints.asteroid import from_asteroid
 from tasnet_core.errors import CheckpointError
 
 SMALL = {"fb_name": "FreeFB", "n_filters": 8, "kernel_size": 6, "stride": 3, "sample_rate": 8000, "in_chan": 8, "out_chan": 8,

@@ -4,7 +4,7 @@ import soundfile
 from recordings import levels_db, people, voice
 
 from tasnet_core import audio
-from tasnet_core.corpora import open_corpus
+from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.errors import CorpusError
 
 

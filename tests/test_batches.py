@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tiny import RECIPE, Tiny
 
-from tasnet_core.batches import Drawer
+from tasnet_core.training.batches import Drawer
 
 FIVE = replace(RECIPE, batch_size=2, epoch_segments=5)      # the last batch of an epoch is smaller
 

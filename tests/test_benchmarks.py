@@ -13,15 +13,15 @@ import tiny_study
 import torch
 from tiny import RECIPE, TINY, Tiny
 
-from study import runner
-from study.database import open_database
-from study.optunas import enqueue
-from study.pareto import Curve
+from study.analysis.pareto import Curve
+from study.database.store import open_database
 from study.records import Result, Settings, StopRule
-from study.runner import Runner
-from tasnet_core import cost
+from study.search import runner
+from study.search.optuna_study import enqueue
+from study.search.runner import Runner
+from tasnet_core.cost import count
 from tasnet_core.records import Epoch, Scores
-from tasnet_core.training import Training
+from tasnet_core.training.trainer import Training
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import front
@@ -38,7 +38,7 @@ def made_up(variants):
     """Curves that cross each other, so that some are stopped early, some late and some never."""
     rng = np.random.default_rng(0)
     for variant in variants:
-        exact, steps = cost.exact(variant), rng.normal(0.4, 0.4, EPOCHS)
+        exact, steps = count.exact(variant), rng.normal(0.4, 0.4, EPOCHS)
         yield Recorded(variant, float(steps.sum()), Curve((exact.parameters, exact.macs_per_s), tuple(np.cumsum(steps).tolist())))
 
 
@@ -54,10 +54,10 @@ def test_a_replay_stops_whom_the_runner_stops_and_when(tmp_path, monkeypatch):
         for number, valid in enumerate(row.curve.curve, 1):
             curve.append(Epoch(number, -valid, valid, 1e-3, 0.3 * number, 0.1))
             if reason := hooks.tell(curve[-1]):
-                return Result("stopped", reason, cost=cost.exact(variant), curve=tuple(curve))
-        return Result("complete", cost=cost.exact(variant), curve=tuple(curve), scores=Scores(si_snri_db=row.si_snri_db))
+                return Result("stopped", reason, cost=count.exact(variant), curve=tuple(curve))
+        return Result("complete", cost=count.exact(variant), curve=tuple(curve), scores=Scores(si_snri_db=row.si_snri_db))
     monkeypatch.setattr(runner, "evaluate", evaluate)
-    monkeypatch.setattr(runner, "measure_apart", cost.exact)
+    monkeypatch.setattr(runner, "measure_apart", count.exact)
     settings = Settings(corpus="tiny", space="tiny", recipe=replace(RECIPE, epochs=EPOCHS), stop=RULE)
     with open_database(str(tmp_path / "study.db"), read_only=False) as database:
         database.register("s", settings)

@@ -10,7 +10,8 @@ import fakes
 import pages
 import pytest
 
-from study import page, tables
+from study.analysis import wording
+from study.report import page
 
 CHROMIUM = shutil.which("chromium")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -161,10 +162,10 @@ def test_a_click_sorts_numbers_a_second_one_turns_them_round_and_what_is_missing
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
     told = sorted(values(made, "si_snri_db"))
-    assert column(tab, "si_snri_db")[:50] == [*map(tables.decibels, told), *[""] * 50][:50]
+    assert column(tab, "si_snri_db")[:50] == [*map(wording.decibels, told), *[""] * 50][:50]
     tab.keyboard.press("Enter")                                     # the button still has the focus
     assert head.get_attribute("aria-sort") == "descending"
-    assert column(tab, "si_snri_db")[:50] == [*map(tables.decibels, told[::-1]), *[""] * 50][:50]
+    assert column(tab, "si_snri_db")[:50] == [*map(wording.decibels, told[::-1]), *[""] * 50][:50]
     assert tab.locator("[aria-sort]").count() == 1
 
 
@@ -203,7 +204,7 @@ def test_single_runs_have_a_view_of_their_own(opened, made, address):
     seeds = [run["seed"] for run in made.runs if run["trial"] == 0]
     assert column(tab, "seed") == [str(seed) for seed in seeds]
     assert column(tab, "parameters") == [f"{made.rows[0]['parameters']:,}"] * len(seeds)
-    assert column(tab, "si_snri_db") == [tables.decibels(run["si_snri_db"]) for run in made.runs if run["trial"] == 0]
+    assert column(tab, "si_snri_db") == [wording.decibels(run["si_snri_db"]) for run in made.runs if run["trial"] == 0]
 
 
 def test_pages_are_turned_by_keyboard_too_and_the_focus_is_never_lost(opened, made, address):
@@ -307,9 +308,9 @@ def test_the_best_within_a_limit_is_named(opened, made, address, typed, limit):
     tab.fill("[name=parameters]", typed)
     best = max((row for row in by_cost(made) if row["parameters"] <= limit), key=lambda row: row["si_snri_db"])
     said = tab.inner_text("#best")
-    assert f"trial {best['trial']} ({best['name']}), SI-SNRi {tables.decibels(best['si_snri_db'])} dB [" in said
-    assert f"loss {tables.decibels(best['loss_db'])} dB [" in said
-    assert f"{tables.engineering(best['parameters'])} parameters" in said
+    assert f"trial {best['trial']} ({best['name']}), SI-SNRi {wording.decibels(best['si_snri_db'])} dB [" in said
+    assert f"loss {wording.decibels(best['loss_db'])} dB [" in said
+    assert f"{wording.engineering(best['parameters'])} parameters" in said
     assert tab.locator("#chart .limit").count() == 1
     tab.click("#best a")
     marked(tab, best["trial"])
@@ -326,7 +327,7 @@ def test_limits_hold_together_exactly_and_what_nothing_fits_is_said(opened, made
     tab.fill("[name=realtime_factor]", "0.0001")
     assert "No variant has at most" in tab.inner_text("#best")
     least = min(row["realtime_factor"] for row in by_cost(made))
-    assert f"{tables.engineering(least)} real-time factor" in tab.inner_text("#best")
+    assert f"{wording.engineering(least)} real-time factor" in tab.inner_text("#best")
 
 
 @pytest.mark.parametrize("typed", ["many", "-5", "0", "1,5M", "1.2.3", "<b>"])
@@ -436,7 +437,7 @@ def test_ten_thousand_runs_are_found_sorted_and_walked_through_with_few_elements
     tab.click('[data-column="si_snri_db"]')
     tab.click('[data-column="si_snri_db"]')
     best = sorted(values(made, "si_snri_db"), reverse=True)
-    assert column(tab, "si_snri_db") == [tables.decibels(score) for score in best[:50]]
+    assert column(tab, "si_snri_db") == [wording.decibels(score) for score in best[:50]]
     tab.click("#last")
     assert set(column(tab, "state")) == {"failed"}
     tab.fill("#words", "H64 X4 N96")

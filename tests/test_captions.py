@@ -6,16 +6,16 @@ from fakes import epoch, row, stopped
 from test_effect_figures import EFFECTS, TOGETHER
 from test_fronts import ROWS
 
-from study import captions
-from study.effect_figures import effects_data
-from study.effects import Importance
-from study.fronts import Published, front_data
-from study.learning_figures import curves_data, growth_data
-from study.letter_figures import letters_data, parallel_data
-from study.mixture_figures import Condition, Mean, Pairs, Spread, Trend
-from study.progress import Progress
+from study.analysis.effects import Importance
+from study.analysis.hypervolume_curve import Progress
+from study.analysis.replicates import per_trial
 from study.records import Estimate
-from study.replicates import per_trial
+from study.report.figures import captions
+from study.report.figures.effects import effects_data
+from study.report.figures.front import Published, front_data
+from study.report.figures.hyperparameters import letters_data, parallel_data
+from study.report.figures.learning import curves_data, growth_data
+from study.report.figures.mixtures import Condition, Mean, Pairs, Spread, Trend
 
 
 def test_a_front_is_told_in_numbers_from_its_cheapest_to_its_best_and_the_reference():

@@ -9,9 +9,11 @@ import pytest
 import torch
 from tiny import RECIPE, TINY, Tiny
 
-from tasnet_core import capture, checkpoint, training
-from tasnet_core.capture import WARM_UP, Captured
-from tasnet_core.training import Paused, Training, train
+from tasnet_core.backend import cuda_graphs
+from tasnet_core.backend.cuda_graphs import WARM_UP, Captured
+from tasnet_core.checkpoints import checkpoint
+from tasnet_core.training import trainer
+from tasnet_core.training.trainer import Paused, Training, train
 
 CPU = torch.device("cpu")
 ODD = replace(RECIPE, epoch_segments=21, epochs=4)      # ten batches of 2, and one of 1
@@ -47,14 +49,14 @@ class Again:
 @pytest.fixture
 def again(monkeypatch):
     """Let trainings on the CPU record, with the rate in a tensor as on a GPU."""
-    recorder, made = Again(), capture.adam
+    recorder, made = Again(), cuda_graphs.adam
 
     def adam(network, device):
         optimizer = made(network, device)
         optimizer.param_groups[0]["lr"] = torch.zeros((), dtype=torch.float64)
         return optimizer
-    monkeypatch.setattr(training, "recorder_of", lambda device: recorder)
-    monkeypatch.setattr(training, "adam", adam)
+    monkeypatch.setattr(trainer, "recorder_of", lambda device: recorder)
+    monkeypatch.setattr(trainer, "adam", adam)
     return recorder
 
 
@@ -125,11 +127,11 @@ def test_where_memory_runs_out_the_recording_goes_before_the_batch_is_halved(tmp
         next(steps)
     assert again.replayed
 
-    def tight(network, mixture, real=training.estimates_of):
+    def tight(network, mixture, real=trainer.estimates_of):
         if one.captured:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return real(network, mixture)
-    monkeypatch.setattr(training, "estimates_of", tight)
+    monkeypatch.setattr(trainer, "estimates_of", tight)
     for _ in steps:
         pass
     assert one.captured is None
@@ -139,14 +141,14 @@ def test_where_memory_runs_out_the_recording_goes_before_the_batch_is_halved(tmp
 
 
 def test_a_step_without_memory_is_begun_anew_in_halves(tmp_path, again, monkeypatch):
-    met, real = [], training.pit_loss
+    met, real = [], trainer.pit_loss
 
     def tight(sources, estimate, heard):
         met.append(len(sources))
         if len(sources) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(sources, estimate, heard)
-    monkeypatch.setattr(training, "pit_loss", tight)
+    monkeypatch.setattr(trainer, "pit_loss", tight)
     trained(tmp_path / "a.pt", replace(ODD, epochs=1))
     assert met == [2, 2] + [1] * 21     # once to be recorded, once not, and then in halves
     assert not again.recorded
@@ -195,5 +197,5 @@ def test_on_a_gpu_replayed_steps_train_as_eager_ones_and_nobody_waits(tmp_path, 
         next(steps)
     torch.cuda.set_sync_debug_mode("default")
     assert len(one.captured.recordings) == 2
-    monkeypatch.setattr(training, "recorder_of", lambda device: None)
+    monkeypatch.setattr(trainer, "recorder_of", lambda device: None)
     assert losses("b.pt") == pytest.approx(recorded, abs=0.05)

@@ -8,9 +8,9 @@ import torch
 from tiny import RECIPE, TINY
 
 import tasnet_core
-from tasnet_core import checkpoint
+from tasnet_core.checkpoints import checkpoint
 from tasnet_core.errors import CheckpointError, DiskFull
-from tasnet_core.model import seeded
+from tasnet_core.network.model import seeded
 from tasnet_core.records import Epoch, Variant
 
 EPOCH = Epoch(1, -3.0, 2.0, 1e-3, 10.0, 1.5)

@@ -15,10 +15,10 @@ import tiny_study
 from tiny import RECIPE, TINY, Tiny
 
 from study.__main__ import main as study
-from tasnet_core import checkpoint
 from tasnet_core.__main__ import main as core
-from tasnet_core.model import seeded
-from tasnet_core.training import train
+from tasnet_core.checkpoints import checkpoint
+from tasnet_core.network.model import seeded
+from tasnet_core.training.trainer import train
 
 ROOT = Path(__file__).parents[1]
 RUN = ("run", *tiny_study.ARGUMENTS, "--epochs", "1", "--epoch-segments", "4")
@@ -223,8 +223,8 @@ def test_a_study_validated_on_segments_is_read_and_reported_and_not_gone_on_with
 
 
 def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch):
-    from study import engine, workers
-    from tasnet_core import training
+    from study.engines import base, local
+    from tasnet_core.training import trainer
     fitted, jobs = [], []
 
     class Idle:
@@ -232,9 +232,9 @@ def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch)
             jobs.append(job)
 
         def run(self, timeout_s):
-            return engine.Outcome(True)
-    monkeypatch.setattr(training.Training, "fit_memory", lambda one: fitted.append(one.recipe.batch_size))
-    monkeypatch.setattr(workers, "Workers", Idle)
+            return base.Outcome(True)
+    monkeypatch.setattr(trainer.Training, "fit_memory", lambda one: fitted.append(one.recipe.batch_size))
+    monkeypatch.setattr(local, "Workers", Idle)
     assert study([*RUN, "--trials", "1", "--batch-size", "auto"]) == 0
     assert study([*RUN, "--trials", "2"]) == 0      # the same settings: how a batch is computed is none of them
     assert [job.parts for job in jobs] == [0, 1]    # 0: as few as memory allows

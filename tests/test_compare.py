@@ -6,8 +6,8 @@ import pytest
 from fakes import confirmed, failed, mixture, row, study
 from scipy import stats
 
-from study.compare import compare
-from study.testset import from_rows
+from study.analysis.compare import compare
+from study.analysis.mixture_scores import from_rows
 from tasnet_core.errors import UserError
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from broken import fill_ours
 
-from study.database import open_database
+from study.database.store import open_database
 from study.records import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from layouts import librimix, wsj0
 from recordings import FSDD, HOUSE, levels_db, people, voice
 
-from tasnet_core import audio, corpora
-from tasnet_core.corpora import CORPORA, open_corpus, open_voices
+from tasnet_core import audio
+from tasnet_core.corpora import registry
+from tasnet_core.corpora.audio_cache import SPLITS
+from tasnet_core.corpora.mixed import PEAK
+from tasnet_core.corpora.registry import CORPORA, open_corpus, open_voices
+from tasnet_core.corpora.voices import VoicesSettings
 from tasnet_core.errors import CorpusError
-from tasnet_core.mixing import PEAK
-from tasnet_core.shelf import SPLITS
-from tasnet_core.voices import VoicesSettings
 
 TINY = VoicesSettings(train_speakers=4, valid_speakers=2, test_speakers=4,
                       train_sentences=2, valid_sentences=2, test_sentences=2)
@@ -248,7 +249,7 @@ def test_a_pattern_may_hold_any_sign(pattern, split, seed):
     wanted = {"speaker": pattern, "split": split, "seed": str(seed)}
     for order in itertools.permutations(names):
         spec = "folder:a?" + "&".join(f"{name}={wanted[name]}" for name in order)
-        assert corpora._options(spec, names) == wanted
+        assert registry._options(spec, names) == wanted
 
 
 @pytest.mark.parametrize(("spec", "says"), [

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from test_model import variants
 from tiny import RECIPE, TINY
 
-from study import connection, leases, pareto
-from study.database import Database, LeaseLost, open_database, stored_settings
-from study.leases import is_held, me
+from study.analysis import pareto
+from study.analysis.replicates import OUTLOOK
+from study.database import connection, leases
+from study.database.leases import is_held, me
+from study.database.schema import runs
+from study.database.store import Database, LeaseLost, open_database, stored_settings
 from study.records import Budget, Result, Settings
-from study.replicates import OUTLOOK
-from study.schema import runs
-from tasnet_core.cost import exact
+from tasnet_core.cost.count import exact
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, MixtureScore, Scores, Variant
 
@@ -312,7 +313,7 @@ def test_a_locked_database_is_waited_for_and_says_so(tmp_path, database, monkeyp
 
 
 def test_only_one_process_hands_out_work_at_a_time(tmp_path, database):
-    probe = ("import sys, time\nfrom study.database import open_database\n"
+    probe = ("import sys, time\nfrom study.database.store import open_database\n"
              f"with open_database({str(tmp_path / 'study.db')!r}, read_only=False) as database, database.turn('s'):\n"
              "    print('mine', flush=True)\n    time.sleep(60)")
     with database.turn("s"):

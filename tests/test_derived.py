@@ -11,15 +11,16 @@ from test_commands import refused
 from tiny import Tiny
 
 from study.__main__ import main as study
-from study.database import open_database
-from study.derived import best, spread
-from study.inheritance import recipe_of
-from study.presets import SPACES
-from tasnet_core import checkpoint, metrics
-from tasnet_core.devices import device_of
+from study.database.store import open_database
+from study.search.follow_up_studies import best, spread
+from study.search.inherit_recipe import recipe_of
+from study.space.presets import SPACES
+from tasnet_core.backend.devices import device_of
+from tasnet_core.checkpoints import checkpoint
+from tasnet_core.evaluation import metrics
+from tasnet_core.network.slices import take
 from tasnet_core.records import TAUGHT
-from tasnet_core.slices import take
-from tasnet_core.training import Training
+from tasnet_core.training.trainer import Training
 
 STORAGE = "results/study.db"
 RUN = ("run", *tiny_study.ARGUMENTS, "--epoch-segments", "4", "--workers", "1")

@@ -6,10 +6,10 @@ import fakes
 import pytest
 from tiny import TINY
 
-from study.display import Plain, Printed, Screen, outcome, show_status, show_trial, si, thinned, watcher, worker
+from study.analysis.replicates import per_trial
+from study.cli.terminal import Plain, Printed, Screen, outcome, show_status, show_trial, si, thinned, watcher, worker
 from study.records import Result
-from study.replicates import per_trial
-from tasnet_core.cost import exact
+from tasnet_core.cost.count import exact
 from tasnet_core.records import Epoch, Scores
 
 DONE = Result("complete", scores=Scores(si_snri_db=5.126, mixtures=3, unscored=1))

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from tiny import RECIPE, TINY
 
-from study import leases
-from study.database import Database, open_database
-from study.doctor import Finding, checkpoint_folder, examine, gaps, missing, ranges
+from study.database import leases
+from study.database.store import Database, open_database
+from study.maintenance.doctor import Finding, checkpoint_folder, examine, gaps, missing, ranges
 from study.records import Result, Settings
-from tasnet_core import checkpoint
-from tasnet_core.cost import exact
+from tasnet_core.checkpoints import checkpoint
+from tasnet_core.cost.count import exact
 from tasnet_core.records import Epoch, MixtureScore, Scores
 
 EPOCHS = [Epoch(number, -2.0 * number, 1.5 * number, 1e-3, 10.0 * number, 0.5) for number in range(1, RECIPE.epochs + 1)]

@@ -2,9 +2,10 @@ import pytest
 import soundfile
 from recordings import people, voice
 
-from tasnet_core import audio, doubles
-from tasnet_core.corpora import open_corpus
-from tasnet_core.shelf import Item
+from tasnet_core import audio
+from tasnet_core.corpora import copies
+from tasnet_core.corpora.audio_cache import Item
+from tasnet_core.corpora.registry import open_corpus
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def cache(tmp_path_factory, monkeypatch):
     (["train/a/1.wav", "test/a/1.wav", "a/1_a.wav", "a/micha.wav", "a/mic1.wav"], 5)])
 def test_what_several_microphones_or_formats_have_of_one_sentence_is_one_group(names, groups):
     items = [Item(name, 0, 1, 1.0) for name in names]
-    found = doubles.together(items)
+    found = copies.together(items)
     assert len(found) == groups
     assert sorted(item.id for group in found for item in group) == sorted(names)
 

@@ -5,11 +5,11 @@ import os
 import pytest
 import tiny_study
 
-from study import dryrun
 from study.__main__ import main
-from study.rehearsal import Plan, Speeds, measure, rehearse
+from study.planning import dry_run
+from study.planning.cost_model import Growth, Work
+from study.planning.measure import Plan, Speeds, measure, rehearse
 from tasnet_core.errors import UserError
-from tasnet_core.growth import Growth, Work
 from tasnet_core.records import Recipe
 
 RUN = ("run", *tiny_study.ARGUMENTS, "--epochs", "1", "--epoch-segments", "4")
@@ -30,7 +30,7 @@ def plans(monkeypatch):
     def made_up(plan, processes):
         asked.append((plan, processes))
         return Speeds(GROWTH, GROWTH, GROWTH, 0.0, 0.5, 2.0, 10 ** 9, "elsewhere")
-    monkeypatch.setattr(dryrun, "rehearse", made_up)
+    monkeypatch.setattr(dry_run, "rehearse", made_up)
     return asked
 
 
@@ -76,19 +76,20 @@ def test_the_command_for_real_shows_no_password(plans, capsys):
     assert "secret" not in printed + said
     given = type("Given", (), {"storage": url})()
     for words in (["run", "--storage", url], ["run", f"--storage={url}"]):
-        shown = dryrun.command([*words, "--dry-run"], given)
+        shown = dry_run.command([*words, "--dry-run"], given)
         assert "secret" not in shown
         assert "ann:***@localhost" in shown
         assert "--dry" not in shown
 
 
 def test_one_process_measures_every_case_of_a_plan(monkeypatch):
-    from study import evaluate, rehearsal
-    from tasnet_core.cost import exact
+    from study.planning import measure as rehearsal
+    from study.search import evaluate
+    from tasnet_core.cost.count import exact
     monkeypatch.setattr(rehearsal, "ROUNDS_S", 0.0)
     monkeypatch.setattr(evaluate, "measure_apart", exact)
     space = tiny_study.SPACE
-    plan = Plan(dryrun.cases(space, space.recipe, 0), ("si_snr",), "cpu", 1, lambda: tiny_study.open_tiny("", 2, 8000, print))
+    plan = Plan(dry_run.cases(space, space.recipe, 0), ("si_snr",), "cpu", 1, lambda: tiny_study.open_tiny("", 2, 8000, print))
     found = measure(plan, 0.0)
     assert len(found.steps) == len(found.validations) == len(plan.cases) <= len(found.scorings)
     assert found.memory_bytes > 10 ** 6
@@ -119,5 +120,5 @@ def test_a_real_dry_run_of_the_command(capsys, here):
 def test_what_is_left_of_a_run_is_a_share_of_its_own_recipe():
     """A variant of an inherited study of 20 epochs is tuned for 2; after one of them it is half done."""
     tuned = Recipe(epochs=2, epoch_segments=10, segment_s=1.0, init="inherit")
-    assert dryrun._left({**vars(tuned), "audio_s": 10.0}) == 0.5
-    assert dryrun._left({**vars(tuned), "audio_s": None}) == 1.0
+    assert dry_run._left({**vars(tuned), "audio_s": 10.0}) == 0.5
+    assert dry_run._left({**vars(tuned), "audio_s": None}) == 1.0

@@ -3,10 +3,10 @@
 import pytest
 from matplotlib.colors import to_rgb
 
-from study import ink
-from study.effect_figures import draw_effects, draw_importance, draw_interaction, effects_data, signed, together
-from study.effects import Effect, Effects, Importance, Interaction
+from study.analysis.effects import Effect, Effects, Importance, Interaction
 from study.records import Estimate
+from study.report.figures import style
+from study.report.figures.effects import draw_effects, draw_importance, draw_interaction, effects_data, signed, together
 
 GAINS = Estimate(1.94, 1.2, 2.61)
 EFFECTS = Effects([Effect("Sc", GAINS, [0, 16, 64], [Estimate(-4, -5, -3), Estimate(-2, -3, -1), Estimate(0, 0, 0)],
@@ -16,8 +16,8 @@ TOGETHER = Interaction("X", "R", ([2, 4, 8], [1, 2]), [[1.0, 2.0], [3.0, None], 
 
 
 def axes(count=1):
-    with ink.house_style():
-        return list(ink.paper(3.0, layout="constrained").subplots(1, count, squeeze=False).flat)
+    with style.house_style():
+        return list(style.paper(3.0, layout="constrained").subplots(1, count, squeeze=False).flat)
 
 
 def test_levels_stand_at_their_octaves_and_no_skip_path_an_octave_below_the_narrowest():
@@ -64,7 +64,7 @@ def test_each_cell_has_its_mean_and_count_in_type_that_stands_out_and_an_empty_o
     for (x, y), text in texts.items():
         cell = mesh.cmap(mesh.norm(TOGETHER.mean_db[int(x)][int(y)]))
         assert contrast(text.get_color(), cell[:3]) >= 4.5
-    assert not {text.get_color() for text in ax.texts} & set(ink.COLOURS.values())  # a dark page leaves them alone
+    assert not {text.get_color() for text in ax.texts} & set(style.COLOURS.values())  # a dark page leaves them alone
 
 
 @pytest.mark.parametrize(("both", "text"), [

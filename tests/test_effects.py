@@ -8,7 +8,7 @@ import pytest
 from fakes import row
 from scipy import stats
 
-from study import effects
+from study.analysis import effects
 
 SLOPES = {"N": 0.0, "B": 0.3, "H": 0.5, "X": 1.5}
 CHOICES = {"N": (32, 64, 96, 128), "B": (16, 32, 64), "H": (32, 64, 128), "X": (2, 3, 4, 6)}

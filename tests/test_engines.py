@@ -19,21 +19,22 @@ from fake_ray import FakeRay, OutOfMemoryError
 from searches import table
 from tiny import Tiny
 
-from study import cluster, runner
 from study.__main__ import main
-from study.cluster import Changes, Ray, put
-from study.database import open_database
-from study.engine import Job, Outcome
+from study.database.store import open_database
+from study.engines import ray_engine
+from study.engines.base import Job, Outcome
+from study.engines.local import Workers
+from study.engines.ray_engine import Changes, Ray, put
 from study.records import Settings, StopRule
-from study.spacefile import as_dict
-from study.watcher import Silent
-from study.workers import Workers
-from tasnet_core import cost
-from tasnet_core.checkpoint import Origin
+from study.search import runner
+from study.search.events import Silent
+from study.space.toml import as_dict
+from tasnet_core.checkpoints.checkpoint import Origin
+from tasnet_core.cost import count as cost
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
-from tasnet_core.sandwich import Kin
-from tasnet_core.training import train
+from tasnet_core.training.slimmable import Kin
+from tasnet_core.training.trainer import train
 
 RECIPE = Recipe(epochs=4, epoch_segments=6, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay")
 SETTINGS = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), recipe=RECIPE, sampler="grid",
@@ -52,7 +53,7 @@ def exact(monkeypatch):
 def kind(request, monkeypatch):
     if request.param == "local":
         return Workers
-    monkeypatch.setattr(cluster, "_connected", lambda: (FakeRay(2), False))
+    monkeypatch.setattr(ray_engine, "_connected", lambda: (FakeRay(2), False))
     return Ray
 
 
@@ -190,7 +191,7 @@ def test_input_that_workers_cannot_use_is_an_error_of_one_line(kind, tmp_path):
 def driver(monkeypatch):
     """The cluster that the next engine will find."""
     found = FakeRay(2)
-    monkeypatch.setattr(cluster, "_connected", lambda: (found, False))
+    monkeypatch.setattr(ray_engine, "_connected", lambda: (found, False))
     return found
 
 
@@ -204,7 +205,7 @@ def test_an_actor_has_its_share_of_a_node_large_pages_and_no_password(driver, tm
 
 
 def test_nodes_that_are_added_are_used(driver, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "LOOK_S", 0.0)
+    monkeypatch.setattr(ray_engine, "LOOK_S", 0.0)
     driver.cpus, most = 1, []
 
     def grow():

@@ -7,13 +7,14 @@ import pytest
 import torch
 from tiny import RECIPE, TINY, Tiny
 
-from study import evaluate as module
-from study.evaluate import Hooks, evaluate, kind_of, one_line
 from study.records import FAILURES, Budget
-from tasnet_core import cost, metrics
-from tasnet_core.checkpoint import load
+from study.search import evaluate as module
+from study.search.evaluate import Hooks, evaluate, kind_of, one_line
+from tasnet_core.checkpoints.checkpoint import load
+from tasnet_core.cost import count
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError
-from tasnet_core.training import Diverged, Paused
+from tasnet_core.evaluation import metrics
+from tasnet_core.training.trainer import Diverged, Paused
 
 QUICK = replace(RECIPE, epochs=2)
 
@@ -23,7 +24,7 @@ def test_a_trained_variant_comes_back_with_cost_curve_and_a_score_for_every_test
     result = evaluate(TINY, QUICK, Budget(), Tiny(4), tmp_path / "a.pt", "cpu", ("si_snr", "sdr"),
                       Hooks(tell=heard.append, scored=lambda done, total: counted.append((done, total))))
     assert (result.state, result.reason, result.kind) == ("complete", "", "")
-    assert result.cost.parameters == cost.exact(TINY).parameters
+    assert result.cost.parameters == count.exact(TINY).parameters
     assert result.cost.peak_memory_bytes
     assert list(result.curve) == heard
     assert [epoch.number for epoch in heard] == [1, 2]
@@ -45,7 +46,7 @@ def test_by_default_only_si_snr_is_measured(tmp_path):
 def test_over_budget_nothing_is_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "train", None)
     result = evaluate(TINY, QUICK, Budget(max_parameters=10), Tiny(), tmp_path / "a.pt")
-    assert (result.state, result.cost, result.curve) == ("rejected", cost.exact(TINY), ())
+    assert (result.state, result.cost, result.curve) == ("rejected", count.exact(TINY), ())
     assert "budget 10" in result.reason
     assert not any(tmp_path.iterdir())
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import study_folder
 
-from study.database import open_database
-from study.options import parser
+from study.cli.options import parser
+from study.database.store import open_database
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

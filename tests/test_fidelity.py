@@ -8,10 +8,10 @@ import pytest
 from fakes import outlook as fakes_outlook
 from fakes import row
 
-from study.fidelity import EXPONENT, crossings, law, outlook, rising
-from study.learned import ended
+from study.analysis.extrapolation import EXPONENT, crossings, law, outlook, rising
+from study.analysis.learned import ended
+from study.analysis.replicates import EXPECTED, OUTLOOK
 from study.records import Outlook
-from study.replicates import EXPECTED, OUTLOOK
 
 NOTHING = Outlook()
 

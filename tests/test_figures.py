@@ -12,9 +12,10 @@ import pytest
 from fakes import epoch, failed, mixture, row
 from materials import material
 
-from study import figures, ink
-from study.fronts import Published
 from study.records import Estimate
+from study.report.figures import all as figures
+from study.report.figures import style
+from study.report.figures.front import Published
 
 ROOT = Path(__file__).parents[1]
 ALWAYS = {"front_parameters", "front_macs", "curves", "mixtures"}
@@ -23,8 +24,8 @@ ALWAYS = {"front_parameters", "front_macs", "curves", "mixtures"}
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):
     """Small PNGs are drawn faster; small crowds are pixels."""
-    monkeypatch.setattr(ink, "DOTS_PER_INCH", 40)
-    monkeypatch.setattr(ink, "MANY", 5)
+    monkeypatch.setattr(style, "DOTS_PER_INCH", 40)
+    monkeypatch.setattr(style, "MANY", 5)
 
 
 def told(count):

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import FSDD, ORDERS, people, voice
 
-from tasnet_core import audio, folder
-from tasnet_core.corpora import open_corpus, open_folder
+from tasnet_core import audio
+from tasnet_core.corpora import folder
+from tasnet_core.corpora.audio_cache import Item
+from tasnet_core.corpora.registry import open_corpus, open_folder
 from tasnet_core.errors import CorpusError
-from tasnet_core.shelf import Item
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,12 @@ import tiny_study
 from test_samplers import search
 from tiny import RECIPE
 
-from study.forecast import Forecast, Sizes, cases, makespan
-from study.presets import SPACES
+from study.planning.cost_model import Growth, Work
+from study.planning.forecast import Forecast, Sizes, cases, makespan
+from study.planning.measure import Measured, Speeds, together
 from study.records import Budget, Settings, StopRule
-from study.rehearsal import Measured, Speeds, together
-from tasnet_core import cost
-from tasnet_core.growth import Growth, Work
+from study.space.presets import SPACES
+from tasnet_core.cost import count
 
 QUICK = SPACES["quick"]
 BY_MACS = Growth(Work(0.0, 0.0, 0.0, 0.0, 1e-9), 0.0)
@@ -29,7 +29,7 @@ def forecast(workers=1, cores=1, sampler="tpe", space=QUICK, slow_s=0.0, **chang
 
 def seconds(variant, recipe=QUICK.recipe):
     """By hand: all MACs of the training, a nanosecond each."""
-    return cost.exact(variant).macs_per_s * recipe.audio_s * 1e-9
+    return count.exact(variant).macs_per_s * recipe.audio_s * 1e-9
 
 
 def test_a_trial_takes_its_macs():
@@ -76,7 +76,7 @@ def test_a_budget_rejects_what_it_would_reject_and_still_counts_the_trials():
     found = forecast(sampler="grid", budget=limit).proposals(10)
     assert len(found) == 10
     assert found[0][0] == QUICK.reference
-    assert not any(limit.excess(cost.exact(variant)) for variant, _ in found[1:])
+    assert not any(limit.excess(count.exact(variant)) for variant, _ in found[1:])
 
 
 def test_a_list_is_predicted_in_its_order_and_no_longer_than_it_is():
@@ -131,7 +131,7 @@ def test_each_trial_goes_to_whoever_is_free_first(workers, ends):
 def test_what_is_measured_spans_the_space_from_its_smallest_to_the_reference(space):
     found = cases(space, space.recipe, 0)
     assert found[-1] == (space.reference, space.recipe)
-    assert cost.exact(found[0][0]).parameters == cost.exact(space.extremes()[0]).parameters
+    assert count.exact(found[0][0]).parameters == count.exact(space.extremes()[0]).parameters
     assert len(set(found)) == len(found) > 2
 
 

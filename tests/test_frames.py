@@ -14,10 +14,10 @@ from test_commands import ROOT, refused
 from test_report import fill
 
 import study
-from study import frames
 from study.__main__ import main
-from study.database import open_database
-from study.schema import TIDY
+from study.database import export
+from study.database.schema import TIDY
+from study.database.store import open_database
 from tasnet_core.cells import of_cell
 from tasnet_core.errors import UserError
 from tasnet_core.records import Variant
@@ -74,7 +74,7 @@ def read(path):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_file_of_any_form_holds_every_value_of_the_tables(either, tmp_path, form):
-    written = dict(frames.export(either, "fake", tmp_path, form))
+    written = dict(export.export(either, "fake", tmp_path, form))
     assert [path.name for path in written] == [f"{table}.{form}" for table in ("runs", "epochs", "mixtures")]
     with open_database(either) as database:
         runs, results = database.runs("fake"), database.results("fake")
@@ -121,13 +121,13 @@ def test_frames_have_the_types_of_their_values(either):
 
 def test_parquet_read_by_pandas_is_what_load_gives(storage, tmp_path):
     found = study.load(storage, "fake")
-    for path, _ in frames.export(storage, "fake", tmp_path, "parquet"):
+    for path, _ in export.export(storage, "fake", tmp_path, "parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(path), getattr(found, path.stem), check_dtype=False)
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_pandas_reads_the_other_forms(storage, tmp_path, form):
-    for path, count in frames.export(storage, "fake", tmp_path, form):
+    for path, count in export.export(storage, "fake", tmp_path, form):
         frame = pd.read_csv(path) if form == "csv" else pd.read_json(path)
         assert len(frame) == count
         assert list(frame) == list(TIDY[path.stem].kinds)
@@ -138,12 +138,12 @@ def test_pandas_reads_the_other_forms(storage, tmp_path, form):
 
 def test_a_study_in_many_parts_is_the_same(storage, tmp_path, monkeypatch):
     whole = study.load(storage, "fake")
-    wholes = {form: [path.read_bytes() for path, _ in frames.export(storage, "fake", tmp_path / form, form)] for form in FORMS}
-    monkeypatch.setattr(frames, "ROWS", 3)
+    wholes = {form: [path.read_bytes() for path, _ in export.export(storage, "fake", tmp_path / form, form)] for form in FORMS}
+    monkeypatch.setattr(export, "ROWS", 3)
     for mine, its in zip(study.load(storage, "fake"), whole, strict=True):
         pd.testing.assert_frame_equal(mine, its)
     for form in FORMS:
-        parts = list(frames.export(storage, "fake", tmp_path / f"{form}-parts", form))
+        parts = list(export.export(storage, "fake", tmp_path / f"{form}-parts", form))
         for (path, _), before in zip(parts, wholes[form], strict=True):
             if form == "parquet":       # which keeps the parts
                 assert read(path) == read(tmp_path / form / path.name)
@@ -156,7 +156,7 @@ def test_a_study_without_runs_gives_tables_without_rows(tmp_path, form):
     from study.records import Settings
     with open_database(str(tmp_path / "study.db"), read_only=False) as database:
         database.register("s", Settings())
-    written = dict(frames.export(str(tmp_path / "study.db"), None, tmp_path / "out", form))
+    written = dict(export.export(str(tmp_path / "study.db"), None, tmp_path / "out", form))
     assert list(written.values()) == [0, 0, 0]
     if form != "json":
         assert read(tmp_path / f"out/mixtures.{form}") == (list(TIDY["mixtures"].kinds), [])
@@ -171,7 +171,7 @@ def test_numbers_that_are_none_are_no_values_and_those_json_has_no_word_for_are_
     fill(database_url, [fakes.row(0)], [fakes.epoch(0, 1, math.nan, math.inf)])
     epochs = {}
     for form in FORMS:
-        *_, (path, _), _ = frames.export(database_url, None, tmp_path, form)
+        *_, (path, _), _ = export.export(database_url, None, tmp_path, form)
         head, (row,) = read(path)
         epochs[form] = dict(zip(head, row, strict=True))
     assert {form: (row["train_loss_db"], row["valid_si_snri_db"]) for form, row in epochs.items()} == {
@@ -206,14 +206,14 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(storage, tmp_pat
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_one_before(storage, tmp_path, monkeypatch):
-    kept = [path for path, _ in frames.export(storage, "fake", tmp_path, "csv")]
+    kept = [path for path, _ in export.export(storage, "fake", tmp_path, "csv")]
     before = [path.read_bytes() for path in kept]
 
     def full(*_):
         raise OSError(28, "No space left on device")
-    monkeypatch.setitem(frames.FORMS, "csv", full)
+    monkeypatch.setitem(export.FORMS, "csv", full)
     with pytest.raises(UserError, match=r"runs.csv: cannot be written \(No space left on device\)"):
-        list(frames.export(storage, "fake", tmp_path, "csv"))
+        list(export.export(storage, "fake", tmp_path, "csv"))
     assert [path.read_bytes() for path in kept] == before
     assert sorted(tmp_path.iterdir()) == sorted(kept)
 
@@ -222,7 +222,7 @@ def test_the_three_tables_are_of_one_moment(storage, tmp_path):
     import shutil
     path = shutil.copy(storage, tmp_path / "study.db")
     with open_database(str(path), read_only=False) as writer:
-        each = frames.export(str(path), "fake", tmp_path, "json")
+        each = export.export(str(path), "fake", tmp_path, "json")
         next(each)
         with writer.engine.begin() as connection:       # while the first file is written
             connection.exec_driver_sql("DELETE FROM mixtures")
@@ -242,7 +242,7 @@ def test_no_text_of_a_database_is_a_formula_in_a_csv_and_all_of_it_comes_back(tm
     with open_database(url, read_only=False) as database, database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE mixtures SET speakers = ?, reason = '''-1'", (said,))
         connection.exec_driver_sql("UPDATE runs SET seconds = ?", (said,))         # SQLite keeps text in any column
-    list(frames.export(url, None, tmp_path, "csv"))
+    list(export.export(url, None, tmp_path, "csv"))
     for table, column in (("mixtures", "speakers"), ("runs", "seconds")):
         cells = pd.read_csv(tmp_path / f"{table}.csv")[column]
         assert set(cells) == {f"'{said}"}

@@ -9,10 +9,11 @@ import pytest
 from fakes import failed, row
 from matplotlib.text import Text
 
-from study import figures, fronts, ink
-from study.fronts import Published, draw_front, front_data, kinds
+from study.analysis.replicates import per_trial
 from study.records import Estimate
-from study.replicates import per_trial
+from study.report.figures import all as figures
+from study.report.figures import front, style
+from study.report.figures.front import Published, draw_front, front_data, kinds
 
 # Trial 1 is best at its parameters only through its MACs, trial 2 is on both fronts, 3 is beaten by 2.
 ROWS = [row(0, si_snri_db=7.0, parameters=1000, macs_per_s=9000),
@@ -70,7 +71,7 @@ def test_published_results_stand_on_the_fronts_of_those_costs_they_have():
     assert front_data(ROWS, "parameters", published=some).published == [("unknown", 1e6, 13.0), ("large", 5e6, 15.3)]
 
 
-@pytest.mark.parametrize(("count", "barred"), [(fronts.BARS_AT_MOST, fronts.BARS_AT_MOST), (fronts.BARS_AT_MOST + 1, 2)])
+@pytest.mark.parametrize(("count", "barred"), [(front.BARS_AT_MOST, front.BARS_AT_MOST), (front.BARS_AT_MOST + 1, 2)])
 def test_of_many_variants_only_the_front_and_the_reference_have_bars(count, barred):
     rows = [row(0, parameters=2000, si_snri_db=5.0), row(1, si_snri_db=6.0, parameters=1000),
             *(row(trial, parameters=1000 + trial, si_snri_db=4.0) for trial in range(2, count))]
@@ -80,7 +81,7 @@ def test_of_many_variants_only_the_front_and_the_reference_have_bars(count, barr
 def test_of_a_front_in_a_crowd_few_are_named_and_those_evenly_over_the_cost():
     rows = [row(trial, parameters=round(1000 * 2 ** (trial / 60)), si_snri_db=trial / 100) for trial in range(301)]
     named = front_data(rows, "parameters").named
-    assert len(named) == fronts.LABELS_AT_MOST // 3
+    assert len(named) == front.LABELS_AT_MOST // 3
     assert (named[0].trial, named[-1].trial) == (0, 300)
     assert max(np.diff([point.trial for point in named])) <= 26  # 300 steps, twelve gaps
 
@@ -88,8 +89,8 @@ def test_of_a_front_in_a_crowd_few_are_named_and_those_evenly_over_the_cost():
 def drawn_front(rows, cost="parameters", **handed_in):
     """The axes of the page's own figure, the labels on them, and how many found no room."""
     data = front_data(rows, cost, **handed_in)
-    with ink.house_style():
-        figure = ink.paper(3.9)
+    with style.house_style():
+        figure = style.paper(3.9)
         axes = figure.add_axes(figures.room_for(data))
         unlabelled = draw_front(data, axes)
         figure.draw_without_rendering()
@@ -137,7 +138,7 @@ def test_runs_that_are_equal_in_everything_share_a_label():
 def test_labels_and_those_left_out_are_the_front_of_hundreds():
     rows = [row(trial, N=trial + 1, parameters=1000 + 9 * trial, si_snri_db=trial / 100) for trial in range(301)]
     data, _, texts, unlabelled = drawn_front(rows)
-    assert 0 < len(texts) <= fronts.LABELS_AT_MOST // 3
+    assert 0 < len(texts) <= front.LABELS_AT_MOST // 3
     assert len(texts) + unlabelled == len(data.kept) == 301
 
 
@@ -155,12 +156,13 @@ def test_the_keys_of_all_there_can_be_stay_on_the_paper(cost):
 
 
 def test_a_crowd_becomes_pixels_in_the_svg_and_a_few_stay_outlines():
-    crowd = [row(0), *(row(trial, parameters=400_000 + trial, si_snri_db=5 - trial % 7 / 10) for trial in range(1, ink.MANY + 9))]
+    crowd = [row(0), *(row(trial, parameters=400_000 + trial, si_snri_db=5 - trial % 7 / 10)
+                       for trial in range(1, style.MANY + 9))]
     for rows, pixels in ((crowd, True), (crowd[:20], False)):
         _, axes, _, _ = drawn_front(rows)
-        svg, _ = ink.files(axes.figure)
+        svg, _ = style.files(axes.figure)
         assert ("<image" in svg) == pixels
-        assert svg.count("<use") < ink.MANY
+        assert svg.count("<use") < style.MANY
 
 
 def test_the_front_and_the_reference_are_marked_where_they_still_rise():
@@ -171,5 +173,5 @@ def test_the_front_and_the_reference_are_marked_where_they_still_rise():
             fakes.row(3, si_snri_db=5.0, parameters=900, macs_per_s=900, **rising)]
     data = front_data(rows, "parameters")
     assert [point.trial for point in data.rising] == [2, 0]
-    assert "still rising with more sound" in [key.get_label() for key in fronts.legend(data)]
+    assert "still rising with more sound" in [key.get_label() for key in front.legend(data)]
     assert not front_data([fakes.row(0)], "parameters").rising

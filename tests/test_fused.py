@@ -15,14 +15,14 @@ from test_model import variants
 from tiny import TINY
 from torch import nn
 
-from tasnet_core import native
-from tasnet_core.fused import Blocks, Decode, Narrow, Plan, speed_up, supports
-from tasnet_core.loss import pit_loss
-from tasnet_core.model import seeded
+from tasnet_core.backend import build
+from tasnet_core.backend.fused import Blocks, Decode, Narrow, Plan, speed_up, supports
+from tasnet_core.files import cache_folder
+from tasnet_core.network.loss import pit_loss
+from tasnet_core.network.model import seeded
 from tasnet_core.records import Variant
-from tasnet_core.shelf import cache_folder
 
-compiled = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())
+compiled = pytest.mark.skipif(bool(build.why_not()), reason=build.why_not())
 SMALL = Variant(N=20, L=16, B=9, H=33, Sc=7, X=4, R=2)      # no number a multiple of a vector's
 
 
@@ -185,7 +185,7 @@ def say(**environment):
 
 
 def test_without_a_compiler_one_line_says_so(tmp_path):
-    (tmp_path / "bad").write_text("#!/bin/sh\necho 'fused.cpp:1: error: no such standard' >&2\nexit 1\n")
+    (tmp_path / "bad").write_text("#!/bin/sh\necho 'kernels.cpp:1: error: no such standard' >&2\nexit 1\n")
     (tmp_path / "bad").chmod(0o755)
     assert "no C++ compiler" in say(PATH="", TASNET_CACHE=str(tmp_path))
     assert "no such standard" in say(PATH="", CXX=str(tmp_path / "bad"), TASNET_CACHE=str(tmp_path))
@@ -196,15 +196,15 @@ def test_without_a_compiler_one_line_says_so(tmp_path):
 @pytest.fixture(scope="module")
 def library():
     """The compiled layers in the cache, as the tests made them."""
-    if native.why_not():
-        pytest.skip(native.why_not())
-    return max((cache_folder() / native.FOLDER).glob("fused-*.so"), key=lambda path: path.stat().st_mtime)
+    if build.why_not():
+        pytest.skip(build.why_not())
+    return max((cache_folder() / build.FOLDER).glob("fused-*.so"), key=lambda path: path.stat().st_mtime)
 
 
 @pytest.fixture
 def planted(library, tmp_path):
     """The library in a cache of the test's own."""
-    place = tmp_path / native.FOLDER / library.name
+    place = tmp_path / build.FOLDER / library.name
     place.parent.mkdir(mode=0o700)
     place.write_bytes(library.read_bytes())
     place.chmod(0o755)
@@ -214,7 +214,7 @@ def planted(library, tmp_path):
 def loaded(place):
     """Whether the library is loaded from there as it is."""
     try:
-        native._opened(place)
+        build._opened(place)
     except OSError:
         return False
     return True
@@ -253,24 +253,24 @@ def test_a_library_of_another_user_is_not_loaded(planted, which, monkeypatch):
 def test_a_library_that_others_may_have_written_is_made_anew(planted, library, monkeypatch):
     planted.write_bytes(b"theirs")
     monkeypatch.setenv("TASNET_CACHE", str(planted.parents[1]))
-    monkeypatch.setattr(native, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
+    monkeypatch.setattr(build, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
     planted.chmod(0o777)
-    assert native._load()
+    assert build._load()
     assert (planted.read_bytes(), planted.stat().st_mode & 0o022) == (library.read_bytes(), 0)     # now it is ours
     planted.write_bytes(b"theirs")
     planted.parent.chmod(0o777)
-    assert native._load()                           # from a folder of its own
+    assert build._load()                           # from a folder of its own
     assert planted.read_bytes() == b"theirs"
 
 
 def test_a_cache_that_cannot_be_written_costs_the_compiled_layers_nothing_but_time(library, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("TASNET_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(native, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
-    assert native._load()
+    monkeypatch.setattr(build, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
+    assert build._load()
 
 
 def test_without_proc_no_folder_above_may_be_others_to_write(planted, monkeypatch):
-    monkeypatch.setattr(native, "BY_DESCRIPTOR", "/nowhere/{}")
+    monkeypatch.setattr(build, "BY_DESCRIPTOR", "/nowhere/{}")
     planted.parents[1].chmod(0o777)
     assert not loaded(planted)

@@ -15,9 +15,9 @@ from started import Started
 from test_commands import ROOT, RUN, refused
 from tiny import TINY, Tiny
 
-from study import engine, workers
 from study.__main__ import main as study
-from study.database import open_database
+from study.database.store import open_database
+from study.engines import base, local
 from study.records import Settings
 
 STORAGE = "results/study.db"
@@ -47,7 +47,7 @@ def here(trained, tmp_path, monkeypatch):
 def jobs(monkeypatch):
     """What workers would have been given to do, who do nothing; `jobs.ends` says how they end."""
     class Jobs(list):
-        ends = engine.Outcome(True)
+        ends = base.Outcome(True)
 
     class Idle:
         def __init__(self, job, *_):
@@ -56,7 +56,7 @@ def jobs(monkeypatch):
         def run(self, timeout_s):
             return given.ends
     given = Jobs()
-    monkeypatch.setattr(workers, "Workers", Idle)
+    monkeypatch.setattr(local, "Workers", Idle)
     return given
 
 
@@ -133,11 +133,11 @@ def test_confirm_leaves_further_seeds_of_the_front_and_the_reference_to_the_work
 
 
 def test_run_confirms_only_when_the_time_was_enough(here, jobs):
-    jobs.ends = engine.Outcome(False, "time")
+    jobs.ends = base.Outcome(False, "time")
     assert study([*RUN, "--trials", "4", "--seeds", "2", "--timeout", "9"]) == 0
     assert len(jobs) == 1
     assert not any(seed for _, seed in runs())
-    jobs.ends = engine.Outcome(True)
+    jobs.ends = base.Outcome(True)
     assert study([*RUN, "--trials", "4", "--seeds", "2"]) == 0
     assert [job.trials for job in jobs] == [4, 4, 0]
     assert {seed for _, seed in runs()} == {0, 1}

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY
 
-from study.presets import QUICK
-from tasnet_core.formulas import exact
-from tasnet_core.growth import NO_WORK, Growth, Work, fit, work
+from study.planning.cost_model import NO_WORK, Growth, Work, fit, work
+from study.space.presets import QUICK
+from tasnet_core.cost.formulas import exact
 
 TRUE = Work(calls=0.004, blocks=0.0003, samples=2e-7, values=5e-9, macs=6e-11)
 

@@ -16,12 +16,12 @@ from test_asteroid import SMALL, file_of, weights_of
 from tiny import RECIPE, TINY
 
 import tasnet_core
-from tasnet_core import checkpoint, hub
 from tasnet_core.__main__ import main as core
+from tasnet_core.checkpoints import checkpoint, safetensors_file
+from tasnet_core.checkpoints.unpickle import read_saved
 from tasnet_core.errors import CheckpointError
-from tasnet_core.model import seeded
+from tasnet_core.network.model import seeded
 from tasnet_core.records import Epoch
-from tasnet_core.saved import read_saved
 
 BILLIONS = 2_000_000_000
 MANY = torch.zeros(9000)
@@ -189,8 +189,8 @@ def test_an_asteroid_file_of_other_kinds_is_refused(tmp_path):
     ("model.safetensors", {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
                            "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, "is damaged")])
 def test_an_exported_folder_that_claims_what_it_has_not_is_refused(tmp_path, name, data, words):
-    hub.save_hub(seeded(TINY, 0), tmp_path)
-    if name == hub.CONFIG and isinstance(data, dict):
+    safetensors_file.save_hub(seeded(TINY, 0), tmp_path)
+    if name == safetensors_file.CONFIG and isinstance(data, dict):
         data = json.dumps({**json.loads((tmp_path / name).read_text()), **data}).encode()
     elif isinstance(data, dict):
         header = json.dumps(data).encode()
@@ -204,7 +204,7 @@ def test_a_pipe_a_device_and_a_strange_name_are_no_checkpoints(tmp_path):
     assert "not a file" in refusal(tmp_path / "a.pt")
     assert "not a file" in refusal("/dev/zero")
     assert "cannot be read" in refusal("a\0b.pt")
-    hub.save_hub(seeded(TINY, 0), tmp_path)
+    safetensors_file.save_hub(seeded(TINY, 0), tmp_path)
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "model.safetensors").symlink_to("/dev/zero")
     assert "not a file" in refusal(tmp_path)
@@ -228,7 +228,7 @@ def test_a_gigantic_network_has_its_exact_cost_without_being_built(capsys):
 
 def made_of_each_kind(folder):
     """A small network as a checkpoint, as one of torch before 1.6, from Asteroid, and as safetensors: path and files."""
-    hub.save_hub(seeded(TINY, 0), folder / "hub")
+    safetensors_file.save_hub(seeded(TINY, 0), folder / "hub")
     small = {**SMALL, "n_repeats": 1, "n_blocks": 1}
     return [saved(folder / "zip.pt"), saved(folder / "old.pt", legacy=True),
             file_of(folder / "asteroid.pth", small, weights_of(small)),
@@ -282,7 +282,7 @@ def test_whatever_a_file_has_it_loads_or_is_refused_in_one_line(tmp_path):
 def test_a_training_that_cannot_go_on_from_a_file_says_what_is_wrong(tmp_path):
     from tiny import Tiny
 
-    from tasnet_core.training import train
+    from tasnet_core.training.trainer import train
     path = tmp_path / "a.pt"
     list(train(TINY, replace(RECIPE, epochs=1, schedule="plateau"), Tiny(), path))
     good = checkpoint.read(path)

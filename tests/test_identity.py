@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from searches import SETTINGS
 from tiny import RECIPE, TINY, Tiny
 
-from study import runner
-from study.database import open_database
-from study.names import check_name, claim
+from study.database.store import open_database
+from study.database.study_names import check_name, claim
 from study.records import Settings
-from study.runner import Runner
-from study.watcher import Silent
-from tasnet_core import cost
-from tasnet_core.checkpoint import Origin
+from study.search import runner
+from study.search.events import Silent
+from study.search.runner import Runner
+from tasnet_core.checkpoints.checkpoint import Origin
+from tasnet_core.cost import count
 from tasnet_core.errors import CheckpointError, Foreign, UserError
 from tasnet_core.records import Epoch
-from tasnet_core.sandwich import Kin
-from tasnet_core.training import train
+from tasnet_core.training.slimmable import Kin
+from tasnet_core.training.trainer import train
 
 SHORT = replace(RECIPE, epochs=1)
 CURVE = [Epoch(number, -1.0, 0.1 * number, 1e-3, 1.0, 0.1) for number in (1, 2, 3)]
@@ -40,7 +40,7 @@ class Heard(Silent):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(runner, "measure_apart", cost.exact)
+    monkeypatch.setattr(runner, "measure_apart", count.exact)
 
 
 class Other(Tiny):

@@ -8,13 +8,13 @@ from searches import Death, dies, opened, table, told
 from started import Started
 from tiny import RECIPE
 
-from study import runner
 from study.__main__ import main
-from study.database import open_database
+from study.database.store import open_database
 from study.records import Result
-from tasnet_core import cost
+from study.search import runner
+from tasnet_core.cost import count
 from tasnet_core.errors import UserError
-from tasnet_core.training import Paused
+from tasnet_core.training.trainer import Paused
 
 WHOLE = []      # what a study that nobody killed has measured, and told
 PLACES = [("created", False), ("created", True), ("suggest", True), ("begin_run", False), ("begin_run", True),
@@ -43,7 +43,7 @@ def test_a_trial_that_another_live_process_holds_is_left_alone_and_counts(tmp_pa
     with opened(tmp_path) as work:
         trial = work.study.ask()
         variant = runner.suggest(trial, tiny_study.SPACE)
-        run = work.database.begin_run("s", trial.number, variant, RECIPE, cost.exact(variant), "", {})
+        run = work.database.begin_run("s", trial.number, variant, RECIPE, count.exact(variant), "", {})
         with work.database.engine.begin() as connection:
             connection.exec_driver_sql("update runs set owner = 'elsewhere:1' where id = ?", (run,))
         work.run(2)
@@ -86,7 +86,7 @@ def test_a_failed_trial_is_a_row_with_its_reason_and_the_study_goes_on(tmp_path,
 
     def failing(variant, *arguments):
         if variant == tiny_study.SPACE.reference:
-            return Result("failed", "epoch 2: training loss nan", "diverged", cost.exact(variant))
+            return Result("failed", "epoch 2: training loss nan", "diverged", count.exact(variant))
         return fine(variant, *arguments)
     monkeypatch.setattr(runner, "evaluate", failing)
     with opened(tmp_path) as work:
@@ -96,7 +96,7 @@ def test_a_failed_trial_is_a_row_with_its_reason_and_the_study_goes_on(tmp_path,
 
 
 def test_trial_after_trial_that_cannot_begin_ends_the_run_with_the_reason(tmp_path, trained, monkeypatch):
-    monkeypatch.setattr(runner, "evaluate", lambda variant, *_: Result("failed", "a.wav: gone", "data", cost.exact(variant)))
+    monkeypatch.setattr(runner, "evaluate", lambda variant, *_: Result("failed", "a.wav: gone", "data", count.exact(variant)))
     with opened(tmp_path) as work, pytest.raises(UserError, match=r"3 trials in a row failed .* with 'a.wav: gone'"):
         work.run(9)
     assert [row["state"] for row in table(tmp_path)[0]] == ["failed"] * 3
@@ -142,7 +142,7 @@ def test_a_pause_gives_the_run_back_and_the_next_start_goes_on_with_it(tmp_path,
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_its_training_done_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "measure_apart", cost.exact)
+    monkeypatch.setattr(runner, "measure_apart", count.exact)
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
     with opened(tmp_path / "whole") as work:

@@ -6,9 +6,11 @@ import pytest
 from recordings import people, voice
 from tiny import RECIPE, TINY
 
-from tasnet_core import audio, checkpoint, jobs
+from tasnet_core import audio
 from tasnet_core.__main__ import main as core
-from tasnet_core.model import seeded
+from tasnet_core.checkpoints import checkpoint
+from tasnet_core.inference import separate_command
+from tasnet_core.network.model import seeded
 
 
 @pytest.fixture
@@ -64,8 +66,9 @@ def test_two_names_of_one_output_are_noticed_through_links_and_capital_letters(h
     (here / "out/b").symlink_to("a")
     assert command("in", "--out", "out") == 2
     assert "would write out/b/x_1.wav, and so would in/a/x.wav" in capsys.readouterr().err
-    seen = jobs.identity        # of a disk that ignores capital letters
-    monkeypatch.setattr(jobs, "identity", lambda path: (0, str(path).lower()) if "out" in str(path) and path.exists() else
+    seen = separate_command.identity        # of a disk that ignores capital letters
+    monkeypatch.setattr(separate_command, "identity", lambda path:
+                        (0, str(path).lower()) if "out" in str(path) and path.exists() else
                         (0, "out/x_1.wav") if str(path) == "out/x_1.wav" and (here / "out/X_1.wav").exists() else seen(path))
     assert command("in/X.wav", "in/x.wav", "--out", "out") == 2
     said = capsys.readouterr()
@@ -91,7 +94,7 @@ def test_a_mixture_is_not_written_over_a_recording_of_its_corpus(here, capsys):
 
 def test_a_recording_that_changes_or_vanishes_before_its_turn_is_named(here, capsys, monkeypatch):
     beside(here, "a.wav", "b.wav", "c.wav")
-    first = jobs.separate_file
+    first = separate_command.separate_file
 
     def meanwhile(network, job, how, source, tell):
         made = first(network, job, how, source, tell)
@@ -99,7 +102,7 @@ def test_a_recording_that_changes_or_vanishes_before_its_turn_is_named(here, cap
         (here / "in/c.wav").unlink(missing_ok=True)
         return made
 
-    monkeypatch.setattr(jobs, "separate_file", meanwhile)
+    monkeypatch.setattr(separate_command, "separate_file", meanwhile)
     assert command("in") == 2
     said = capsys.readouterr().out
     assert "left out: in/b.wav: was changed since this call began" in said

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from fakes import failed, mixture, outlook, row
 
-from study.agreement import agreement, lines
-from study.analysis import analyse
-from study.answer import answer
-from study.compare import compare
-from study.display import show_status
-from study.learned import finding
-from study.picks import picks
+from study.analysis.analyse import analyse
+from study.analysis.compare import compare
+from study.analysis.learned import finding
+from study.analysis.mixture_scores import from_rows
+from study.analysis.rank_agreement import agreement, lines
+from study.analysis.recommendations import picks
+from study.analysis.replicates import SCORE, per_trial
+from study.cli.terminal import show_status
 from study.records import Estimate
-from study.replicates import SCORE, per_trial
-from study.testset import from_rows
+from study.report.summary import answer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from learned import recorded

@@ -6,9 +6,9 @@ import pytest
 from fakes import epoch, failed, row, stopped
 from test_fronts import ROWS
 
-from study.learning_figures import curves_data, growth_data
-from study.progress import Progress
-from study.replicates import per_trial
+from study.analysis.hypervolume_curve import Progress
+from study.analysis.replicates import per_trial
+from study.report.figures.learning import curves_data, growth_data
 
 
 def test_curves_turn_the_loss_round_and_begin_with_the_reference_and_the_front():

@@ -4,8 +4,8 @@ import pytest
 from fakes import row
 from test_fronts import ROWS
 
-from study import letter_figures
-from study.letter_figures import letters_data, parallel_data
+from study.report.figures import hyperparameters
+from study.report.figures.hyperparameters import letters_data, parallel_data
 
 
 def test_only_letters_that_vary_have_a_panel_and_medians_are_of_finished_runs():
@@ -44,7 +44,7 @@ def test_words_stand_at_equal_distances_and_what_all_have_alike_in_the_middle():
 def test_of_many_beaten_lines_an_even_choice_by_score_is_drawn_and_the_reference_lies_on_top():
     rows = [row(0, si_snri_db=9.0), *(row(trial, X=trial % 5 + 1, si_snri_db=trial / 100) for trial in range(1, 500))]
     data = parallel_data(rows)
-    assert [line.kind for line in data.lines] == ["beaten"] * letter_figures.LINES_AT_MOST["beaten"] + ["reference"]
+    assert [line.kind for line in data.lines] == ["beaten"] * hyperparameters.LINES_AT_MOST["beaten"] + ["reference"]
     assert (data.lines[0].trial, data.lines[-2].trial, data.left_out) == (1, 499, 199)
 
 

@@ -8,9 +8,9 @@ from layouts import librimix, table
 from recordings import people
 
 from tasnet_core import audio
-from tasnet_core.corpora import open_corpus
+from tasnet_core.corpora.librimix import speakers
+from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.errors import CorpusError
-from tasnet_core.librimix import speakers
 
 
 @pytest.fixture(scope="module", autouse=True)

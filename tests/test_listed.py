@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from layouts import small_wsj0
 
 from tasnet_core import audio
-from tasnet_core.checking import check
-from tasnet_core.corpora import open_corpus
+from tasnet_core.corpora.check import check
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.corpora.stored import difference_db
 from tasnet_core.errors import CorpusError
-from tasnet_core.listed import difference_db
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasnet_core.loss import best_permutation, pit_loss, reorder, si_snr
+from tasnet_core.network.loss import best_permutation, pit_loss, reorder, si_snr
 
 
 def voices(batch=3, speakers=2, samples=400, seed=0):

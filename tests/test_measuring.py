@@ -12,15 +12,15 @@ import pytest
 import torch
 from tiny import TINY
 
-from tasnet_core import cost, measuring
-from tasnet_core.measuring import measure_apart
+from tasnet_core.cost import count, measure
+from tasnet_core.cost.measure import measure_apart
 from tasnet_core.records import Variant
 
 OTHER = Variant(N=16, B=8, H=16, Sc=8, X=2, R=2)
 
 
 def worker() -> subprocess.Popen[bytes]:
-    return measuring._of_process[os.getpid()].process
+    return measure._of_process[os.getpid()].process
 
 
 def test_memory_is_that_measured_here_bit_for_bit_and_the_threads_here_stay():
@@ -28,7 +28,7 @@ def test_memory_is_that_measured_here_bit_for_bit_and_the_threads_here_stay():
     torch.set_num_threads(3)
     try:
         for variant in (TINY, OTHER):
-            apart, here = measure_apart(variant, runs=3, seconds=0), cost.measure(variant, runs=3)
+            apart, here = measure_apart(variant, runs=3, seconds=0), count.measure(variant, runs=3)
             assert apart.peak_memory_bytes == here.peak_memory_bytes
             assert (apart.parameters, apart.macs_per_s) == (here.parameters, here.macs_per_s)
             assert apart.realtime_factor > 0
@@ -49,16 +49,16 @@ def test_a_killed_process_leaves_none_and_the_next_question_starts_another():
     before = measure_apart(TINY, runs=1, seconds=0)
     worker().kill()
     worker().wait()
-    assert measure_apart(TINY, runs=1, seconds=0) == cost.exact(TINY)
+    assert measure_apart(TINY, runs=1, seconds=0) == count.exact(TINY)
     assert measure_apart(TINY, runs=1, seconds=0).peak_memory_bytes == before.peak_memory_bytes
 
 
 def test_what_is_too_large_or_cannot_be_started_is_none(monkeypatch):
     gigantic = Variant(N=10_000_000, B=10_000_000, X=1, R=1)
-    assert measure_apart(gigantic, runs=1, seconds=0) == cost.exact(gigantic)      # 400 TB of weights, more than addresses
+    assert measure_apart(gigantic, runs=1, seconds=0) == count.exact(gigantic)      # 400 TB of weights, more than addresses
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/nowhere/python")
-        assert measure_apart(TINY, runs=1, seconds=0) == cost.exact(TINY)
+        assert measure_apart(TINY, runs=1, seconds=0) == count.exact(TINY)
     assert measure_apart(TINY, runs=1, seconds=0).peak_memory_bytes
 
 
@@ -68,7 +68,7 @@ def test_a_question_that_was_interrupted_gets_no_later_answer(monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
     with monkeypatch.context() as patch:
-        patch.setattr(measuring.pickle, "load", interrupted)
+        patch.setattr(measure.pickle, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
             measure_apart(TINY, runs=1, seconds=0)
     assert measure_apart(OTHER, runs=1, seconds=0).peak_memory_bytes == expected
@@ -76,37 +76,37 @@ def test_a_question_that_was_interrupted_gets_no_later_answer(monkeypatch):
 
 def test_the_median_and_the_middle_half_of_the_runs(monkeypatch):
     times = iter([5.0, 1.0, 2.0, 4.0, 3.0])
-    monkeypatch.setattr(cost, "_seconds", lambda *_: next(times))
-    found = cost.measure(TINY, runs=3, seconds=14.5)        # three take 8 s, four 12 s, five 15 s
+    monkeypatch.setattr(count, "_seconds", lambda *_: next(times))
+    found = count.measure(TINY, runs=3, seconds=14.5)        # three take 8 s, four 12 s, five 15 s
     assert (found.realtime_factor, found.realtime_factor_spread) == (3.0, 2.0)     # 1 2 [3] 4 5: from 2 to 4
 
 
 def test_one_measures_at_a_time_and_another_waits_only_so_long(tmp_path):
-    with measuring.alone(tmp_path / "a.lock") as first:
+    with measure.alone(tmp_path / "a.lock") as first:
         assert first
         start = time.monotonic()
-        with measuring.alone(tmp_path / "a.lock", wait_s=0.3) as second:
+        with measure.alone(tmp_path / "a.lock", wait_s=0.3) as second:
             assert not second
         assert 0.3 <= time.monotonic() - start < 5
-    with measuring.alone(tmp_path / "a.lock", wait_s=0.3) as again:
+    with measure.alone(tmp_path / "a.lock", wait_s=0.3) as again:
         assert again
-    with measuring.alone(tmp_path / "nowhere" / "a.lock", wait_s=0.3):      # no folder: measured all the same
+    with measure.alone(tmp_path / "nowhere" / "a.lock", wait_s=0.3):      # no folder: measured all the same
         pass
 
 
 def test_the_process_waits_while_another_one_measures(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    apart = measuring.Apart()
+    apart = measure.Apart()
     try:
-        with filelock.FileLock(tmp_path / measuring.LOCK):
-            process = apart.process = measuring._start()
-            measuring.pickle.dump((TINY, 1, 0.0), process.stdin)
+        with filelock.FileLock(tmp_path / measure.LOCK):
+            process = apart.process = measure._start()
+            measure.pickle.dump((TINY, 1, 0.0), process.stdin)
             process.stdin.flush()
             os.set_blocking(process.stdout.fileno(), False)
             time.sleep(6)       # torch is imported long since
             assert process.stdout.read() is None
             os.set_blocking(process.stdout.fileno(), True)
-        assert measuring.pickle.load(process.stdout)[0] == cost.measure(TINY, 1).peak_memory_bytes
+        assert measure.pickle.load(process.stdout)[0] == count.measure(TINY, 1).peak_memory_bytes
     finally:
         apart.end()
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from recordings import FSDD
 from tiny import TINY, Tiny
 
-from tasnet_core import listeners, metrics
-from tasnet_core.listeners import Job, Listeners, Verdict, judge
-from tasnet_core.mixture import Mixture
-from tasnet_core.model import seeded
+from tasnet_core.corpora.mixture import Mixture
+from tasnet_core.evaluation import metric_workers, metrics
+from tasnet_core.evaluation.metric_workers import Job, Listeners, Verdict, judge
+from tasnet_core.network.model import seeded
 from tasnet_core.records import METRICS
 
 ALL = tuple(METRICS)
@@ -56,7 +56,7 @@ def sdr_by_definition(reference, estimate, taps):
 def test_sdr_is_the_projection_on_512_delays():
     truth, found = (signals.astype(np.float64) for signals in (mixture(0.2).sources, separated(mixture(0.2))))
     expected = [sdr_by_definition(s, e, 512) for s, e in zip(truth, found, strict=True)]
-    np.testing.assert_allclose([listeners.sdr(s, e) for s, e in zip(truth, found, strict=True)], expected, atol=1e-6)
+    np.testing.assert_allclose([metric_workers.sdr(s, e) for s, e in zip(truth, found, strict=True)], expected, atol=1e-6)
 
 
 def test_sdr_is_that_of_mir_eval():
@@ -191,7 +191,7 @@ def test_pesq_without_an_utterance_and_at_another_rate_is_said():
 def test_a_library_that_throws_is_a_reason(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("by what?")
-    monkeypatch.setattr(listeners, "stoi", broken)
+    monkeypatch.setattr(metric_workers, "stoi", broken)
     assert metrics.score(mixture(), separated(mixture()), RATE, ALL).reason == "STOI: source 1: ZeroDivisionError: by what?"
 
 
@@ -200,13 +200,13 @@ def test_a_perfect_estimate_has_the_largest_sdr(gain):
     import mir_eval
     one = mixture(0.5)
     found = metrics.score(one, (gain * one.sources).astype(np.float32), RATE, ("si_snr", "sdr"))
-    assert (found.sdr_db, found.reason) == (listeners.SDR_LIMIT_DB, "")
+    assert (found.sdr_db, found.reason) == (metric_workers.SDR_LIMIT_DB, "")
     assert found.si_snr_db > 120
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")     # it is deprecated there
         truth = one.sources.astype(np.float64)
         theirs = mir_eval.separation.bss_eval_sources(truth, gain * truth, compute_permutation=False)[0]
-    assert (theirs > listeners.SDR_LIMIT_DB).all()      # by what is left of rounding
+    assert (theirs > metric_workers.SDR_LIMIT_DB).all()      # by what is left of rounding
 
 
 def test_the_mixture_as_the_estimate_of_each_source_improves_nothing():
@@ -221,13 +221,13 @@ def test_sdr_is_its_definition_up_to_its_limit(db):
     source = mixture(0.2).sources[0].astype(np.float64)
     noise = np.random.default_rng(1).standard_normal(len(source))
     estimate = source + noise * np.linalg.norm(source) / np.linalg.norm(noise) * 10 ** (-db / 20)
-    assert listeners.sdr(source, estimate) == pytest.approx(sdr_by_definition(source, estimate, 512), abs=0.01)
+    assert metric_workers.sdr(source, estimate) == pytest.approx(sdr_by_definition(source, estimate, 512), abs=0.01)
 
 
 def test_the_delays_of_a_tone_depend_on_each_other_and_it_has_an_sdr():
     tone = np.sin(2 * np.pi * 200 * np.arange(4000) / 8000)
-    assert listeners.sdr(tone, tone) > 90
-    assert listeners.sdr(tone, tone + 0.01 * np.random.default_rng(0).standard_normal(4000)) == pytest.approx(37.5, abs=2)
+    assert metric_workers.sdr(tone, tone) > 90
+    assert metric_workers.sdr(tone, tone + 0.01 * np.random.default_rng(0).standard_normal(4000)) == pytest.approx(37.5, abs=2)
 
 
 class Few(Tiny):

@@ -7,12 +7,12 @@ from layouts import ELSEWHERE, librimix, mixtures, wsj0
 from recordings import FSDD, HOUSE, people
 from tiny import TINY
 
-from tasnet_core import metrics
 from tasnet_core.__main__ import main
-from tasnet_core.corpora import open_corpus
-from tasnet_core.mixdown import write
-from tasnet_core.model import seeded
-from tasnet_core.wsj0mix import FOLDERS
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.corpora.write_wsj0mix import write
+from tasnet_core.corpora.wsj0mix import FOLDERS
+from tasnet_core.evaluation import metrics
+from tasnet_core.network.model import seeded
 
 
 @pytest.fixture(autouse=True)

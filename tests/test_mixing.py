@@ -6,8 +6,8 @@ import pytest
 from recordings import levels_db, people, voice
 
 from tasnet_core import audio
-from tasnet_core.corpora import open_corpus
-from tasnet_core.mixing import PEAK
+from tasnet_core.corpora.mixed import PEAK
+from tasnet_core.corpora.registry import open_corpus
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tasnet_core.batches import batch_of
-from tasnet_core.metrics import in_order
-from tasnet_core.mixture import Mixture
+from tasnet_core.corpora.mixture import Mixture
+from tasnet_core.evaluation.metrics import in_order
+from tasnet_core.training.batches import batch_of
 
 
 def noisy(T=1000, seed=0):

@@ -5,9 +5,9 @@ import pytest
 from fakes import mixture, row
 from test_fronts import ROWS
 
-from study import mixture_figures
-from study.mixture_figures import conditions_data, mixtures_data, sexes_data
-from study.testset import from_rows
+from study.analysis.mixture_scores import from_rows
+from study.report.figures import mixtures as mixture_figures
+from study.report.figures.mixtures import conditions_data, mixtures_data, sexes_data
 
 
 def heard(mixtures, **facts):

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY
 
-from tasnet_core import model
-from tasnet_core.loss import pit_loss
-from tasnet_core.model import ConvTasNet, frames_of, seeded
+from tasnet_core.network import model
+from tasnet_core.network.loss import pit_loss
+from tasnet_core.network.model import ConvTasNet, frames_of, seeded
 from tasnet_core.records import ENCODERS, MASKS, NORMS, Variant
 
 NORM_WORDS = st.sampled_from([(norm, first, causal) for norm in NORMS for first in ("", *NORMS) for causal in (False, True)

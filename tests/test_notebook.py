@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import study_folder
 
-from study.database import open_database
+from study.database.store import open_database
 
 nbformat = pytest.importorskip("nbformat", reason="needs nbformat")
 nbclient = pytest.importorskip("nbclient", reason="needs nbclient")

@@ -10,9 +10,9 @@ import fakes
 import pages
 import pytest
 
-from study import page
-from study.picks import Pick
-from study.tables import Table
+from study.analysis.recommendations import Pick
+from study.analysis.wording import Table
+from study.report import page
 
 
 class Read(HTMLParser):

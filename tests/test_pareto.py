@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from study.pareto import Curve, dominates, front, gains, hopeless, hypervolume
+from study.analysis.pareto import Curve, dominates, front, gains, hopeless, hypervolume
 
 small = st.integers(-2, 2)  # so few values that costs tie and points repeat
 tables = st.integers(1, 4).flatmap(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fakes import failed, mixture, row
 
-from study.picks import picks
-from study.statistics import Repeated, SeedSpread
-from study.testset import from_rows
+from study.analysis.bootstrap import Repeated, SeedSpread
+from study.analysis.mixture_scores import from_rows
+from study.analysis.recommendations import picks
 
 BASE = row(0, si_snri_db=7.0, parameters=1_000_000, macs_per_s=1_000_000_000)
 ROWS = [BASE,

@@ -2,9 +2,9 @@
 
 from fakes import row
 
-from study import published, tables
-from study.published import FORMS, form_of, table_of
-from study.replicates import per_trial
+from study.analysis.replicates import per_trial
+from study.report import published, tables
+from study.report.published import FORMS, form_of, table_of
 
 THESIS, TABLE2 = FORMS["thesis"], FORMS["table2"]
 
@@ -45,7 +45,7 @@ def test_table_ii_has_every_row_once_and_the_causal_one_is_not_its_twin():
 
 
 def test_every_form_is_of_a_space_and_only_those_have_one():
-    from study.presets import SPACES
+    from study.space.presets import SPACES
     assert set(FORMS) <= set(SPACES)
     assert form_of("quick") is form_of(None) is None
 

@@ -8,8 +8,8 @@ from fakes import failed, mixture, outlook, row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.replicates import LEARNED_DB, OUTLOOK, per_mixture, per_trial, with_seeds
-from study.testset import from_rows
+from study.analysis.mixture_scores import from_rows
+from study.analysis.replicates import LEARNED_DB, OUTLOOK, per_mixture, per_trial, with_seeds
 
 SCORES = st.floats(-20, 20)
 RUNS = st.lists(st.builds(lambda trial, seed, score, state: row(trial, seed=seed, si_snri_db=score, pesq=None, state=state),

@@ -10,11 +10,13 @@ from pathlib import Path
 import fakes
 import pytest
 
-from study import ink, report, tables
-from study.database import open_database
-from study.fidelity import rising
+from study.analysis import trials
+from study.analysis.extrapolation import rising
+from study.database.store import open_database
 from study.records import Result
-from study.searched import OF_VARIANT, TUNED, value_of
+from study.report import tables, write
+from study.report.figures import style
+from study.space.searched import OF_VARIANT, TUNED, value_of
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Epoch, MixtureScore, Scores, Variant
 
@@ -55,14 +57,14 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     url = f"sqlite:///{folder / 'study.db'}"
     fill(url, *fakes.study(7, seed=2), notes=("test speakers also occur in training",))
-    return url, report.write_report(url, None, folder / "out")
+    return url, write.write_report(url, None, folder / "out")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def coarse():
     """Small PNGs are drawn faster."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ink, "DOTS_PER_INCH", 40)
+        patch.setattr(style, "DOTS_PER_INCH", 40)
         yield
 
 
@@ -136,8 +138,8 @@ def test_the_page_says_what_the_rows_say(made):
     text = " ".join(Page(made[1]).text.replace("\N{NO-BREAK SPACE}", " ").split())
     with open_database(made[0]) as db:
         rows = db.results("fake")
-    finished = tables.finished(rows)
-    assert f"Of {len(finished)} variants measured, {len(tables.front(rows))} are beaten by none" in text
+    finished = trials.finished(rows)
+    assert f"Of {len(finished)} variants measured, {len(trials.front(rows))} are beaten by none" in text
     assert "test speakers also occur in training" in text
     assert "one second of sound at 8 kHz" in text
     assert "trained on the same 3,200 s of sound" in text
@@ -154,14 +156,14 @@ def test_the_page_says_what_the_rows_say(made):
 def test_the_front_is_the_view_of_the_same_name(made):
     with open_database(made[0]) as db:
         rows, view = db.results("fake"), db.front("fake")
-    assert {row["trial"] for row in tables.front(rows)} == {row["trial"] for row in view}
+    assert {row["trial"] for row in trials.front(rows)} == {row["trial"] for row in view}
 
 
 def test_the_same_rows_give_the_same_bytes_and_what_others_put_there_stays(made, tmp_path):
     mine = tmp_path / "out" / "figures" / "mine.svg"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    again = report.write_report(made[0], "fake", tmp_path / "out")
+    again = write.write_report(made[0], "fake", tmp_path / "out")
     assert files(again.parent) == {**files(made[1].parent), "figures/mine.svg": b"mine"}
 
 
@@ -170,7 +172,7 @@ def test_a_study_of_a_published_table_is_printed_beside_it_and_says_what_differs
     rows = [fakes.row(0, X=8, R=4, sdr_db=3.21, stoi=0.7, pesq=1.5), fakes.row(1, X=8, R=2, sdr_db=3.33, parameters=9)]
     one = {**fakes.mixture(0, 0, 3.0), "sexes": "MF", "stoi": None, "reason": "STOI: source 1: too short"}
     fill(url, rows, mixtures=[one], settings=replace(fakes.SETTINGS, space="thesis", metrics=("si_snr", "stoi")))
-    page = Page(report.write_report(url, None, tmp_path / "out"))
+    page = Page(write.write_report(url, None, tmp_path / "out"))
     text = " ".join(page.text.replace("\N{NO-BREAK SPACE}", " ").split())
     for words in ("the bachelor thesis valgrut/TasNet", "Corpus and training budget differ", "3.21", "12.45", "12.71",
                   "STOI: too short: 1 of the scores, in test-000", "--metrics si_snr,stoi", "SDRi is the same with"):
@@ -186,7 +188,7 @@ def test_seeds_and_stopped_runs_are_told_and_every_run_has_its_line(tmp_path):
     runs, epochs, mixtures = fakes.confirmed(9, seed=2)
     runs[-1] |= {"kind": "diverged"} if runs[-1]["state"] == "failed" else {}
     fill(url, runs, epochs, mixtures)
-    page = Page(report.write_report(url, None, tmp_path / "out"))
+    page = Page(write.write_report(url, None, tmp_path / "out"))
     text = " ".join(page.text.replace("\N{NO-BREAK SPACE}", " ").split())
     for words in ("3 runs were stopped early", "3 seeds, sd", "the cross at its end",
                   f"{len(runs)} runs: ", "--trials 9 "):
@@ -199,7 +201,7 @@ def test_seeds_and_stopped_runs_are_told_and_every_run_has_its_line(tmp_path):
 
 
 def test_a_limit_that_is_given_is_kept_by_a_pick(made, tmp_path):
-    written = report.write_report(made[0], None, tmp_path / "out", [{"parameters": 150_000, "macs_per_s": 10**9}])
+    written = write.write_report(made[0], None, tmp_path / "out", [{"parameters": 150_000, "macs_per_s": 10**9}])
     assert "The best with at most 150k parameters and 1G MACs per second: trial" in " ".join(Page(written).text.split())
 
 
@@ -207,7 +209,7 @@ def test_names_from_the_database_are_text_and_never_markup(tmp_path):
     url, evil = f"sqlite:///{tmp_path / 'study.db'}", "<script>alert('x')<script>"     # a study's name has no slash
     rows = [fakes.row(0), fakes.failed(1, X=4, reason=f"data: {evil}")]
     fill(url, rows, mixtures=[fakes.mixture(0, 0, 1.0)], name=evil, notes=(evil,))
-    page = Page(report.write_report(url, None, tmp_path / "out"))
+    page = Page(write.write_report(url, None, tmp_path / "out"))
     assert [attrs.get("type") for attrs in page.all("script")] == [None, "application/json", "module"]      # the page's own
     assert page.text.count(evil) >= 4
     assert evil not in (tmp_path / "out" / "index.html").read_text()
@@ -217,16 +219,16 @@ def test_of_several_studies_the_newest_is_taken_and_said(tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     fill(url, [fakes.row(0)], name="older")
     fill(url, [fakes.row(0)], name="newer")
-    text = Page(report.write_report(url, None, tmp_path / "out")).text
+    text = Page(write.write_report(url, None, tmp_path / "out")).text
     assert "holds 2 studies" in text
     assert "this is the newest, newer. Others, by --study: older." in text
-    assert "holds 2 studies" not in Page(report.write_report(url, "older", tmp_path / "out")).text
+    assert "holds 2 studies" not in Page(write.write_report(url, "older", tmp_path / "out")).text
 
 
 def test_a_failed_reference_leaves_the_losses_empty_and_it_is_said(tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     fill(url, [fakes.failed(0), fakes.row(1, X=4, parameters=1000)])
-    page = Page(report.write_report(url, None, tmp_path / "out"))
+    page = Page(write.write_report(url, None, tmp_path / "out"))
     assert "has no score (state: failed, diverged" in page.text
     assert "no loss against it can be given" in page.text
     assert "loss" not in (tmp_path / "out" / "tables" / "front.md").read_text()
@@ -241,7 +243,7 @@ def test_without_anything_to_report_one_line_says_so_and_nothing_is_written(tmp_
     if rows is not None:
         fill(url, rows)
     with pytest.raises(UserError, match=re.escape(said)) as caught:
-        report.write_report(url, name, out)
+        write.write_report(url, name, out)
     assert "\n" not in str(caught.value)
     assert "study run --trials 6" in str(caught.value)
     assert not out.exists()
@@ -251,14 +253,14 @@ def test_an_empty_database_has_no_study_yet(tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     open_database(url, read_only=False).close()
     with pytest.raises(UserError, match="no study yet"):
-        report.write_report(url, None, tmp_path / "out")
+        write.write_report(url, None, tmp_path / "out")
 
 
 def test_a_file_in_the_way_is_named_before_anything_is_drawn(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(report.figures, "draw_all", None)
+    monkeypatch.setattr(write.figures, "draw_all", None)
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="cannot be written"):
-        report.write_report(made[0], None, tmp_path / "out")
+        write.write_report(made[0], None, tmp_path / "out")
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -272,7 +274,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="No space left"):
-        report._write(target, b"new content")
+        write._write(target, b"new content")
     assert target.read_bytes() == b"old and whole"
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
@@ -291,14 +293,14 @@ def test_the_page_and_the_tables_mark_who_still_rises(made):
     page = Page(index)
     assert up
     assert f"At the end of their training {len(up)} of " in " ".join(page.text.split())
-    assert page.text.count(tables.RISING) >= len(up)
+    assert page.text.count(trials.RISING) >= len(up)
     lines = [line.split(",") for line in (index.parent / "tables/runs.csv").read_text().splitlines()]
     trial, mark = (lines[0].index(name) for name in ("trial", "rising"))
-    assert {int(line[trial]) for line in lines[1:] if line[mark] == tables.RISING} == up
+    assert {int(line[trial]) for line in lines[1:] if line[mark] == trials.RISING} == up
     assert r"$\uparrow$" in (index.parent / "tables/runs.tex").read_text()
 
 
 def test_a_corpus_whose_folder_is_no_utf_8_is_reported(tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     fill(url, *fakes.study(3, seed=2), settings=replace(fakes.SETTINGS, corpus="folder:\udce9t\udce9"))
-    assert r"folder:\udce9t\udce9" in report.write_report(url, None, tmp_path / "out").read_text(encoding="utf-8")
+    assert r"folder:\udce9t\udce9" in write.write_report(url, None, tmp_path / "out").read_text(encoding="utf-8")

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from recordings import people, voice
 from tiny import RECIPE, TINY, Tiny
 
-from tasnet_core import audio, resident, training
-from tasnet_core.batches import batch_of
-from tasnet_core.corpora import open_corpus
-from tasnet_core.listed import ListedCorpus
-from tasnet_core.mixing import PEAK
-from tasnet_core.resident import Resident
+from tasnet_core import audio
+from tasnet_core.corpora.mixed import PEAK
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.corpora.stored import ListedCorpus
+from tasnet_core.training import gpu_corpus, trainer
+from tasnet_core.training.batches import batch_of
+from tasnet_core.training.gpu_corpus import Resident
 
 CPU = torch.device("cpu")
 
@@ -77,10 +78,10 @@ def test_the_corpora_above_have_padded_joined_silent_and_loud_segments(corpora):
 def test_nothing_that_a_device_computes_is_asked_for_before_an_epochs_end(corpora):
     # A meta tensor has no numbers: whatever needs one to go on fails, as .item() or a shape that follows from the data.
     meta, corpus = torch.device("meta"), corpora[0]
-    there, network = Resident(corpus, meta), training.seeded(TINY, 0).to(meta)
+    there, network = Resident(corpus, meta), trainer.seeded(TINY, 0).to(meta)
     batch = there.batch([corpus.plan(0, 1, index, 8000) for index in range(4)], 8000)
     assert batch.heard is not None
-    loss = training.pit_loss(batch.sources, network(batch.mixture), batch.heard)
+    loss = trainer.pit_loss(batch.sources, network(batch.mixture), batch.heard)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     with pytest.raises((RuntimeError, NotImplementedError)):
@@ -89,9 +90,9 @@ def test_nothing_that_a_device_computes_is_asked_for_before_an_epochs_end(corpor
 
 def test_a_training_on_resident_segments_is_the_training_on_the_hosts(corpora, tmp_path, monkeypatch):
     def curve(name):
-        return [epoch.train_loss_db for epoch in training.train(TINY, RECIPE, corpora[0], tmp_path / name)]
+        return [epoch.train_loss_db for epoch in trainer.train(TINY, RECIPE, corpora[0], tmp_path / name)]
     plain, mixed, real = curve("a.pt"), [], Resident.batch
-    monkeypatch.setattr(training, "resident", Resident)
+    monkeypatch.setattr(trainer, "resident", Resident)
     monkeypatch.setattr(Resident, "batch", lambda *given: mixed.append(1) or real(*given))
     assert curve("b.pt") == pytest.approx(plain, abs=1e-3)
     assert len(mixed) == RECIPE.epochs * RECIPE.epoch_segments / RECIPE.batch_size
@@ -100,13 +101,13 @@ def test_a_training_on_resident_segments_is_the_training_on_the_hosts(corpora, t
 @pytest.mark.parametrize(("shares", "fits"), [(4, True), (3.9, False)])
 def test_a_corpus_goes_to_a_gpu_if_it_takes_a_quarter_of_what_is_free_there(corpora, monkeypatch, shares, fits):
     size = 2 * sum(len(numbers) for _, numbers in corpora[0].stored())
-    resident._resident.cache_clear()
+    gpu_corpus._resident.cache_clear()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(shares * size), 10**12))
-    monkeypatch.setattr(resident, "Resident", lambda corpus, device: "there")
-    assert resident.resident(corpora[0], torch.device("cuda")) == ("there" if fits else None)
-    assert resident.resident(corpora[0], CPU) is None
-    assert resident.resident(Tiny(), torch.device("cuda")) is None
-    resident._resident.cache_clear()
+    monkeypatch.setattr(gpu_corpus, "Resident", lambda corpus, device: "there")
+    assert gpu_corpus.resident(corpora[0], torch.device("cuda")) == ("there" if fits else None)
+    assert gpu_corpus.resident(corpora[0], CPU) is None
+    assert gpu_corpus.resident(Tiny(), torch.device("cuda")) is None
+    gpu_corpus._resident.cache_clear()
 
 
 def test_noise_other_speeds_and_stored_mixtures_stay_on_the_host(tmp_path, monkeypatch):

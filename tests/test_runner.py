@@ -11,12 +11,12 @@ import tiny_study
 from searches import SETTINGS, Death, dies, opened, table, told
 from tiny import RECIPE, TINY
 
-from study import optunas
-from study.database import open_database
-from study.pareto import Curve, hopeless
+from study.analysis.pareto import Curve, hopeless
+from study.database.store import open_database
 from study.records import Budget, Result, StopRule
-from study.space import Listed
-from tasnet_core import cost
+from study.search import optuna_study
+from study.space.space import Listed
+from tasnet_core.cost import count
 from tasnet_core.records import Scores
 
 
@@ -55,7 +55,7 @@ def test_when_a_space_is_used_up_the_run_ends_with_all_of_it_measured(tmp_path, 
     with opened(tmp_path, replace(SETTINGS, budget=Budget(max_parameters=limit))) as work:
         work.run(40)
         work.run(40)
-    fitting = [variant for variant in tiny_study.SPACE.variants() if limit is None or cost.exact(variant).parameters <= limit]
+    fitting = [variant for variant in tiny_study.SPACE.variants() if limit is None or count.exact(variant).parameters <= limit]
     assert set(trained) == {*fitting, tiny_study.SPACE.reference}
     assert len(trained) == len(set(trained))
 
@@ -101,7 +101,7 @@ def test_over_budget_is_rejected_before_training_and_does_not_count(tmp_path, tr
     with opened(tmp_path, replace(SETTINGS, budget=Budget(max_parameters=limit))) as work:
         work.run(5)
     rows = table(tmp_path)[0]
-    assert all(cost.exact(variant).parameters <= limit for variant in trained[1:])
+    assert all(count.exact(variant).parameters <= limit for variant in trained[1:])
     assert trained[0] == tiny_study.SPACE.reference         # the yardstick is exempt
     rejected = [row for row in rows if row["state"] == "rejected"]
     assert rejected
@@ -163,7 +163,7 @@ def test_variants_put_in_by_hand_are_next_whether_the_space_has_them_or_not(tmp_
     within, beyond = replace(TINY, N=4, H=2), replace(TINY, norm="frame", N=5, B=16)
     with opened(tmp_path) as work:
         for variant in (within, beyond):
-            optunas.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
+            optuna_study.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
         work.run(19)
     assert trained[:3] == [TINY, within, beyond]
     trials = told(tmp_path)
@@ -196,17 +196,17 @@ def test_a_variant_in_training_elsewhere_is_not_trained_here_and_told_when_it_ha
     variant = replace(TINY, H=4)
     with opened(tmp_path) as work:
         work.run(1)
-        other = work.database.begin_run("s", 77, variant, RECIPE, cost.exact(variant), "", {})
+        other = work.database.begin_run("s", 77, variant, RECIPE, count.exact(variant), "", {})
         owner = work.database.run_of("s", 77, 0)["owner"]
         with work.database.engine.begin() as connection:
             connection.exec_driver_sql("update runs set owner = 'elsewhere:0:1:1' where id = ?", (other,))
-        optunas.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
+        optuna_study.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
         work.run(3)         # 0, 77, and one more
         assert trained.count(variant) == 0
         assert told(tmp_path)[1][1] == "RUNNING"
         with work.database.engine.begin() as connection:
             connection.exec_driver_sql("update runs set owner = ? where id = ?", (owner, other))
-        work.database.finish(other, Result("complete", cost=cost.exact(variant), scores=Scores(si_snri_db=3.25)))
+        work.database.finish(other, Result("complete", cost=count.exact(variant), scores=Scores(si_snri_db=3.25)))
         work.run(4)
     assert told(tmp_path)[1][1] == "COMPLETE"
     assert told(tmp_path)[1][3][0] == 3.25
@@ -246,7 +246,7 @@ def test_a_trial_that_was_queued_outside_of_the_space_is_refused_and_the_study_g
         work.study.enqueue_trial(fixed)
         work.study.enqueue_trial({"N": 4})      # the sampler completes it
         work.study.enqueue_trial({"N": 6.0, "H": 8, "X": 2})
-        assert optunas.waiting(work.study, work.space) == {TINY, replace(TINY, N=6)}
+        assert optuna_study.waiting(work.study, work.space) == {TINY, replace(TINY, N=6)}
         work.watcher.says = said.append
         work.run(3)
         assert [(row["trial"], row["state"]) for row in work.database.runs("s")] == [(n, "complete") for n in (0, 2, 3)]

@@ -14,9 +14,9 @@ import pytest
 from broken import PAGE, columns, damage, on, optunas, pages, root, rows, schema, tables, url
 from tiny import RECIPE, TINY
 
-from study import salvage
-from study.database import open_database
-from tasnet_core.cost import exact
+from study.database import recover
+from study.database.store import open_database
+from tasnet_core.cost.count import exact
 from tasnet_core.errors import UserError
 
 OPTUNAS = {"trials", "trial_heartbeats"}        # where `mended` asks for one more
@@ -24,17 +24,17 @@ OPTUNAS = {"trials", "trial_heartbeats"}        # where `mended` asks for one mo
 
 def mended(path: Path, before: bytes) -> str:
     """Mend, and see what holds after every mending."""
-    assert salvage.integrity(url(path))
-    said = salvage.mend(path)
+    assert recover.integrity(url(path))
+    said = recover.mend(path)
     kept = path.with_name(re.search(r"kept as .*/(\S+)$", said)[1])
     assert kept.read_bytes() == before
-    assert salvage.integrity(url(path)) == []
+    assert recover.integrity(url(path)) == []
     assert sorted(os.listdir(path.parent)) == sorted({path.name, kept.name})
     with open_database(str(path), read_only=False) as database:     # it can be worked with
         database.results("s")
         with optunas(database.optuna_url) as storage:
             optuna.load_study(study_name="s", storage=storage).ask()
-    assert "nothing in it needs mending" in salvage.mend(path)
+    assert "nothing in it needs mending" in recover.mend(path)
     return said
 
 
@@ -106,10 +106,10 @@ def test_where_a_part_of_the_list_of_tables_is_lost_the_others_are_saved(filled)
     whole, leaves = {name: rows(filled, name) for name in tables(filled)}, pages(filled, "sqlite_master")
     assert len(leaves) > 1
     before = damage(filled, leaves[-1:])
-    said = salvage.mend(filled)
+    said = recover.mend(filled)
     assert "a part of its list of tables is lost" in said
     assert filled.with_name("study.db.damaged-1").read_bytes() == before
-    assert salvage.integrity(url(filled)) == []
+    assert recover.integrity(url(filled)) == []
     left = [name for name in tables(filled) if not name.startswith("orphans_")]
     assert {"runs", "epochs", "mixtures", "variants", "studies"} <= set(left) < set(whole)
     assert {name: rows(filled, name) for name in left} == {name: whole[name] for name in left}
@@ -141,11 +141,11 @@ def test_what_a_killed_process_left_in_the_log_is_saved_too(filled, tmp_path):
     log = Path(f"{filled}-wal").read_bytes()
     assert log
     before = damage(filled, [number])
-    said = salvage.mend(filled)
+    said = recover.mend(filled)
     kept = re.search(r"kept as (.*)$", said)[1]
     assert (Path(kept).read_bytes(), Path(f"{kept}-wal").read_bytes()) == (before, log)
     assert not Path(f"{filled}-wal").exists()
-    assert salvage.integrity(url(filled)) == []
+    assert recover.integrity(url(filled)) == []
     with open_database(str(filled)) as database:
         assert {run["reason"] for run in database.runs("s")} == {"from the log"}
 
@@ -153,20 +153,20 @@ def test_what_a_killed_process_left_in_the_log_is_saved_too(filled, tmp_path):
 def test_where_nothing_can_be_read_the_file_stays_and_a_backup_is_asked_for(filled, tmp_path):
     damage(filled, [1])
     before = filled.read_bytes()
-    assert "not a database" in salvage.integrity(url(filled))[0]
+    assert "not a database" in recover.integrity(url(filled))[0]
     with pytest.raises(UserError, match=r"cannot be mended .*put a backup in its place"):
-        salvage.mend(filled)
+        recover.mend(filled)
     assert filled.read_bytes() == before
     assert os.listdir(tmp_path) == ["study.db"]
     with pytest.raises(UserError, match="cannot be mended"):
-        salvage.mend(tmp_path / "none.db")
+        recover.mend(tmp_path / "none.db")
 
 
 def test_each_damaged_file_is_kept(filled):
     kept = []
     for _ in range(2):
         damage(filled, pages(filled, "mixtures")[3:4])
-        kept.append(re.search(r"kept as .*(damaged-\d)$", salvage.mend(filled))[1])
+        kept.append(re.search(r"kept as .*(damaged-\d)$", recover.mend(filled))[1])
     assert kept == ["damaged-1", "damaged-2"]
 
 
@@ -182,18 +182,18 @@ def test_a_file_in_use_is_not_mended(filled):
         other.stdout.readline()
         time.sleep(0.1)
         with pytest.raises(UserError, match="is in use by another process"):
-            salvage.mend(filled)
+            recover.mend(filled)
     finally:
         other.kill()
         other.wait()
         other.stdout.close()
-    assert "mended" in salvage.mend(filled)
+    assert "mended" in recover.mend(filled)
 
 
 def test_ties_that_lead_nowhere_are_told(filled):
     with closing(sqlite3.connect(filled)) as db:
         db.execute("DELETE FROM runs WHERE id = 7")
         db.commit()
-    found = salvage.integrity(url(filled))
+    found = recover.integrity(url(filled))
     assert len(found) == 10 + 20
     assert re.fullmatch(r"(epochs|mixtures) row \d+: what it belongs to in runs is not there", found[0])

@@ -9,12 +9,12 @@ import pytest
 from optuna.trial import TrialState
 from tiny import RECIPE
 
-from study import samplers
-from study.presets import SPACES
 from study.records import OBJECTIVES, SAMPLERS, Budget
-from study.samplers import LADDER, LEARNING, Proposals, halved, stride
-from study.space import Space, suggest, suggested_recipe
-from tasnet_core import cost
+from study.search import samplers
+from study.search.samplers import LADDER, LEARNING, Proposals, halved, stride
+from study.space.presets import SPACES
+from study.space.space import Space, suggest, suggested_recipe
+from tasnet_core.cost import count
 from tasnet_core.records import Variant
 
 QUICK = SPACES["quick"]
@@ -31,7 +31,7 @@ def search(name, trials, space=QUICK, budget=None, seed=0, study=None):
         study.enqueue_trial(space.parameters_of(space.reference))
     while len(study.trials) < trials:
         trial = study.ask()
-        exact = cost.exact(suggest(trial, space))
+        exact = count.exact(suggest(trial, space))
         for limit, excess in budget.ratios(exact).items():
             trial.set_constraint(limit, excess)
         if budget.excess(exact) and trial.number:
@@ -57,8 +57,8 @@ def test_every_proposal_is_in_the_space_and_the_reference_is_first(thirty):
 @pytest.mark.parametrize("axis", ["parameters", "macs_per_s"])
 def test_no_part_of_the_range_of_sizes_is_empty_after_thirty_trials(thirty, axis):
     name, proposed, _ = thirty
-    low, high = (math.log(getattr(cost.exact(variant), axis)) for variant in QUICK.extremes(axis))
-    bins = Counter(min(7, int(8 * (math.log(getattr(cost.exact(variant), axis)) - low) / (high - low))) for variant in proposed)
+    low, high = (math.log(getattr(count.exact(variant), axis)) for variant in QUICK.extremes(axis))
+    bins = Counter(min(7, int(8 * (math.log(getattr(count.exact(variant), axis)) - low) / (high - low))) for variant in proposed)
     if name == "grid":      # it goes by letters, not by sizes; few of its points are small
         bins |= Counter(dict.fromkeys(range(2), 1))
     assert len(bins) == 8, sorted(bins.items())
@@ -89,15 +89,15 @@ def test_tuned_fields_and_uneven_letters_are_proposed_by_every_sampler(name):
 def test_a_sampler_that_learns_leaves_what_is_over_the_budget(name):
     limit = 60_000      # most of the space is dearer
     proposed, _ = search(name, 60, budget=Budget(max_parameters=limit))
-    over = [cost.exact(variant).parameters > limit for variant in proposed]
-    blind = [cost.exact(variant).parameters > limit for variant in QUICK.variants()]
+    over = [count.exact(variant).parameters > limit for variant in proposed]
+    blind = [count.exact(variant).parameters > limit for variant in QUICK.variants()]
     assert sum(over[LADDER + 1:]) / len(over[LADDER + 1:]) < 0.6 * sum(blind) / len(blind)
 
 
 def test_what_climbs_through_the_sizes_stays_within_the_budget():
     proposed, _ = search("qmc", 20, budget=Budget(max_parameters=60_000, max_macs_per_s=60_000_000))
     for number, variant in list(enumerate(proposed))[1:]:
-        exact = cost.exact(variant)
+        exact = count.exact(variant)
         within = exact.macs_per_s <= 60_000_000 if number % 2 else exact.parameters <= 60_000
         assert within, number
 
@@ -127,7 +127,7 @@ def test_a_stride_visits_all_once(size):
 
 def test_a_budget_is_learned_from_by_its_ratio():
     budget = replace(Budget(), max_parameters=100)
-    assert budget.ratios(cost.exact(QUICK.reference))["parameters"] > 0
+    assert budget.ratios(count.exact(QUICK.reference))["parameters"] > 0
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])

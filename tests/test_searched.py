@@ -12,20 +12,21 @@ import tiny_study
 from fakes import REFERENCE, mixture, row
 from test_report import fill
 
-from study import again, effects, report, tables
 from study.__main__ import main as study
-from study.compare import compare
-from study.database import open_database
-from study.display import front_table
-from study.effect_figures import effects_data
-from study.letter_figures import letters_data, parallel_data
-from study.optunas import asked
-from study.published import FORMS, table_of
-from study.replicates import per_trial
-from study.searched import TUNED
-from study.space import Space
-from study.spacefile import as_dict, read_space
-from study.testset import from_rows
+from study.analysis import effects, trials, wording
+from study.analysis.compare import compare
+from study.analysis.mixture_scores import from_rows
+from study.analysis.replicates import per_trial
+from study.cli.terminal import front_table
+from study.database.store import open_database
+from study.report import again, tables, write
+from study.report.figures.effects import effects_data
+from study.report.figures.hyperparameters import letters_data, parallel_data
+from study.report.published import FORMS, table_of
+from study.search.optuna_study import asked
+from study.space.searched import TUNED
+from study.space.space import Space
+from study.space.toml import as_dict, read_space
 from tasnet_core.__main__ import variant_of
 from tasnet_core.errors import UserError
 from tasnet_core.records import Variant
@@ -63,13 +64,13 @@ def test_it_is_a_column_of_the_view_and_of_what_is_read_of_it(tmp_path, name, va
 @each
 def test_it_is_in_the_name_the_tables_and_what_the_terminal_shows(name, value, capsys):
     rows = [of(0), of(1, {name: value}, parameters=1000)]
-    said = tables.names(rows)
+    said = trials.names(rows)
     assert said[0] == "reference"
     variant, recipe = asked(said[1], Space("s", BASE, {name: sorted({of(0)[name], value})}, RECIPE) if name in TUNED else
                             Space("s", BASE, {"X": [6]}, RECIPE), RECIPE)
     found = getattr(recipe if name in TUNED else variant, name)
     assert found == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
-    assert tables.names([*rows[1:], of(2)])[1] == said[1]       # without a reference: by what varies
+    assert trials.names([*rows[1:], of(2)])[1] == said[1]       # without a reference: by what varies
     front = tables.front_table(rows)
     assert value in [line[front.columns.index(name)] for line in front.rows]
     *_, shown = front_table(per_trial(rows)).columns[1].cells
@@ -97,7 +98,7 @@ def test_it_has_an_effect_that_is_what_was_put_in(name, value):
 def test_two_trials_that_differ_in_it_alone_are_compared_by_it(name, value):
     heard = from_rows([mixture(trial, i, 5.0 - trial) for trial in (0, 1) for i in range(4)])
     lines = compare([of(0), of(1, {name: value})], heard, 1, 0)
-    assert [name, *(tables.cell(name, one) for one in (value, of(0)[name]))] in [re.split("  +", line) for line in lines]
+    assert [name, *(wording.cell(name, one) for one in (value, of(0)[name]))] in [re.split("  +", line) for line in lines]
 
 
 @each
@@ -150,7 +151,7 @@ def test_the_rate_of_a_report_is_the_networks_own(tmp_path):
         variant = {"X": 4, "R": 1, "extra_dilation": 4, "sample_rate_hz": rate_hz}
         rows = [of(trial, variant, si_snri_db=5.0 + trial) for trial in (0, 1)]
         fill(url := f"sqlite:///{tmp_path / f'{rate_hz}.db'}", rows)
-        page = report.write_report(url, None, tmp_path / "out").read_text()
+        page = write.write_report(url, None, tmp_path / "out").read_text()
         assert f"one second of sound at {rate_hz // 1000} kHz" in page
 
 

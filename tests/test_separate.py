@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import RECIPE, TINY, Tiny
 
-from tasnet_core import audio, checkpoint, chunks, jobs
+from tasnet_core import audio
 from tasnet_core.__main__ import main as core
-from tasnet_core.chunks import Chunk, Joiner, Plan, best_order, cut_up
+from tasnet_core.checkpoints import checkpoint
 from tasnet_core.errors import UserError
-from tasnet_core.model import seeded
-from tasnet_core.separate import FULL_SCALE, How, Job, in_chunks, levelled, separate, separate_file, streamed
+from tasnet_core.inference import overlap_add, separate_command
+from tasnet_core.inference.overlap_add import Chunk, Joiner, Plan, best_order, cut_up
+from tasnet_core.inference.separate import FULL_SCALE, How, Job, in_chunks, levelled, separate, separate_file, streamed
+from tasnet_core.network.model import seeded
 
 FRAME = replace(TINY, norm="frame")
 SOURCE = {"checkpoint": "test"}
@@ -286,8 +288,8 @@ def test_a_network_that_gives_no_numbers_writes_nothing(here, capsys):
 
 def test_the_nearest_names_of_an_unknown_mixture_are_told():
     with pytest.raises(UserError, match=r"'test/02': none of the 3 mixtures .*; nearest: test/002"):
-        jobs.mixture_named(Tiny(), "test/02")
-    assert jobs.mixture_named(Tiny(), "test/002").id == "test/002"
+        separate_command.mixture_named(Tiny(), "test/02")
+    assert separate_command.mixture_named(Tiny(), "test/002").id == "test/002"
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path):
@@ -310,4 +312,4 @@ def test_chunks_reach_as_far_as_the_network_hears():
     assert plan.warm == plan.cool == (FRAME.receptive_field_samples + FRAME.L) // 2 + FRAME.L
     causal = Plan.of(replace(FRAME, causal=True), 1, 0.5)
     assert (causal.warm, causal.cool) == (FRAME.receptive_field_samples + FRAME.L, FRAME.L)
-    assert chunks.Plan.of(FRAME, 0.1, 0.05).chunk == 800
+    assert overlap_add.Plan.of(FRAME, 0.1, 0.05).chunk == 800

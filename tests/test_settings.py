@@ -6,14 +6,14 @@ import pytest
 import tiny_study
 from tiny import TINY
 
-from study import settings
-from study.database import check_same
-from study.options import parser
-from study.presets import SPACES
+from study.cli import settings
+from study.cli.options import parser
+from study.cli.settings import default_workers, settings_of
+from study.database.store import check_same
 from study.records import SAMPLERS, Settings, StopRule
-from study.settings import default_workers, settings_of
-from study.spacefile import read_space
-from tasnet_core import cost
+from study.space.presets import SPACES
+from study.space.toml import read_space
+from tasnet_core.cost import count
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
 
@@ -94,7 +94,7 @@ def test_a_list_is_measured_in_its_order_by_no_other_sampler(sampler):
 
 
 def test_a_budget_nobody_fits_says_by_how_much_the_cheapest_is_over_it():
-    least = cost.exact(replace(TINY, N=2, H=2, X=1))
+    least = count.exact(replace(TINY, N=2, H=2, X=1))
     assert f"{least.parameters:,} parameters, {least.parameters - 90:,} more than" in refusal("--max-parameters", "90")
     assert f"{least.macs_per_s:,} macs_per_s, {least.macs_per_s - 1000:,} more than" in refusal("--max-macs", "1k")
     asked("--max-parameters", str(least.parameters))        # the cheapest itself fits

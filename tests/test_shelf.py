@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasnet_core import native, shelf
+from tasnet_core import files
+from tasnet_core.backend import build
+from tasnet_core.corpora import audio_cache
 from tasnet_core.errors import UserError
 from tasnet_core.files import home
 
@@ -40,7 +42,7 @@ def test_a_shelf_keeps_16_bits_of_any_level(tmp_path_factory, values, level):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
         sound = (np.array(values) * level).astype(np.float32)
-        made = shelf.cached("x", 1, maker([0.5, -1.0], sound))
+        made = audio_cache.cached("x", 1, maker([0.5, -1.0], sound))
     again = made.read(made.items[1])
     assert again.dtype == np.float32
     assert len(again) == len(sound)
@@ -48,17 +50,17 @@ def test_a_shelf_keeps_16_bits_of_any_level(tmp_path_factory, values, level):
 
 
 def test_a_part_of_a_recording_is_the_same_as_that_part_of_the_whole():
-    made = shelf.cached("x", 1, maker([0.1], np.linspace(-1, 1, 50)))
+    made = audio_cache.cached("x", 1, maker([0.1], np.linspace(-1, 1, 50)))
     whole = made.read(made.items[1])
     assert np.array_equal(made.read(made.items[1], 7, 20), whole[7:27])
 
 
 def test_a_shelf_is_made_once_for_each_thing_it_depends_on():
-    first = shelf.cached("x", ["a", 1], maker([1.0], facts={"seen": 3}))
-    again = shelf.cached("x", ["a", 1], never)
+    first = audio_cache.cached("x", ["a", 1], maker([1.0], facts={"seen": 3}))
+    again = audio_cache.cached("x", ["a", 1], never)
     assert (again.items, again.facts) == (first.items, {"seen": 3})
     with pytest.raises(AssertionError, match="made again"):
-        shelf.cached("x", ["a", 2], never)
+        audio_cache.cached("x", ["a", 2], never)
 
 
 def test_a_maker_that_fails_leaves_nothing_behind(cache):
@@ -67,7 +69,7 @@ def test_a_maker_that_fails_leaves_nothing_behind(cache):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shelf.cached("x", 1, fails)
+        audio_cache.cached("x", 1, fails)
     assert list(cache.glob("[!.]*")) == []
 
 
@@ -79,19 +81,19 @@ def test_of_two_at_once_one_makes_the_shelf(cache):
         time.sleep(0.2)
         yield "r0", np.ones(9, np.float32)
     with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda _: shelf.cached("x", 1, slow), range(2)))
+        both = list(pool.map(lambda _: audio_cache.cached("x", 1, slow), range(2)))
     assert len(made) == 1
     assert both[0].items == both[1].items
 
 
 def test_who_comes_second_takes_the_shelf_of_who_came_first(cache, monkeypatch):
-    monkeypatch.setattr(shelf, "FileLock", lambda path: nullcontext())      # machines that share a folder, but not its locks
+    monkeypatch.setattr(audio_cache, "FileLock", lambda path: nullcontext())     # machines that share a folder, but not its locks
 
     def slow(facts):
-        shelf.cached("x", 1, maker([0.25, 0.5]))  # another process, meanwhile
+        audio_cache.cached("x", 1, maker([0.25, 0.5]))  # another process, meanwhile
         yield "mine", np.ones(9, np.float32)
 
-    assert [item.id for item in shelf.cached("x", 1, slow).items] == ["r0"]
+    assert [item.id for item in audio_cache.cached("x", 1, slow).items] == ["r0"]
     assert len(list(cache.glob("[!.]*"))) == 1
 
 
@@ -102,9 +104,9 @@ def cut(path):
 @pytest.mark.parametrize("name", ["sound.i16", "index.json"])
 @pytest.mark.parametrize("damage", [cut, Path.unlink])
 def test_a_damaged_shelf_is_made_again(cache, name, damage):
-    shelf.cached("x", 1, maker([0.25, 0.5]))
+    audio_cache.cached("x", 1, maker([0.25, 0.5]))
     damage(next(cache.glob("[!.]*")) / name)
-    made = shelf.cached("x", 1, maker([0.25, 0.5]))
+    made = audio_cache.cached("x", 1, maker([0.25, 0.5]))
     assert made.read(made.items[0]).tolist() == pytest.approx([0.25, 0.5], rel=1e-4)
 
 
@@ -121,21 +123,21 @@ def test_a_byte_that_was_changed_is_noticed_when_its_recording_is_read_and_the_s
     def make(facts):
         made.append(1)
         yield from maker(*sounds)(facts)
-    first = shelf.cached("x", 1, make)
+    first = audio_cache.cached("x", 1, make)
     flip(next(cache.glob("[!.]*")) / "sound.i16", 7)
-    again = shelf.cached("x", 1, make) if opened == "after" else first
+    again = audio_cache.cached("x", 1, make) if opened == "after" else first
     assert again.read(again.items[0]).tolist() == pytest.approx(sounds[0], rel=1e-4)
     assert len(made) == 1   # the other recording is whole
-    numbers = again.numbers(shelf.Cut(again.items[1], 1, 2))
+    numbers = again.numbers(audio_cache.Cut(again.items[1], 1, 2))
     assert (numbers * again.items[1].scale).tolist() == pytest.approx(sounds[1][1:], rel=1e-4)
     assert len(made) == 2
-    assert not shelf.cached("x", 1, never).damaged()
+    assert not audio_cache.cached("x", 1, never).damaged()
 
 
 def test_a_damaged_shelf_whose_recordings_are_others_by_now_is_one_line(cache):
-    made = shelf.cached("x", 1, maker([0.25, 0.5]))
+    made = audio_cache.cached("x", 1, maker([0.25, 0.5]))
     flip(next(cache.glob("[!.]*")) / "sound.i16", 1)
-    made._again = lambda: shelf.cached("x", 2, maker([0.25, 0.5, 0.75]))
+    made._again = lambda: audio_cache.cached("x", 2, maker([0.25, 0.5, 0.75]))
     with pytest.raises(UserError, match=r"sound of r0 is damaged.*start again"):
         made.read(made.items[0])
 
@@ -143,7 +145,7 @@ def test_a_damaged_shelf_whose_recordings_are_others_by_now_is_one_line(cache):
 def test_a_cache_that_cannot_be_written_is_one_line_with_the_way_out(cache):
     cache.write_text("a file where the folder should be")
     with pytest.raises(UserError, match="TASNET_CACHE") as caught:
-        shelf.cached("x", 1, maker([1.0]))
+        audio_cache.cached("x", 1, maker([1.0]))
     assert str(cache) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -154,7 +156,7 @@ def test_a_full_disk_is_one_line_with_the_way_out(cache):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(UserError, match=r"No space left on device.*make room"):
-        shelf.cached("x", 1, full)
+        audio_cache.cached("x", 1, full)
     assert list(cache.glob("[!.]*")) == []
 
 
@@ -170,7 +172,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, settings, place):
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert str(shelf.cache_folder()) == place
+    assert str(files.cache_folder()) == place
 
 
 @pytest.mark.parametrize(("place", "words"), [
@@ -182,7 +184,7 @@ def test_a_cache_that_is_nowhere_is_one_line_with_the_way_out(monkeypatch, place
         monkeypatch.setenv("TASNET_CACHE", place)
     monkeypatch.setattr(pwd, "getpwuid", lambda number: {}[number])     # a container runs as a number that is nobody's
     with pytest.raises(UserError, match=words) as caught:
-        shelf.cached("x", 1, maker([1.0]))
+        audio_cache.cached("x", 1, maker([1.0]))
     assert "\n" not in str(caught.value)
     assert "TASNET_CACHE" in str(caught.value) or place
 
@@ -190,7 +192,7 @@ def test_a_cache_that_is_nowhere_is_one_line_with_the_way_out(monkeypatch, place
 def test_without_a_place_for_it_the_compiled_library_is_left_out_and_says_so(monkeypatch):
     monkeypatch.setenv("TASNET_CACHE", "~nobody-at-all/x")
     monkeypatch.delenv("TASNET_PLAIN", raising=False)
-    assert "nobody knows the folder of ~nobody-at-all" in native._library.__wrapped__()[1]
+    assert "nobody knows the folder of ~nobody-at-all" in build._library.__wrapped__()[1]
 
 
 def test_a_file_whose_name_begins_with_a_tilde_is_meant_itself(tmp_path, monkeypatch):
@@ -201,15 +203,15 @@ def test_a_file_whose_name_begins_with_a_tilde_is_meant_itself(tmp_path, monkeyp
 
 
 def test_what_is_remembered_is_recalled_for_the_same_dependence_alone(cache):
-    assert shelf.recall("x", [1]) is None
-    shelf.remember("x", [1], {"found": [1, "a", None]})
-    assert shelf.recall("x", [1]) == {"found": [1, "a", None]}
-    assert shelf.recall("x", [2]) is shelf.recall("y", [1]) is None
+    assert audio_cache.recall("x", [1]) is None
+    audio_cache.remember("x", [1], {"found": [1, "a", None]})
+    assert audio_cache.recall("x", [1]) == {"found": [1, "a", None]}
+    assert audio_cache.recall("x", [2]) is audio_cache.recall("y", [1]) is None
     next(cache.glob("[!.]*")).write_text("{damaged")
-    assert shelf.recall("x", [1]) is None
+    assert audio_cache.recall("x", [1]) is None
 
 
 def test_what_cannot_be_remembered_is_one_line_with_the_way_out(cache):
     cache.write_text("a file where the folder should be")
     with pytest.raises(UserError, match="TASNET_CACHE"):
-        shelf.remember("x", 1, 2)
+        audio_cache.remember("x", 1, 2)

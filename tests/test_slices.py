@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_model import variants
 
-from tasnet_core.batches import Batch
-from tasnet_core.loss import best_permutation, reorder, si_snr
-from tasnet_core.model import seeded
+from tasnet_core.network.loss import best_permutation, reorder, si_snr
+from tasnet_core.network.model import seeded
+from tasnet_core.network.slices import parts, take
 from tasnet_core.records import SLICED, Variant
-from tasnet_core.sandwich import Sandwich
-from tasnet_core.slices import parts, take
+from tasnet_core.training.batches import Batch
+from tasnet_core.training.slimmable import Sandwich
 
 WHOLE = Variant(N=12, L=4, B=6, H=10, Sc=5, X=3, R=2)
 LETTERS = {"N": (4, 12), "B": (3, 6), "H": (5, 10), "Sc": (2, 5), "X": (1, 2, 3), "R": (1, 2)}

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from study.presets import SPACES
-from study.published import published
 from study.records import Budget
-from study.searched import TUNED
-from study.space import Space, suggest, suggested_recipe
-from study.spacefile import space_named
-from tasnet_core import cost
+from study.report.published import published
+from study.space.presets import SPACES
+from study.space.searched import TUNED
+from study.space.space import Space, suggest, suggested_recipe
+from study.space.toml import space_named
+from tasnet_core.cost import count
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe, Variant
 
@@ -33,25 +33,25 @@ SMALL = (
 
 
 def axis_of(variant, axis):
-    return getattr(cost.exact(variant), axis)
+    return getattr(count.exact(variant), axis)
 
 
 @pytest.mark.parametrize("space", RANGES, ids=lambda space: space.name)
 def test_the_reference_is_in_its_space_and_nothing_there_is_dearer(space):
-    most = cost.exact(space.reference)
+    most = count.exact(space.reference)
     ends = {letter: (values[0], values[-1]) for letter, values in space.choices.items()}
     for letter, values in space.choices.items():
         assert getattr(space.reference, letter) in values
-        lowered = cost.exact(replace(space.reference, **{letter: ends[letter][0]}))
+        lowered = count.exact(replace(space.reference, **{letter: ends[letter][0]}))
         assert lowered.macs_per_s <= most.macs_per_s, letter
-    assert cost.exact(next(space.variants())).parameters < most.parameters / 10
+    assert count.exact(next(space.variants())).parameters < most.parameters / 10
     assert space.first == (space.reference,)
 
 
 def test_quick_is_about_340_thousand_parameters_below_and_full_is_the_papers_best():
     quick = space_named("quick").reference
     assert (quick.N, quick.L, quick.B, quick.H, quick.Sc, quick.P, quick.X, quick.R) == (128, 16, 64, 128, 64, 3, 6, 2)
-    assert cost.exact(replace(quick, last_residual=True)).parameters == 339_545
+    assert count.exact(replace(quick, last_residual=True)).parameters == 339_545
     assert space_named("full").reference == Variant.v3()
 
 
@@ -173,7 +173,7 @@ def test_extremes_are_those_of_all_variants(space, axis):
 
 @pytest.mark.parametrize("space", [space for space in SMALL if len(space) < 1000], ids=lambda space: space.name)
 def test_a_budget_is_called_too_small_exactly_where_no_variant_fits_it(space):
-    costs = [cost.exact(variant) for variant in space.variants()]
+    costs = [count.exact(variant) for variant in space.variants()]
 
     def limits(axis):       # just too little and just enough for the cheapest, and for others of the cheap
         near = sorted({getattr(one, axis) for one in costs})[:40]
@@ -189,7 +189,7 @@ def test_a_budget_is_called_too_small_exactly_where_no_variant_fits_it(space):
 
 def test_a_budget_that_is_too_small_is_told_the_difference():
     space = Space("one", Variant(), {"X": (8,)}, Recipe())
-    assert cost.exact(space.reference).parameters == 4_984_881
+    assert count.exact(space.reference).parameters == 4_984_881
     assert space.over_budget(Budget(max_parameters=4_000_000)).endswith(
         "has 4,984,881 parameters, 984,881 more than max_parameters = 4,000,000 allows (24.6% more)")
 
@@ -297,7 +297,7 @@ def test_table2_has_the_networks_and_the_sizes_of_table_ii():
         tuple(row[name] for name in letters) for row in printed}
     for row in printed:
         variant, = (one for one in space.variants() if all(getattr(one, name) == row[name] for name in letters))
-        exact = cost.exact(variant)
+        exact = count.exact(variant)
         assert (exact.parameters, exact.macs_per_s) == (row["parameters"], row["macs_per_s"])
         assert variant.receptive_field_samples == row["receptive_field_samples"]
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from study.presets import SPACES
 from study.records import Budget
-from study.searched import TUNED
-from study.space import SEARCHED, Listed, Space
-from study.spacefile import as_dict, as_toml, describe_space, parse_space, read_space, space_named
-from tasnet_core import cost
+from study.space.presets import SPACES
+from study.space.searched import TUNED
+from study.space.space import SEARCHED, Listed, Space
+from study.space.toml import as_dict, as_toml, describe_space, parse_space, read_space, space_named
+from tasnet_core.cost import count
 from tasnet_core.errors import UserError
 from tasnet_core.records import METRICS, NORMS, Recipe, Variant
 
@@ -101,7 +101,7 @@ def test_a_preset_is_named_and_a_file_is_found_by_its_ending_or_its_folder(tmp_p
 def test_a_description_says_how_large_the_space_is_and_what_it_spans(space):
     said = describe_space(space)
     if space.name == "quick":       # enumerated
-        every = [cost.exact(variant) for variant in space.variants()]
+        every = [count.exact(variant) for variant in space.variants()]
         for axis in ("parameters", "macs_per_s"):
             ends = [f"{getattr(least_most, axis):,}" for least_most in (
                 min(every, key=lambda one: getattr(one, axis)), max(every, key=lambda one: getattr(one, axis)))]
@@ -109,7 +109,7 @@ def test_a_description_says_how_large_the_space_is_and_what_it_spans(space):
         assert "# quick: 2,560 variants\n" in said
         assert "# receptive field in seconds: 0.008 to 0.254\n" in said      # 8 hops of 1 ms; 2 x 2 x 63 + 2
     if isinstance(space, Listed):
-        sizes = [cost.exact(variant).parameters for variant in space.listed]
+        sizes = [count.exact(variant).parameters for variant in space.listed]
         assert f"# parameters: {min(sizes):,} to {max(sizes):,}\n" in said
         assert [int(found.replace(",", "")) for found in re.findall(r"^# .*: ([\d,]+) parameters,", said, re.M)] == sizes
 

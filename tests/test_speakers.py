@@ -1,10 +1,10 @@
 import pytest
 from recordings import people
 
-from tasnet_core.corpora import open_corpus
+from tasnet_core.corpora.mixture import Speaker
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.corpora.speaker_sex import known_speakers
 from tasnet_core.errors import CorpusError
-from tasnet_core.mixture import Speaker
-from tasnet_core.speakers import known_speakers
 
 LIBRISPEECH = """;; Some pipe(|) separated metadata about all LibriVox readers
 ;ID  |SEX| SUBSET           |MINUTES| NAME

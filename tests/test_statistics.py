@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from study import pareto
-from study.replicates import per_trial
-from study.statistics import Repeated, SeedSpread, holm, on_front
-from study.testset import from_rows
+from study.analysis import pareto
+from study.analysis.bootstrap import Repeated, SeedSpread, holm, on_front
+from study.analysis.mixture_scores import from_rows
+from study.analysis.replicates import per_trial
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import coverage  # the made-up studies of the benchmark

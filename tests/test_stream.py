@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_model import causal_variants
 
+from tasnet_core.backend.fused import speed_up
 from tasnet_core.errors import UserError
-from tasnet_core.fused import speed_up
-from tasnet_core.model import seeded
+from tasnet_core.inference.stream import Stream
+from tasnet_core.network.model import seeded
 from tasnet_core.records import Variant
-from tasnet_core.stream import Stream
 
 SMALL = Variant(N=8, L=6, B=4, H=8, Sc=4, X=3, R=2, causal=True, norm="cumulative")
 

@@ -7,39 +7,40 @@ import math
 import pytest
 from fakes import failed, mixture, row, stopped
 
-from study import tables
-from study.replicates import per_trial
-from study.tables import Table
-from study.testset import from_rows
+from study.analysis import trials, wording
+from study.analysis.mixture_scores import from_rows
+from study.analysis.replicates import per_trial
+from study.analysis.wording import Table
+from study.report import tables
 
 
 def test_a_name_is_the_letters_that_differ_from_the_reference_in_the_papers_order():
     rows = [row(0), row(1, X=4, R=1, H=64), row(2, norm="batch", causal=True), row(3)]
-    assert list(tables.names(rows).values()) == ["reference", "H64 X4 R1", "norm=batch causal=true", "as the reference"]
+    assert list(trials.names(rows).values()) == ["reference", "H64 X4 R1", "norm=batch causal=true", "as the reference"]
 
 
 def test_without_a_reference_a_name_is_what_varies():
-    assert tables.names([row(3, X=4), row(5, X=6)]) == {3: "X4", 5: "X6"}
+    assert trials.names([row(3, X=4), row(5, X=6)]) == {3: "X4", 5: "X6"}
 
 
 def test_only_complete_runs_with_a_finite_score_and_costs_are_compared():
     rows = [row(0), failed(1), row(2, si_snri_db=math.nan), row(3, si_snri_db=None), row(4, state="running"),
             row(5, si_snri_db=math.inf), row(6, parameters=None)]
-    assert [one["trial"] for one in tables.finished(rows)] == [0]
+    assert [one["trial"] for one in trials.finished(rows)] == [0]
 
 
 def test_the_front_counts_score_parameters_and_macs_and_keeps_equals():
     rows = [row(0), row(1, parameters=100), row(2, parameters=100), row(3, macs_per_s=100),
             row(4, parameters=200), row(5, si_snri_db=8.0)]
-    assert [one["trial"] for one in tables.front(rows)] == [1, 2, 3, 5]
-    assert [one["trial"] for one in tables.front(rows, ("parameters",))] == [1, 2, 5]
-    assert tables.front([failed(0)]) == []
+    assert [one["trial"] for one in trials.front(rows)] == [1, 2, 3, 5]
+    assert [one["trial"] for one in trials.front(rows, ("parameters",))] == [1, 2, 5]
+    assert trials.front([failed(0)]) == []
 
 
 def test_loss_is_how_far_below_the_reference_and_costs_are_fractions_of_it():
     rows = [row(0, si_snri_db=7.0, parameters=1000, macs_per_s=4000),
             row(1, si_snri_db=6.5, parameters=250, macs_per_s=1000), row(2, si_snri_db=7.25), failed(3)]
-    found = tables.compared(rows, rows[0])
+    found = trials.compared(rows, rows[0])
     assert [one["loss_db"] for one in found] == [0.0, 0.5, -0.25, None]
     assert (found[1]["parameters_fraction"], found[1]["macs_fraction"]) == (0.25, 0.25)
 
@@ -47,7 +48,7 @@ def test_loss_is_how_far_below_the_reference_and_costs_are_fractions_of_it():
 @pytest.mark.parametrize("rows", [[failed(0), row(1)], [row(0, state="stopped"), row(1)], [row(1), row(2)]],
                          ids=["failed", "stopped", "missing"])
 def test_without_the_references_score_losses_are_empty(rows):
-    assert all(one["loss_db"] is None for one in tables.compared(rows, tables.reference(rows)))
+    assert all(one["loss_db"] is None for one in trials.compared(rows, trials.reference(rows)))
 
 
 def test_no_table_holds_nan_or_infinity():
@@ -97,16 +98,16 @@ def test_tex_is_a_booktabs_table_with_numbers_to_the_right():
     (0, "0"), (12.3, "12.3"), (999.4, "999"), (999.6, "1.00k"), (1234, "1.23k"), (52_400_000, "52.4M"),
     (999_960, "1.00M"), (341e6, "341M"), (2.5e9, "2.50G"), (4.2e12, "4,200G")])
 def test_engineering_numbers_have_three_digits(value, text):
-    assert tables.engineering(value) == text
+    assert wording.engineering(value) == text
 
 
 def test_decibels_have_a_real_minus_and_no_negative_zero():
-    assert [tables.decibels(value) for value in (7.126, -0.5, -0.001)] == [
+    assert [wording.decibels(value) for value in (7.126, -0.5, -0.001)] == [
         "7.13", "\N{MINUS SIGN}0.50", "0.00"]
 
 
 def test_per_cents():
-    assert [tables.percent(value) for value in (1, 0.216, 0.0996, 0.0345, 0)] == [
+    assert [wording.percent(value) for value in (1, 0.216, 0.0996, 0.0345, 0)] == [
         "100 %", "22 %", "10 %", "3.5 %", "0.0 %"]
 
 
@@ -146,9 +147,9 @@ def test_pairs_stand_beside_each_other_for_the_reference_and_the_front():
 def test_causes_of_missing_scores_are_counted_and_their_mixtures_named():
     some = [{"mixture": f"m{i}", "reason": reason} for i, reason in enumerate(
         ["PESQ: source 1: too short; STOI: source 2: too short", "PESQ: source 2: too short", "", None])]
-    assert tables.unscored(some) == ["PESQ: too short: 2 of the scores, in m0, m1", "STOI: too short: 1 of the scores, in m0"]
+    assert trials.unscored(some) == ["PESQ: too short: 2 of the scores, in m0, m1", "STOI: too short: 1 of the scores, in m0"]
     many = [{"mixture": f"m{i}", "reason": "a source is silent"} for i in range(7)]
-    assert tables.unscored(many * 2) == ["a source is silent: 14 of the scores, in m0, m1, m2, m3, m4 and 2 more"]
+    assert trials.unscored(many * 2) == ["a source is silent: 14 of the scores, in m0, m1, m2, m3, m4 and 2 more"]
 
 
 def test_a_run_has_a_line_of_its_own_and_loses_against_the_references_mean():
@@ -168,11 +169,11 @@ def test_seeds_have_columns_where_a_variant_has_several():
 
 def test_what_is_spared_is_the_rest_of_the_recipe_of_every_stopped_run():
     runs = [row(0), failed(1), stopped(2, after=3), stopped(3, after=8), stopped(4, audio_s=None)]
-    assert tables.spared_s(runs) == 5 * 400 + 0 + 8 * 400      # 8 epochs of 200 segments of 2 s
+    assert trials.spared_s(runs) == 5 * 400 + 0 + 8 * 400      # 8 epochs of 200 segments of 2 s
 
 
 def test_causal_is_yes_or_no():
-    assert [tables.cell("causal", value) for value in (True, 1, False, 0, None)] == ["yes", "yes", "no", "no", ""]
+    assert [wording.cell("causal", value) for value in (True, 1, False, 0, None)] == ["yes", "yes", "no", "no", ""]
 
 
 def test_the_best_of_a_column_is_bold_in_print_and_nothing_else():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from fakes import confirmed, mixture, row
 
-from study.replicates import per_mixture
-from study.testset import COLUMNS, from_chunks, from_rows
+from study.analysis.mixture_scores import COLUMNS, from_chunks, from_rows
+from study.analysis.replicates import per_mixture
 
 
 def test_the_tables_hold_what_the_rows_say_whatever_their_order():

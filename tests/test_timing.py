@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 from tiny import RECIPE, TINY, Tiny
 
-from tasnet_core.timing import Excerpt, Timed, score_work, slow_seconds, steps_work
-from tasnet_core.training import Training
+from study.planning.timing import Excerpt, Timed, score_work, slow_seconds, steps_work
+from tasnet_core.training.trainer import Training
 
 CPU = torch.device("cpu")
 
@@ -30,7 +30,7 @@ def test_a_round_times_the_steps_the_validation_and_the_scoring_it_says():
 
 
 def test_each_scoring_is_of_mixtures_whose_length_is_new(monkeypatch):
-    from tasnet_core import timing
+    from study.planning import timing
     heard = []
     monkeypatch.setattr(timing, "score_test", lambda network, corpus, processes: heard.append(corpus.lengths("test")))
     timed = Timed(TINY, RECIPE, Tiny(lengths=tuple(range(400, 700, 20)), mixtures=15), CPU)

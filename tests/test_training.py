@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import RECIPE, TINY, Tiny
 
-from tasnet_core import checkpoint, devices, memory, training
+from tasnet_core.backend import devices, memory
+from tasnet_core.checkpoints import checkpoint
 from tasnet_core.errors import CheckpointError, CorpusError, DiskFull, UserError
-from tasnet_core.loss import best_permutation, reorder, si_snr
-from tasnet_core.metrics import in_order, score_test
+from tasnet_core.evaluation.metrics import in_order, score_test
+from tasnet_core.network.loss import best_permutation, reorder, si_snr
 from tasnet_core.records import Recipe
-from tasnet_core.schedule import constant_epochs, halvings, rate_factor
-from tasnet_core.training import Diverged, Paused, before_decay, train, within_epoch
+from tasnet_core.training import trainer
+from tasnet_core.training.schedule import constant_epochs, halvings, rate_factor
+from tasnet_core.training.trainer import Diverged, Paused, before_decay, train, within_epoch
 
 
 def curve(epochs):
@@ -78,7 +80,7 @@ def test_a_pause_saves_within_one_step_and_leaves_the_last_epochs_end_whole(tmp_
 
 
 def test_a_long_epoch_is_saved_in_its_middle_without_being_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_S", 0.0)
+    monkeypatch.setattr(trainer, "SAVE_S", 0.0)
     path, pulses = tmp_path / "a.pt", []
 
     def dies():
@@ -143,7 +145,7 @@ def test_a_smaller_budget_is_refused(tmp_path):
 
 def test_a_finished_training_is_told_again_without_training(tmp_path, monkeypatch):
     first = list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt"))
-    monkeypatch.setattr(training.Training, "steps", None)
+    monkeypatch.setattr(trainer.Training, "steps", None)
     assert list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt")) == first
 
 
@@ -202,12 +204,12 @@ def test_gradients_are_clipped_at_the_recipes_norm(tmp_path, monkeypatch):
 
 
 def test_a_training_that_diverges_says_so_and_keeps_the_epoch_before(tmp_path, monkeypatch):
-    real, calls = training.pit_loss, []
+    real, calls = trainer.pit_loss, []
 
     def poisoned(*arguments):
         calls.append(1)
         return real(*arguments) * (math.nan if len(calls) == 5 else 1)      # in the second epoch of 3 steps
-    monkeypatch.setattr(training, "pit_loss", poisoned)
+    monkeypatch.setattr(trainer, "pit_loss", poisoned)
     with pytest.raises(Diverged, match=r"epoch 2: .*last finite loss"):
         list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt"))
     assert [epoch.number for epoch in checkpoint.read(tmp_path / "a.pt")["epochs"]] == [1]
@@ -215,7 +217,7 @@ def test_a_training_that_diverges_says_so_and_keeps_the_epoch_before(tmp_path, m
 
 def validated(corpus, variant=TINY, network=None):
     """The state behind one validation, and its scores."""
-    state = training.Training(variant, RECIPE, corpus, torch.device("cpu"))
+    state = trainer.Training(variant, RECIPE, corpus, torch.device("cpu"))
     state.network = network or state.network
     return state, list(state._validation())
 
@@ -292,8 +294,8 @@ def test_silent_sources_are_no_part_of_the_training_loss(tmp_path):
         def segment(self, seed, epoch, index, samples):
             mixture = super().segment(seed, epoch, index, samples)
             return mixture._replace(sources=mixture.sources * np.float32([[1], [index % 2]]))
-    state = training.Training(TINY, replace(RECIPE, epoch_segments=2), Half(), torch.device("cpu"))
-    batch = training.batch_of([Half().segment(0, 1, index, state.segment) for index in range(2)], state.device)
+    state = trainer.Training(TINY, replace(RECIPE, epoch_segments=2), Half(), torch.device("cpu"))
+    batch = trainer.batch_of([Half().segment(0, 1, index, state.segment) for index in range(2)], state.device)
     signals = reorder(out := state.network(batch.mixture), best_permutation(batch.sources, out, batch.heard))
     each = si_snr(batch.sources, signals, batch.heard_by_all)
     assert each[0, 1] < -60     # what a mean over all would have held
@@ -338,8 +340,8 @@ class Allocator:
 
     def __init__(self, items, monkeypatch, error=None):
         self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        self.items, self.met, self.real = items, [], training.pit_loss
-        monkeypatch.setattr(training, "pit_loss", self)
+        self.items, self.met, self.real = items, [], trainer.pit_loss
+        monkeypatch.setattr(trainer, "pit_loss", self)
 
     def __call__(self, sources, estimate, heard):
         self.met.append(len(sources))
@@ -362,7 +364,7 @@ def trained(path, recipe=WIDE, variant=TINY, **options):
 def test_the_gradients_of_micro_batches_add_up_to_those_of_the_batch(size):
     corpus = Tiny()
     mixtures = [corpus.segment(0, 1, index, 400) for index in range(8)]        # some are padded
-    whole, parts = (training.Training(TINY, WIDE, corpus, torch.device("cpu")) for _ in range(2))
+    whole, parts = (trainer.Training(TINY, WIDE, corpus, torch.device("cpu")) for _ in range(2))
     parts.micro_batch = size
     losses = [one._gradients(mixtures, (0, 1, 0))[0].item() for one in (whole, parts)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
@@ -387,7 +389,7 @@ def test_out_of_memory_with_one_item_is_the_end_and_known_as_such(tmp_path, monk
     Allocator(0, monkeypatch)
     with pytest.raises(torch.OutOfMemoryError):
         trained(tmp_path / "a.pt")
-    monkeypatch.setattr(training, "pit_loss", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
+    monkeypatch.setattr(trainer, "pit_loss", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
     with pytest.raises(RuntimeError, match="something else"):
         trained(tmp_path / "b.pt")
 
@@ -423,11 +425,11 @@ def test_the_largest_micro_batch_that_fits_is_found_in_few_tries(batch, room):
 
 @pytest.mark.parametrize(("items", "found"), [(0.5, 1), (2.5, 2), (3.5, 3), (7.5, 4), (100, 8)])
 def test_on_a_cpu_what_fits_is_computed_from_the_memory_of_one_item(monkeypatch, items, found):
-    one = training.Training(TINY, WIDE, Tiny(), torch.device("cpu"))
+    one = trainer.Training(TINY, WIDE, Tiny(), torch.device("cpu"))
     before = {name: weight.clone() for name, weight in one.network.state_dict().items()}
-    with training.LiveBytes() as live:
+    with trainer.LiveBytes() as live:
         one._trial(1)
-    monkeypatch.setattr(training, "available_bytes", lambda: items * live.peak / memory.SHARE)
+    monkeypatch.setattr(trainer, "available_bytes", lambda: items * live.peak / memory.SHARE)
     one.fit_memory()
     assert one.micro_batch == found
     assert all(torch.equal(before[name], weight) for name, weight in one.network.state_dict().items())
@@ -435,8 +437,8 @@ def test_on_a_cpu_what_fits_is_computed_from_the_memory_of_one_item(monkeypatch,
 
 
 def test_memory_counted_for_one_item_is_that_of_its_tensors():
-    one = training.Training(TINY, replace(WIDE, segment_s=1.0), Tiny(), torch.device("cpu"))
-    with training.LiveBytes() as live:
+    one = trainer.Training(TINY, replace(WIDE, segment_s=1.0), Tiny(), torch.device("cpu"))
+    with trainer.LiveBytes() as live:
         one._trial(1)
     frames, v = 8000 // TINY.hop, TINY
     kept = v.N * 3 + v.X * v.R * (v.B + 2 * v.H)        # at least: what each layer, fast or not, must keep for its gradient

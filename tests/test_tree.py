@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tasnet_core.tree import contents, find_sound
+from tasnet_core.corpora.sound_files import contents, find_sound
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from broken import fill_ours
 from test_commands import refused
 
-from study import salvage, schema
 from study.__main__ import main as study
-from study.database import open_database
-from study.replicates import OUTLOOK
-from study.versions import Outdated
+from study.analysis.replicates import OUTLOOK
+from study.database import recover, schema
+from study.database.migration import Outdated
+from study.database.store import open_database
 from tasnet_core.errors import UserError
 
 LACKING = {"runs": ("sdr_db", "pesq_unscored"), "mixtures": ("sdr_db", "stoi"), "variants": ("last_residual",)}
@@ -68,7 +68,7 @@ def test_an_older_database_gets_what_it_lacks_keeps_its_rows_and_is_kept_as_it_w
     for table, names in LACKING.items():
         assert not columns(str(kept), table) & set(names)
         assert columns(old, table) >= set(names)
-    assert salvage.integrity(sa.make_url(f"sqlite:///{kept}")) == []
+    assert recover.integrity(sa.make_url(f"sqlite:///{kept}")) == []
     with open_database(str(kept), read_only=False, say=said.append) as copy, open_database(old) as database:
         assert copy.results("s") == database.results("s")       # and it can be gone on with
 
@@ -160,14 +160,14 @@ def test_a_view_of_a_users_that_stands_on_ours_is_never_dropped(old, monkeypatch
 def test_a_copy_that_cannot_be_made_leaves_the_database_as_it_is(old, monkeypatch):
     def full(url, target):
         raise UserError(f"{target}: no space left")
-    monkeypatch.setattr(salvage, "backup", full)
+    monkeypatch.setattr(recover, "backup", full)
     with pytest.raises(UserError, match=r"before-1: no space left"):
         open_database(old, read_only=False)
     assert columns(old, "runs").isdisjoint(LACKING["runs"])
 
 
 def test_of_several_that_open_at_once_one_brings_it_up(old, tmp_path):
-    opener = ("import sys\nfrom study.database import open_database\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+    opener = ("import sys\nfrom study.database.store import open_database\nprint('ready', flush=True)\nsys.stdin.readline()\n"
               f"open_database({old!r}, read_only=False).close()")
     processes = [subprocess.Popen([sys.executable, "-c", opener], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True) for _ in range(4)]
@@ -194,7 +194,7 @@ def test_a_database_of_optunas_alone_is_no_older_one(tmp_path):
 
 
 def test_a_process_that_dies_while_it_brings_a_database_up_leaves_it_as_it_was(old, tmp_path):
-    dying = ("import os\nfrom study import schema\nfrom study.database import open_database\n"
+    dying = ("import os\nfrom study import schema\nfrom study.database.store import open_database\n"
              f"schema.make_views = lambda connection: os._exit(9)\nopen_database({old!r}, read_only=False)")
     assert subprocess.run([sys.executable, "-c", dying]).returncode == 9
     assert columns(old, "runs").isdisjoint(LACKING["runs"])

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasnet_core import voices
+from tasnet_core.corpora import voices
+from tasnet_core.corpora.voices import Line, VoicesSettings
 from tasnet_core.errors import CorpusError
-from tasnet_core.voices import Line, VoicesSettings
 
 FOUR = VoicesSettings(train_speakers=2, valid_speakers=1, test_speakers=1,
                       train_sentences=2, valid_sentences=1, test_sentences=1)

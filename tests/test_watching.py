@@ -11,10 +11,10 @@ from test_commands import ROOT
 from tiny import RECIPE, TINY
 
 from study.__main__ import main
-from study.database import open_database
+from study.database.store import open_database
 from study.records import Result, Settings
-from study.watching import QUIET_S, watch
-from tasnet_core.cost import exact
+from study.report.watch import QUIET_S, watch
+from tasnet_core.cost.count import exact
 from tasnet_core.errors import UserError
 from tasnet_core.records import Epoch, Scores
 
@@ -124,7 +124,8 @@ def test_the_pulse_counts_on_a_server_as_well(database_url):
 
 
 def test_the_command_watches_every_so_many_seconds_and_ctrl_c_ends_it_with_130(tmp_path, monkeypatch, capsys):
-    from study import report, watching
+    from study.report import watch as watching
+    from study.report import write as report
     asked = []
 
     def watched(*arguments):

@@ -32,7 +32,8 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     files = (path for package in ("study", "tasnet_core") for path in (ROOT / package).rglob("*") if path.is_file())
     assert packed == {str(path.relative_to(ROOT)) for path in files if path.parent.name != "__pycache__"}
-    assert {"study/page.html", "study/published.csv", "tasnet_core/fused.cpp", "study/py.typed"} <= packed
+    assert {"study/report/templates/page.html", "study/report/published.csv", "tasnet_core/backend/kernels.cpp",
+            "study/py.typed"} <= packed
 
 
 def test_an_environment_with_the_wheel_alone_runs_a_study_from_another_folder(wheel, tmp_path):

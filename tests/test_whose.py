@@ -2,12 +2,12 @@ import time
 
 import pytest
 
-from tasnet_core import whose
+from tasnet_core.corpora import speaker_names
 from tasnet_core.errors import CorpusError
 
 
 def told(*names):
-    return dict(zip(names, whose.by_folders(names, "folder X").speakers, strict=True))
+    return dict(zip(names, speaker_names.by_folders(names, "folder X").speakers, strict=True))
 
 
 @pytest.mark.parametrize("speakers", [
@@ -51,9 +51,9 @@ def test_folders_that_can_be_read_in_two_ways_are_refused_with_a_pattern_for_eac
         told(*names)
     assert "\n" not in str(caught.value)
     above, below = (part.split(" for ")[0] for part in str(caught.value).split("speaker=")[1:])
-    assert whose.by_pattern(names[:1] * 2 + names[1:2], above).speakers == ["anna"] * 3
+    assert speaker_names.by_pattern(names[:1] * 2 + names[1:2], above).speakers == ["anna"] * 3
     last = max(names, key=lambda name: name.count("/"))
-    assert whose.by_pattern([last], below).speakers == [last.split("/")[-2]]
+    assert speaker_names.by_pattern([last], below).speakers == [last.split("/")[-2]]
 
 
 def test_folders_that_name_nobody_are_refused():
@@ -67,20 +67,20 @@ def test_a_corpus_of_mixtures_is_no_folder_of_people():
 
 
 def test_what_is_not_the_parent_folder_is_said():
-    assert whose.by_folders(["1/2/1-2-3.wav", "1/3/1-3-1.wav", "4/5/4-5-6.wav"], "").notes == [
+    assert speaker_names.by_folders(["1/2/1-2-3.wav", "1/3/1-3-1.wav", "4/5/4-5-6.wav"], "").notes == [
         "the speaker is not the parent folder: 1 in 1/2/1-2-3.wav, and so on"]
-    assert whose.by_folders(["a/1.wav", "b/1.wav"], "").notes == []
+    assert speaker_names.by_folders(["a/1.wav", "b/1.wav"], "").notes == []
 
 
 @pytest.mark.parametrize("pattern", [r"(a|aa)+$", r"^(a|a)*$"])
 def test_a_pattern_that_runs_away_ends_and_is_named(monkeypatch, pattern):
-    monkeypatch.setattr(whose, "PATTERN_S", 0.1)
+    monkeypatch.setattr(speaker_names, "PATTERN_S", 0.1)
     start = time.monotonic()
     with pytest.raises(CorpusError, match=r"speaker=.* after 0.1 s it had not come to an end, at aaaa") as caught:
-        whose.by_pattern(["b.wav", "a" * 60 + "/0.wav"], pattern)
+        speaker_names.by_pattern(["b.wav", "a" * 60 + "/0.wav"], pattern)
     assert time.monotonic() - start < 5
     assert f"speaker={pattern}: " in str(caught.value)
 
 
 def test_a_pattern_that_ran_away_before_is_found_not_to_match_at_once():
-    assert whose.by_pattern(["a" * 60 + "/0.wav"], "^(a+)+$").speakers == [None]
+    assert speaker_names.by_pattern(["a" * 60 + "/0.wav"], "^(a+)+$").speakers == [None]

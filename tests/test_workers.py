@@ -16,15 +16,15 @@ import pytest
 import sqlalchemy as sa
 from tiny import RECIPE, TINY
 
-from study import engine, workers
-from study.database import open_database
+from study.database.store import open_database
+from study.engines import base, local
 from study.records import Settings
-from study.watcher import Silent
-from tasnet_core import cost
+from study.search.events import Silent
+from tasnet_core.cost import count as cost
 from tasnet_core.errors import UserError
-from tasnet_core.training import Paused
+from tasnet_core.training.trainer import Paused
 
-JOB = engine.Job("", "s", 1, "cpu", 1, 1, lambda: None)
+JOB = base.Job("", "s", 1, "cpu", 1, 1, lambda: None)
 OBEYS, STUBBORN = "obeys", "stubborn"       # ends of a script: waits until it is asked to pause; hears nothing but kill
 SAID = ("says", "here I am")
 
@@ -52,7 +52,7 @@ class Process:
     def terminate(self):
         self.asked += 1
         if self.script[-1] == OBEYS:
-            self.end(workers.PAUSED)
+            self.end(local.PAUSED)
 
     def kill(self):
         self.end(-signal.SIGKILL)
@@ -71,7 +71,7 @@ class Heard(Silent):
 
 def parent(*scripts, count=1, database=None):
     """Workers whose processes follow the scripts in the order in which they are started; the last one's again and again."""
-    one = workers.Workers(JOB, count, database, Heard())
+    one = local.Workers(JOB, count, database, Heard())
     one.started = []
     left = itertools.chain(scripts, itertools.repeat(scripts[-1]))
 
@@ -87,7 +87,7 @@ def parent(*scripts, count=1, database=None):
 
 def test_workers_that_find_nothing_more_to_do_end_it():
     one = parent((SAID, 0), (0,), count=2)
-    assert one.run() == engine.Outcome(True)
+    assert one.run() == base.Outcome(True)
     assert [process.name for process in one.started] == ["worker 1", "worker 2"]
 
 
@@ -101,7 +101,7 @@ def test_a_worker_that_dies_is_replaced_and_that_is_said():
 
 
 def test_a_worker_that_somebody_else_paused_is_started_again_without_a_word():
-    one = parent((SAID, workers.PAUSED), (0,))
+    one = parent((SAID, local.PAUSED), (0,))
     assert one.run().finished
     assert one.watcher.lines == [SAID[1]]
     assert len(one.started) == 2
@@ -115,8 +115,8 @@ def test_workers_that_die_before_they_say_anything_are_given_up_after_six_in_a_r
 
 
 def test_a_worker_starts_though_the_server_that_forks_it_is_killed_meanwhile(monkeypatch):
-    monkeypatch.setattr(workers, "work", slice)     # takes what `work` takes, and does nothing
-    one = workers.Workers(replace(JOB, open_corpus=list), 1, None, Heard())
+    monkeypatch.setattr(local, "work", slice)     # takes what `work` takes, and does nothing
+    one = local.Workers(replace(JOB, open_corpus=list), 1, None, Heard())
     forkserver.ensure_running()
     server = forkserver._forkserver._forkserver_pid
     os.kill(server, signal.SIGSTOP)                 # it has been asked for a process and has not answered yet
@@ -140,25 +140,25 @@ def test_a_server_that_forks_nobody_is_given_up_after_six_tries(monkeypatch):
 
 
 def test_what_a_worker_refuses_ends_all_and_is_told_once():
-    refuses = (("refused", "a.wav: gone"), workers.REFUSED)
+    refuses = (("refused", "a.wav: gone"), local.REFUSED)
     one = parent((SAID, OBEYS), refuses, refuses, count=3)
     with pytest.raises(UserError, match=r"^a.wav: gone$"):
         one.run()
-    assert [process.exitcode for process in one.started] == [workers.PAUSED, workers.REFUSED, workers.REFUSED]
+    assert [process.exitcode for process in one.started] == [local.PAUSED, local.REFUSED, local.REFUSED]
     assert one.watcher.lines == [SAID[1]]
 
 
 def test_time_that_is_up_asks_all_to_pause():
     one = parent((SAID, OBEYS), count=2)
-    assert one.run(timeout_s=0.05) == engine.Outcome(False, "time")
-    assert [(process.exitcode, process.asked) for process in one.started] == [(workers.PAUSED, 1)] * 2
+    assert one.run(timeout_s=0.05) == base.Outcome(False, "time")
+    assert [(process.exitcode, process.asked) for process in one.started] == [(local.PAUSED, 1)] * 2
 
 
 def test_a_worker_that_does_not_pause_is_killed(monkeypatch):
-    monkeypatch.setattr(engine, "GRACE_S", 0.05)
+    monkeypatch.setattr(base, "GRACE_S", 0.05)
     one = parent((SAID, STUBBORN), (SAID, OBEYS), count=2)
-    assert one.run(timeout_s=0.05) == engine.Outcome(False, "time")
-    assert [process.exitcode for process in one.started] == [-signal.SIGKILL, workers.PAUSED]
+    assert one.run(timeout_s=0.05) == base.Outcome(False, "time")
+    assert [process.exitcode for process in one.started] == [-signal.SIGKILL, local.PAUSED]
     assert len(one.started) == 2
 
 
@@ -176,10 +176,10 @@ def test_a_signal_asks_for_a_pause_and_a_second_one_does_not_wait_for_it(name):
     finger = threading.Timer(0.1, twice)
     start = time.monotonic()
     finger.start()
-    assert one.run() == engine.Outcome(False, "signal")
+    assert one.run() == base.Outcome(False, "signal")
     finger.join()
     assert asked == [None, None]        # the first one killed nobody
-    assert time.monotonic() - start < engine.GRACE_S / 2
+    assert time.monotonic() - start < base.GRACE_S / 2
     assert signal.getsignal(number) is before
 
 
@@ -193,9 +193,9 @@ def test_a_worker_started_while_a_signal_comes_is_asked_too():
         return begin(*arguments, **named)
     one.context.Process = interrupted
     start = time.monotonic()
-    assert one.run() == engine.Outcome(False, "signal")
-    assert [process.exitcode for process in one.started] == [workers.PAUSED] * 2
-    assert time.monotonic() - start < engine.GRACE_S / 2
+    assert one.run() == base.Outcome(False, "signal")
+    assert [process.exitcode for process in one.started] == [local.PAUSED] * 2
+    assert time.monotonic() - start < base.GRACE_S / 2
 
 
 @pytest.mark.parametrize(("status", "after", "kind", "said"), [
@@ -204,7 +204,7 @@ def test_a_worker_started_while_a_signal_comes_is_asked_too():
     (-signal.SIGSEGV, 8, None, "signal 11")])       # the kernel killed somebody else
 def test_what_the_kernel_kills_for_lack_of_memory_is_noted_with_its_run(tmp_path, monkeypatch, status, after, kind, said):
     counts = iter([7])
-    monkeypatch.setattr(workers, "_oom_kills", lambda: next(counts, after))
+    monkeypatch.setattr(local, "_oom_kills", lambda: next(counts, after))
     with open_database(str(tmp_path / "study.db"), read_only=False) as database:
         database.register("s", Settings())
         run = database.begin_run("s", 0, TINY, RECIPE, cost.exact(TINY), "", {})      # this process is its owner
@@ -227,20 +227,20 @@ def refused_by(text):
 
 def test_a_worker_that_begins_while_the_server_is_restarted_waits_for_it(monkeypatch, tmp_path):
     answers = iter([refused_by("Connection refused"), refused_by("the database system is starting up"), open_database])
-    monkeypatch.setattr(workers, "open_database", lambda *given, **named: next(answers)(*given, **named))
-    with workers.open_again(str(tmp_path / "study.db"), threading.Event()) as database:
+    monkeypatch.setattr(local, "open_database", lambda *given, **named: next(answers)(*given, **named))
+    with local.open_again(str(tmp_path / "study.db"), threading.Event()) as database:
         assert database.studies() == []
 
 
 def test_a_worker_does_not_wait_for_what_never_passes_nor_when_it_is_asked_to_pause(monkeypatch):
-    monkeypatch.setattr(workers, "open_database", refused_by("password authentication failed"))
+    monkeypatch.setattr(local, "open_database", refused_by("password authentication failed"))
     with pytest.raises(UserError, match="password"):
-        workers.open_again("", threading.Event())
-    monkeypatch.setattr(workers, "open_database", refused_by("Connection refused"))
+        local.open_again("", threading.Event())
+    monkeypatch.setattr(local, "open_database", refused_by("Connection refused"))
     asked = threading.Event()
     asked.set()
     with pytest.raises(Paused):
-        workers.open_again("", asked)
+        local.open_again("", asked)
 
 
 def dirty_after_collecting(pipe):
@@ -252,7 +252,7 @@ def dirty_after_collecting(pipe):
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="asks Linux which memory is shared")
 def test_a_worker_shares_what_it_was_forked_with_though_it_collects_garbage():
     here, there = Pipe()
-    process = workers.context().Process(target=dirty_after_collecting, args=(there,))
+    process = local.context().Process(target=dirty_after_collecting, args=(there,))
     process.start()
     private, shared = here.recv()
     process.join()
@@ -260,5 +260,5 @@ def test_a_worker_shares_what_it_was_forked_with_though_it_collects_garbage():
 
 
 def test_what_is_loaded_before_workers_are_forked_is_there_to_load():
-    for name in workers.PRELOADED[1:]:      # else it is passed over without a word
+    for name in local.PRELOADED[1:]:      # else it is passed over without a word
         assert importlib.util.find_spec(name), name

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 from layouts import small_wsj0, wham
 
-from tasnet_core.corpora import open_corpus
+from tasnet_core.corpora.registry import open_corpus
+from tasnet_core.corpora.wsj0mix import speakers
 from tasnet_core.errors import CorpusError
-from tasnet_core.wsj0mix import speakers
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasnet_core.mixing import Mixture
+from tasnet_core.corpora.mixed import Mixture
 from tasnet_core.records import Recipe, Variant
 
 TINY = Variant(N=8, L=4, B=4, H=8, Sc=4, X=2, R=1)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from tiny import RECIPE, TINY, Tiny
 
 from study.__main__ import main
-from study.presets import SPACES
-from study.space import Space
-from tasnet_core.corpora import CORPORA
+from study.space.presets import SPACES
+from study.space.space import Space
+from tasnet_core.corpora.registry import CORPORA
 
 SPACE = Space("tiny", TINY, {"N": range(2, 9, 2), "H": range(2, 9, 2), "X": range(1, 3)}, RECIPE, metrics=("si_snr",))
 ARGUMENTS = ("--corpus", "tiny", "--space", "tiny", "--device", "cpu")
@@ -34,10 +34,11 @@ def hurry() -> None:
 
     tests/test_examples.py has studies that measure.
     """
-    from study import evaluate, rehearsal, runner
-    from tasnet_core import cost
-    evaluate.measure_apart = runner.measure_apart = cost.exact
-    rehearsal.ROUNDS_S = 0.0
+    from study.planning import measure
+    from study.search import evaluate, runner
+    from tasnet_core.cost import count
+    evaluate.measure_apart = runner.measure_apart = count.exact
+    measure.ROUNDS_S = 0.0
 
 
 SPACES["tiny"], CORPORA["tiny"] = SPACE, open_tiny

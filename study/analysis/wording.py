@@ -1,0 +1,90 @@
+"""Numbers as people read them, and tables of them: decibels, shares, counts; what stands above a column.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from study.records import Estimate
+from study.space.searched import FLAGS, VARIED
+
+Titles = Mapping[str, tuple[str, str]]  # by column: what stands above it, and the unit
+
+
+class Table(NamedTuple):
+    """Column names, the unit in each, and cells as plain values."""
+
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+# What people read above a column, and in which unit. Files for machines keep the column's own name.
+TITLES = {
+    "trial": ("trial", ""), "name": ("variant", "against the reference"), "state": ("state", ""),
+    "si_snri_db": ("SI-SNRi", "dB"), "si_snr_db": ("SI-SNR", "dB"), "sdri_db": ("SDRi", "dB"),
+    "sdr_db": ("SDR", "dB"), "stoi": ("STOI", "0 to 1"), "pesq": ("PESQ", "MOS"),
+    "sexes": ("sexes", "of the speakers"), "scored": ("scored", "mixtures"), "segment_s": ("segments", "s"),
+    "loss_db": ("loss", "dB below the reference"), "low_db": ("from", "dB, 95 %"), "high_db": ("to", "dB, 95 %"),
+    "loss_low_db": ("from", "dB, 95 %"), "loss_high_db": ("to", "dB, 95 %"), "p": ("p", "of the loss, Holm"),
+    "chance": ("chance", "of being on the front"),
+    "parameters": ("parameters", "count"), "parameters_fraction": ("parameters", "of the reference's"),
+    "macs_per_s": ("MACs", "per s of sound"), "macs_fraction": ("MACs", "of the reference's"),
+    "receptive_field_s": ("receptive field", "s"), "peak_memory_bytes": ("memory", "bytes"),
+    "realtime_factor": ("real-time factor", "one thread"), "audio_s": ("trained on", "s of sound"),
+    "seconds": ("wall time", "s"), "seed": ("seed", ""), "kind": ("kind", "of failure"), "reason": ("reason", ""),
+    "init": ("weights", "at the start"),
+    "rising": ("rising", "with more sound"), "slope_db_per_doubling": ("slope", "dB per doubling of sound"),
+    "si_snri_extrapolated_db": ("twice the sound", "dB, fitted"), "si_snri_extrapolated_low_db": ("from", "dB, 95 %"),
+    "si_snri_extrapolated_high_db": ("to", "dB, 95 %"),
+    "seeds": ("seeds", "in the mean"), "seeds_without": ("seeds", "without a score"),
+    "seeds_unlearned": ("seeds", "that learned nothing, in no mean"), "si_snri_sd_db": ("sd", "dB between seeds"),
+}
+
+
+def cell(column: str, value: Any) -> str:
+    """A value as people read it."""
+    if value is None or value == "":
+        return "as norm" if column == "input_norm" else ""
+    if column in FLAGS:     # SQL and files know them as 0 and 1
+        return "yes" if value else "no"
+    if column in VARIED:
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    if column.endswith("_fraction"):
+        return percent(value)
+    if column == "chance":  # no surer than the draws are
+        return "> 99 %" if value > 0.99 else "< 1 %" if value < 0.01 else f"{100 * value:.0f} %"
+    if column.endswith(("_db", "_per_doubling", "stoi", "pesq")):
+        return decibels(value)
+    if column == "macs_per_s":
+        return engineering(value)
+    if column.endswith("parameters") or column in ("peak_memory_bytes", "audio_s", "seconds"):
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def decibels(value: float) -> str:
+    """Two decimals, with a real minus sign and no minus before zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float) -> str:
+    """Two decimals with their sign."""
+    text = decibels(value)
+    return text if text.startswith("\N{MINUS SIGN}") or text == "0.00" else f"+{text}"
+
+
+def change(loss: Estimate) -> str:
+    """A loss as what happens to the score, with its interval: '−0.20 dB [−0.30, −0.10]'."""
+    return f"{signed(-loss.value)} dB [{signed(-loss.high)}, {signed(-loss.low)}]"
+
+
+def percent(fraction: float) -> str:
+    """Whole per cent; below ten with a decimal."""
+    value = 100 * fraction
+    return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %"
+
+
+def engineering(value: float) -> str:
+    """Three digits and k, M or G: 1234567 is 1.23M."""
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * limit:
+            digits = f"{value / limit:#.3g}" if abs(value) < 999.5 * limit else f"{value / limit:,.0f}"
+            return digits.rstrip(".") + letter
+    return f"{value:.3g}"

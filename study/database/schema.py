@@ -1,0 +1,202 @@
+"""The tables and views of the study database, and how an older database gets what it lacks."""
+
+from dataclasses import MISSING, fields
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import sqlalchemy as sa
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
+
+from study.analysis.replicates import OUTLOOK
+from study.records import FRONT, Outlook
+from study.space.searched import OF_VARIANT, VARIED
+from tasnet_core.errors import UserError
+from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Recipe, Scores, Variant
+
+_TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
+EXACT = ("parameters", "macs_per_s", "receptive_field_s")
+MEASURED = ("peak_memory_bytes", "realtime_factor", "realtime_factor_spread")
+
+
+def _columns(record: type, names: tuple[str, ...] | None = None) -> list[Column[Any]]:
+    """A column per field of a record, so that a new field needs no second list of names."""
+    hints, defaults = get_type_hints(record), {field.name: field.default for field in fields(record)}
+    columns: list[Column[Any]] = []
+    for name in names or tuple(field.name for field in fields(record)):
+        kinds = [kind for kind in get_args(hints[name]) or (hints[name],) if kind is not type(None)]
+        wide = sa.BigInteger if name in ("macs_per_s", "peak_memory_bytes") else _TYPES[kinds[0]]
+        known = {} if defaults[name] in (MISSING, None) else {"default": defaults[name]}
+        columns.append(Column(name, wide, info=known))
+    return columns
+
+
+tables = MetaData()
+study_settings = Table(
+    "study_settings", tables,
+    Column("study", String, primary_key=True), Column("settings", String), Column("notes", String),
+    Column("fingerprint", String), Column("created_s", sa.Float),
+    Column("hypervolume_point", String),    # where its hypervolumes are measured from, as JSON; never moves
+    # Whose a checkpoint is, by chance, and the folder of checkpoints that no other study has; both from its first run on.
+    Column("identity", String), Column("folder", String))
+variants = Table("variants", tables, Column("key", String, primary_key=True), *_columns(Variant), *_columns(Cost, EXACT))
+environments = Table(
+    "environments", tables, Column("key", String, primary_key=True), Column("description", String))
+runs = Table(
+    "runs", tables,
+    Column("id", Integer, primary_key=True), Column("study", String, nullable=False), Column("trial", Integer, nullable=False),
+    Column("variant", ForeignKey("variants.key"), nullable=False), Column("state", String, nullable=False),
+    Column("reason", String, default=""), Column("kind", String, default=""),
+    *_columns(Recipe), *_columns(Scores), *_columns(Cost, MEASURED), *_columns(Outlook),
+    Column("audio_s", sa.Float), Column("seconds", sa.Float), Column("checkpoint", String),
+    Column("environment", ForeignKey("environments.key")), Column("owner", String), Column("lease_until_s", sa.Float),
+    Column("stoppable", sa.Boolean, info={"default": True}),    # whether the stop rule may end it
+    Column("deaths", Integer, info={"default": 0}),             # of its process, since its last epoch
+    UniqueConstraint("study", "trial", "seed"), Index("runs_by_state", "study", "state"),
+    Index("runs_by_variant", "study", "variant"))
+epochs = Table(
+    "epochs", tables,
+    Column("run", ForeignKey("runs.id"), primary_key=True), Column("number", Integer, primary_key=True),
+    *[column for column in _columns(Epoch) if column.name != "number"])
+mixtures = Table(
+    "mixtures", tables,
+    Column("run", ForeignKey("runs.id"), primary_key=True), Column("mixture", String, primary_key=True),
+    *[column for column in _columns(MixtureScore) if column.name != "mixture"])
+
+_RESULT_COLUMNS = (
+    ["r.study", "r.trial", "r.state", "r.reason", "r.variant"] + [f'v."{name}"' for name in (*LETTERS, "norm", "causal")]
+    + [f"v.{name}" for name in EXACT] + [f"r.{name}" for name in MEASURED[:2]]
+    + [f"r.{name}" for name in ("si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
+                                "segment_s", "seed", "audio_s", "seconds", "init", *OUTLOOK)])
+# What else two runs may differ in stands behind them: who knows a column by its place finds it there.
+_RESULT_COLUMNS += [column for name in VARIED if (column := f'v."{name}"' if name in OF_VARIANT else f"r.{name}")
+                    not in _RESULT_COLUMNS]
+_no_worse = [f"b.{name} {'>=' if direction == 'maximize' else '<='} a.{name}" for name, direction in FRONT]
+_better = [f"b.{name} {'>' if direction == 'maximize' else '<'} a.{name}" for name, direction in FRONT]
+VIEWS = {
+    "results": f"SELECT {', '.join(_RESULT_COLUMNS)} FROM runs r JOIN variants v ON v.key = r.variant",
+    "front": f"""SELECT a.* FROM results a WHERE a.state = 'complete' AND a.si_snri_db IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM results b WHERE b.study = a.study AND b.state = 'complete'
+        AND {' AND '.join(_no_worse)} AND ({' OR '.join(_better)}))""",
+    "failures": """SELECT r.study, r.trial, r.kind, r.reason, r.variant, r.seed,
+        (SELECT MAX(e.number) FROM epochs e WHERE e.run = r.id) AS last_epoch, r.checkpoint
+        FROM runs r WHERE r.state = 'failed'""",
+}
+
+
+class Tidy(NamedTuple):
+    """Rows for other programs: what each column holds, in their order, and the query for the rows of :study."""
+
+    kinds: dict[str, type]
+    query: str
+
+
+_ALIASES = {"runs": "r", "variants": "v", "epochs": "e", "mixtures": "m"}
+
+
+def _tidy(columns: list[Column[Any]], rest: str) -> Tidy:
+    chosen = ", ".join(f'{_ALIASES[column.table.name]}."{column.name}"' for column in columns)
+    return Tidy({column.name: column.type.python_type for column in columns}, f"SELECT {chosen} FROM {rest}")
+
+
+def _of_runs() -> list[Column[Any]]:
+    """The columns of the view `results`, then all others but those for workers alone."""
+    pairs = [column.replace('"', "").split(".") for column in _RESULT_COLUMNS]
+    shown = [(runs if alias == "r" else variants).c[name] for alias, name in pairs]
+    known = {column.name for column in shown} | {
+        "id", "key", "checkpoint", "environment", "owner", "lease_until_s", "stoppable", "deaths"}
+    return shown + [column for table in (runs, variants) for column in table.c if column.name not in known]
+
+
+def _of_a_run(table: Table) -> list[Column[Any]]:
+    return [runs.c.trial, runs.c.seed, *(column for column in table.c if column.name != "run")]
+
+
+TIDY = {
+    "runs": _tidy(_of_runs(), "runs r JOIN variants v ON v.key = r.variant WHERE r.study = :study ORDER BY r.trial, r.seed"),
+    "epochs": _tidy(_of_a_run(epochs), "epochs e JOIN runs r ON r.id = e.run "
+                    "WHERE r.study = :study ORDER BY r.trial, r.seed, e.number"),
+    "mixtures": _tidy(_of_a_run(mixtures), "mixtures m JOIN runs r ON r.id = m.run "
+                      "WHERE r.study = :study ORDER BY r.trial, r.seed, m.mixture"),
+}
+
+
+class Lacking(NamedTuple):
+    """What a database of another version has not, in words."""
+
+    rows: list[str]     # tables and columns
+    views: list[str]    # views that are not there, or were made from other words
+
+
+def lacking(connection: sa.Connection) -> Lacking:
+    """What a study database lacks; nothing of a database without a study of ours."""
+    known = sa.inspect(connection)
+    there = set(known.get_table_names())
+    if study_settings.name not in there:
+        return Lacking([], [])
+    rows = [f"table {table.name}" for table in tables.sorted_tables if table.name not in there]
+    for table in tables.sorted_tables:
+        if table.name in there:
+            names = {column["name"] for column in known.get_columns(table.name)}
+            rows += [f"column {column.name} of {table.name}" for column in table.columns if column.name not in names]
+    made = _made_from(connection)
+    return Lacking(rows, [f"view {name}" for name in VIEWS if made.get(name) != _statement(name)])
+
+
+def _statement(view: str) -> str:
+    return f"CREATE VIEW {view} AS {VIEWS[view]}"
+
+
+def _made_from(connection: sa.Connection) -> dict[str, str]:
+    """The statements that views were made with. PostgreSQL rewrites them, so there we keep ours in a comment."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
+    elif connection.dialect.name == "postgresql":
+        query = "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relkind = 'v' AND pg_table_is_visible(oid)"
+    else:
+        return {name: _statement(name) for name in sa.inspect(connection).get_view_names() if name in VIEWS}
+    return {name: statement for name, statement in connection.execute(sa.text(query)).all()}
+
+
+def build(connection: sa.Connection) -> None:
+    """Make the tables, columns, indices and views that are not there yet; rows that are get the defaults.
+
+    Raises:
+        UserError: where a server keeps one of our views because somebody made a view of their own from it.
+    """
+    tables.create_all(connection)
+    known = sa.inspect(connection)
+    for table in tables.sorted_tables:
+        there = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(sa.text(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'))
+                if "default" in column.info:
+                    connection.execute(table.update().values({column.name: column.info["default"]}))
+        indices = {index["name"] for index in known.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in indices:
+                index.create(connection, checkfirst=True)
+    make_views(connection)
+
+
+def make_views(connection: sa.Connection) -> None:
+    """Make our views anew where a study database lacks one of them.
+
+    Raises:
+        UserError: as `build`.
+    """
+    if not lacking(connection).views:
+        return
+    for name in reversed(VIEWS):        # each may be made from those before it
+        try:
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+        except sa.exc.DBAPIError as error:
+            why = "; ".join(line.strip() for line in str(error.orig).splitlines()[:2])
+            raise UserError(f"view {name}: this version needs another one, but the old one cannot be dropped ({why}); "
+                            "drop what was made from it, run this again, and make it anew") from error
+    for name in VIEWS:
+        statement = _statement(name)
+        connection.exec_driver_sql(statement)
+        if connection.dialect.name == "postgresql":
+            text = statement.replace("'", "''")
+            connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{text}'")

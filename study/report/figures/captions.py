@@ -1,0 +1,195 @@
+"""The words of the figures, from their numbers: what a screen reader says (alt), and what stands below (caption)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from study.analysis import trials
+from study.analysis.effects import Effects, Importance, Interaction
+from study.analysis.wording import decibels, engineering, percent
+from study.report.figures.effects import EffectPanel, together
+from study.report.figures.front import AXES, LIKELY, FrontData
+from study.report.figures.hyperparameters import Letter, ParallelData
+from study.report.figures.learning import MOST, CurvesData, Growth
+from study.report.figures.mixtures import Condition, Pairs, Spread
+from study.report.figures.style import Drawn
+from tasnet_core.errors import counted
+
+INHERITED = "weights inherited from the reference, not trained from scratch"
+
+
+class Words(NamedTuple):
+    alt: str
+    caption: str
+
+
+def marked(figure: Drawn) -> Drawn:
+    """A figure of networks whose weights were inherited, which says so in its words."""
+    return figure._replace(alt=f"With {INHERITED}. {figure.alt}", caption=f"With {INHERITED}. {figure.caption}")
+
+
+def front(data: FrontData, unlabelled: int) -> Words:
+    """Of the figure of the front against one cost."""
+    every = [*data.kept, *data.beaten]
+    alt = f"SI-SNRi against {AXES[data.cost][2]}: {counted(len(data.kept), 'variant')} beaten by none, {len(data.beaten)} beaten"
+    if data.line:
+        ends = [f"{decibels(score)} dB at {_cost(data.cost, cost)}" for cost, score in (data.line[0], data.line[-1])]
+        alt += f"; the best rises from {' to '.join(ends)}"
+    if data.reference:
+        alt += f"; the reference has {decibels(data.reference.si_snri_db)} dB at {_cost(data.cost, data.reference.cost)}"
+    if data.published:
+        alt += f"; beside them {counted(len(data.published), 'published result')}"
+    few = ", drawn for the front and the reference only" if len(data.barred) < sum(bool(p.interval_db) for p in every) else ""
+    return Words(f"{alt}.", _told(
+        (True, _front_caption(data)),
+        (data.barred, f"A bar is the 95 % interval of a score{few}."),
+        (data.rising, "A small triangle in the mark of the reference or of a variant of the front says that it was clearly "
+         "still rising at the end of its training."),
+        (any(point.chance is not None for point in every), "The larger its pale disc, the likelier a variant is on the front of "
+         f"parameters and MACs when the study is repeated (none below {percent(LIKELY)})."),
+        (data.published, "Hollow diamonds are published results from another corpus or budget: where the literature stands, not "
+         "what these variants should reach."),
+        (data.unmeasured, f"Without this measurement and not drawn: {counted(data.unmeasured, 'variant')}."),
+        (unlabelled, f"Without a label, but in the table: {counted(unlabelled, 'variant')} of the front.")))
+
+
+def _front_caption(data: FrontData) -> str:
+    if data.cost == "parameters":
+        dotted = ", whose score is the dotted line" if data.reference else ""
+        return ("The best score for every number of parameters (line). Blue variants are beaten by none when parameters and "
+                "MACs both count; a hollow one is not the best at its number of parameters, but needs fewer MACs. Labels name "
+                f"only the letters in which a variant differs from the reference{dotted}.")
+    if data.cost == "macs_per_s":
+        return ("The same variants against multiply-accumulates for one second of sound; here a hollow one needs fewer "
+                "parameters.")
+    what = ("the measured real-time factor, which is below 1 where separating takes less time than the sound lasts"
+            if data.cost == "realtime_factor" else "the most memory they need at once while they separate one second of sound")
+    return (f"The same variants against {what}. The line joins the best at this cost alone; blue ones are beaten by none in "
+            "parameters and MACs, and hollow where another is better here.")
+
+
+def _cost(name: str, cost: float) -> str:
+    if name == "peak_memory_bytes":
+        return f"{cost / AXES[name][1]:.3g} MB"
+    return engineering(cost) if name in trials.COSTS else f"{cost:.3g}"
+
+
+def growth(data: Growth) -> Words:
+    """Of the figure `hypervolume`."""
+    def when(place: int) -> str:
+        return f"{counted(data.trials[place], 'trial')} and {data.sound[place]:,.3g} {data.unit}"
+    titles = (("parameters", "parameters"), ("macs_per_s", "MACs per s"))
+    start = ", ".join(["0 dB", *(f"{engineering(data.point[cost])} {title}" for cost, title in titles if cost in data.point)])
+    return Words(
+        f"Hypervolume of the front against trials and against {data.unit} of sound: it grows to {data.volume[-1]:.3g} after "
+        f"{when(-1)}; {percent(MOST)} of that is there after {when(data.most)}.",
+        f"What the front encloses, measured from {start}, after each trained trial and after the sound all of them were trained "
+        "on (an octave is a factor of 2). Where the staircase is flat, more trials found nothing better.")
+
+
+def effects(data: Sequence[EffectPanel], model: Effects) -> Words:
+    """Of the model of main effects."""
+    return Words(
+        "Effect of each letter on SI-SNRi, the others held fixed: "
+        f"{'; '.join(f'{panel.letter} {panel.doubling}' for panel in data)}.",
+        "What each letter does while the others stay at the reference's: line and 95 % band of a model that is linear in the "
+        f"letters' logarithms and explains {percent(model.explained)} of the variance between "
+        f"{counted(model.variants, 'variant')}. A point is a variant: the line and what the model leaves unexplained; where "
+        "points bend away from the line, doublings do not tell all.")
+
+
+def letters(data: Sequence[Letter], refused: str) -> Words:
+    """Of the figure that stands where there is no model."""
+    return Words(
+        f"Scores of the finished variants under each value of the letters {', '.join(letter.letter for letter in data)}.", _told(
+            (True, "Every finished variant, once in each panel, with the median of each value. Nothing else is held fixed: "
+             "those with a small X may also have a small H, so a slope here is a hint, not the effect of that letter alone."),
+            (refused, f"There is no model that holds the others fixed: {refused}.")))
+
+
+def interaction(data: Interaction) -> Words:
+    """Of the heat map of two letters."""
+    both = f"{data.first} and {data.second}"
+    cells = [(mean, f"{data.first}{x} {data.second}{r}") for x, line in zip(data.values[0], data.mean_db, strict=True)
+             for r, mean in zip(data.values[1], line, strict=True) if mean is not None]
+    empty = len(data.values[0]) * len(data.values[1]) - len(cells)
+    ends = " to ".join(f"{decibels(mean)} dB at {where}" for mean, where in (min(cells), max(cells)))
+    return Words(f"Mean SI-SNRi under each pair of {both}: from {ends}. {together(data)}", _told(
+        (True, f"Mean SI-SNRi of the variants with each pair of {both}, the effects of the other letters taken out; n is "
+         "how many."),
+        (empty, "Nobody has a hatched pair.")))
+
+
+def importance(data: Sequence[Importance]) -> Words:
+    """Of the shares of the letters."""
+    shares = "; ".join(f"{one.letter} {percent(one.main.value)} by main effects and {percent(one.ped_anova.value)} by PED-ANOVA"
+                       for one in data)
+    return Words(
+        f"Importance of the letters: {shares}.",
+        "Each letter's share of the variance that the main effects explain (discs), and of what tells the best quarter of the "
+        "variants from all (PED-ANOVA, diamonds), with 95 % intervals by a bootstrap over variants. The shares of one kind sum "
+        "to 100 %.")
+
+
+def mixtures(data: Sequence[Spread], thinned: bool, replicated: bool) -> Words:
+    """Of the densities over the test mixtures."""
+    missing = sum(run.unscored for run in data)
+    medians = [run.median_db for run in data]
+    ends = f"; medians from {decibels(min(medians))} to {decibels(max(medians))} dB" if medians else ""
+    return Words(f"Distribution of SI-SNRi over the test mixtures for {counted(len(data), 'variant')}{ends}.", _told(
+        (True, f"SI-SNRi of each test mixture (ticks{'; the mean over the seeds of a variant' if replicated else ''}) and its "
+         f"density, for the reference and {'an even choice of the front' if thinned else 'the front'}, fewest parameters on "
+         "top; the thick mark is the median. Left of the dotted line the network made the mixture worse."),
+        (missing, f"Not scored, and missing here: {counted(missing, 'score')}.")))
+
+
+def sexes(data: Sequence[Pairs]) -> Words:
+    """Of the means by pair of sexes."""
+    means: dict[str, list[float]] = {}
+    for one in data:
+        for mean in one.means:
+            means.setdefault(mean.pair, []).append(mean.db.value)
+    ends = ", ".join(f"{pair} from {decibels(min(some))} to {decibels(max(some))} dB" for pair, some in sorted(means.items()))
+    return Words(
+        f"SI-SNRi by the sexes of the speakers for {counted(len(data), 'variant')}: {ends}.",
+        "Mean SI-SNRi by the sexes of the speakers (F, M), for the reference and the front, fewest parameters on top. A bar is "
+        "the mean give or take 1.96 standard errors over the mixtures, as if each were independent of the others.")
+
+
+def conditions(data: Sequence[Condition]) -> Words:
+    """Of the scores against facts of the mixtures."""
+    def ends(condition: Condition) -> str:
+        means = ", ".join(f"{trend.role} from {decibels(trend.means[0][1])} to {decibels(trend.means[-1][1])} dB"
+                          for trend in condition.trends if trend.means)
+        return f"{condition.title}{f': {means}' if means else ''}"
+    return Words(
+        f"SI-SNRi of the test mixtures against {'; against '.join(map(ends, data))}.",
+        "SI-SNRi of each test mixture (faint) against what is known of the mixture, for the reference and the smallest, the "
+        "middle and the best variant of the front; lines are means over bins of equally many mixtures.")
+
+
+def parallel(data: ParallelData) -> Words:
+    """Of the parallel coordinates."""
+    count = {kind: sum(line.kind == kind for line in data.lines) for kind in ("reference", "front", "beaten")}
+    return Words(
+        f"{counted(len(data.lines), 'variant')} across {', '.join(scale.name for scale in data.scales)}: {count['front']} "
+        f"beaten by none, {count['beaten']} beaten{', and the reference' if count['reference'] else ''}.", _told(
+            (True, "A line for each finished variant, from letter to letter and on to its costs and its score; the axes of "
+             "letters and costs are logarithmic. What the blue lines share is what the front has in common."),
+            (data.left_out, f"Not drawn: {counted(data.left_out, 'variant')}; those drawn are an even choice by score.")))
+
+
+def curves(data: CurvesData) -> Words:
+    """Of the learning curves."""
+    shown = [curve for panel in data.panels for curve in panel.curves]
+    return Words(f"Learning curves of {counted(len(data.panels), 'variant')}: training SI-SNR and validation SI-SNRi against "
+                 "seconds of sound trained on.", _told(
+        (True, "Training (minus the loss, the SI-SNR on the training segments) and validation (SI-SNRi) after each epoch, first "
+         "the reference, then the front from few parameters to many, then the others by score."),
+        (len(shown) > len(data.panels), "A variant with several seeds has a pair of curves for each."),
+        (any(curve.ended for curve in shown), "A training that was stopped or failed is drawn pale, up to the cross at its end."),
+        (data.left_out, f"Not drawn: {counted(data.left_out, 'more variant')}.")))
+
+
+def _told(*sentences: tuple[object, str]) -> str:
+    """Those sentences whose condition holds."""
+    return " ".join(text for wanted, text in sentences if wanted)

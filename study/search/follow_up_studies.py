@@ -1,0 +1,64 @@
+"""Studies made of another one: its front trained from scratch, some of its variants trained for longer."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from study.analysis import trials
+from study.analysis.hypervolume_curve import point_of
+from study.analysis.pareto import gains
+from study.analysis.replicates import SCORE, Row
+from study.database.store import Database
+from study.records import Settings
+from study.search import optuna_study
+from study.space.toml import space_of
+from tasnet_core.records import Variant
+
+
+def from_scratch(settings: Settings) -> Settings:
+    """Of a study of inherited weights, those of the one that confirms it: every training by the whole recipe."""
+    return replace(settings, recipe=replace(settings.recipe, init="scratch"), stop=None, inherit_epochs=None)
+
+
+def longer(settings: Settings, times: int, grown_from: str) -> Settings:
+    """Of a study, those of one with `times` its epochs, whose trainings go on from those of the study `grown_from`."""
+    recipe = replace(settings.recipe, epochs=times * settings.recipe.epochs)
+    return replace(settings, recipe=recipe, stop=None, grown_from=grown_from)
+
+
+def derive(database: Database, name: str, settings: Settings, variants: Sequence[Variant], notes: tuple[str, ...],
+           fingerprint: str) -> int:
+    """Make the study if it is not there, and let these variants be among its trials; returns how many trials it then has."""
+    database.register(name, settings, notes, fingerprint)
+    study, space = optuna_study.open_study(name, settings, database), space_of(settings)
+    with database.turn(name):
+        known = {database.variant(run["variant"]) for run in database.runs(name)} | optuna_study.waiting(study, space)
+        for variant in variants:
+            if variant not in known:
+                optuna_study.enqueue(study, space, settings.recipe, variant)
+    return len(known | set(variants))
+
+
+def best(rows: Sequence[Row], count: int | None = None) -> list[int]:
+    """The trials of the front and the reference; of the front only those `count` that enclose most together with it.
+
+    Enclosed is hypervolume in dB and octaves of both costs, and each trial is the one that adds most to those before it.
+    """
+    known = trials.finished(rows)
+    whole = trials.reference(known)
+    if count is None or whole is None:
+        return sorted({row["trial"] for row in [*trials.front(known), *filter(None, [whole])]})
+    point = point_of(whole["parameters"], whole["macs_per_s"])
+    points = [[-row[SCORE], *(math.log2(row[name]) for name in trials.COSTS)] for row in known]
+    lowest = min(point[SCORE], *(row[SCORE] - 1 for row in known))     # slices as they are may be worse than the mixture
+    corner = [-lowest, *(math.log2(point[name]) for name in trials.COSTS)]
+    return sorted(known[place]["trial"] for place in gains(points, corner, [known.index(whole)])[:count + 1])
+
+
+def spread(rows: Sequence[Row], count: int) -> list[Row]:
+    """The reference and variants of evenly spread ranks of MACs, `count` in all, of those that are complete."""
+    known = sorted(trials.finished(rows), key=lambda row: (row["macs_per_s"], row["parameters"], row["trial"]))
+    places = {round(place * (len(known) - 1) / max(1, count - 1)) for place in range(count)}
+    chosen = [known[place] for place in sorted(places)] if known else []
+    base = [row for row in known if row["trial"] == 0 and row not in chosen]
+    return [*base, *chosen[len(base) if len(chosen) == count else 0:]]

@@ -1,0 +1,186 @@
+"""A training on disk: whole or not at all, and read without running code from the file."""
+
+import errno
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tasnet_core.checkpoints.asteroid import is_asteroids, network_of
+from tasnet_core.checkpoints.safetensors_file import is_hub, read_hub
+from tasnet_core.checkpoints.unpickle import plain, read_saved, shown
+from tasnet_core.checkpoints.weights import misfit, network_with
+from tasnet_core.errors import CheckpointError, DiskFull, Foreign
+from tasnet_core.files import write_atomically
+from tasnet_core.network.model import ConvTasNet
+from tasnet_core.records import VALIDATION, VALIDATION_BEFORE, Epoch, Recipe, Variant, differences
+
+FORMAT = 1
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}      # of Adam, for each weight
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a training belongs, beside its variant and recipe: what its checkpoint must say to be gone on with."""
+
+    corpus: str = ""                    # its fingerprint
+    study: str = ""                     # its identity; empty where a network is trained without a study
+    grown_from: str = ""                # the identity of the study whose trainings this one's go on from
+    curve: Sequence[float] = ()         # validation scores of the run, as far as its study knows them
+
+    def stamp(self) -> dict[str, str]:
+        """What a checkpoint says of it."""
+        return {"corpus": self.corpus, "study": self.study}
+
+    def strange(self, content: Mapping[str, Any]) -> str:
+        """Why a saved training is not of here, in words; empty where it is.
+
+        A file of before checkpoints had a stamp is known by its curve: to the last digit, no two trainings have the same. Without
+        a study there is nothing to compare it with.
+        """
+        if "corpus" not in content:
+            pairs = list(zip((epoch.valid_si_snri_db for epoch in content["epochs"]), self.curve, strict=False))
+            known = bool(pairs) and all(theirs == ours for theirs, ours in pairs)
+            return "" if known or not self.study else "says not which study it is of, and its curve is not this run's"
+        if content["corpus"] != self.corpus:
+            return f"trained on another corpus (fingerprint {content['corpus']}, not {self.corpus})"
+        if self.study and content["study"] not in filter(None, (self.study, self.grown_from)):
+            return "of another study" if content["study"] else "of no study"
+        return ""
+
+    def strange_teacher(self, content: Mapping[str, Any]) -> str:
+        """The same of the network that others inherit from, which has another curve."""
+        return self.strange(content) if "corpus" in content else ""
+
+
+NOWHERE = Origin()
+
+
+def save(path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], state: dict[str, Any]) -> None:
+    """Write a training at an epoch's end; `state` holds the tensors: model, best, optimizer.
+
+    Raises:
+        DiskFull: when there is no space left; an older file stays whole.
+        CheckpointError: when the folder cannot be written.
+    """
+    content = {"format": FORMAT, "variant": asdict(variant), "recipe": asdict(recipe), "validation": VALIDATION,
+               "epochs": [asdict(epoch) for epoch in epochs], **state}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    try:
+        write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+    except OSError as error:
+        kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else CheckpointError
+        raise kind(f"{path}: the checkpoint cannot be written: {error.strerror or error}; free some space or "
+                   "choose another folder, then run again: nothing before this epoch is lost") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A saved training, with its records built: variant, recipe, epochs, and the tensors.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged, or no checkpoint of this project.
+    """
+    return _built(read_saved(path), path)
+
+
+def _built(content: Any, path: Path) -> dict[str, Any]:
+    if is_asteroids(content):
+        raise CheckpointError(f"{path}: a network trained with Asteroid: it can be loaded and separate, but not continued")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = shown(content["format"]) if isinstance(content, dict) and "format" in content else "none"
+        raise CheckpointError(f"{path}: checkpoint format {found}, but this version reads format {FORMAT}")
+    try:
+        built = {**content, "variant": Variant(**plain(content["variant"])), "recipe": Recipe(**plain(content["recipe"])),
+                 "epochs": [Epoch(**plain(epoch)) for epoch in content["epochs"]]}
+        _check_epochs(built["epochs"])
+    except KeyError as error:
+        raise CheckpointError(f"{path}: not a checkpoint this version can read: it lacks {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint this version can read: {error}") from error
+    return built
+
+
+def _check_epochs(epochs: list[Epoch]) -> None:
+    for number, epoch in enumerate(epochs, 1):
+        if epoch.number != number:
+            raise ValueError(f"epoch {shown(epoch.number)} where epoch {number} belongs")
+        for name, value in asdict(epoch).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"epoch {number}: {name}={shown(value)} must be a finite number")
+
+
+def read_for(path: Path, variant: Variant, recipe: Recipe, origin: Origin | None = None) -> dict[str, Any]:
+    """A saved training, if it is one of this variant and recipe, and of this origin; only the number of epochs may grow.
+
+    Raises:
+        Foreign: it is of another corpus or study.
+        CheckpointError: naming the fields that differ.
+    """
+    content = read(path)
+    if origin and (how := origin.strange(content)):
+        raise Foreign(path, how)
+    found = differences(content["variant"], variant) + [
+        line for line in differences(content["recipe"], recipe) if not line.startswith("epochs:")]
+    if (validated := content.get("validation", VALIDATION_BEFORE)) != VALIDATION:
+        found.append(f"validation: {validated}, not {VALIDATION}")
+    if found:
+        raise CheckpointError(f"{path}: trained with {'; '.join(found)}; choose another checkpoint file")
+    return content
+
+
+def check_state(content: Mapping[str, Any], path: Path, recipe: Recipe, weights: Sequence[Tensor]) -> None:
+    """Whether a training of these weights can go on from what `read` found: its tensors, and where within an epoch it was.
+
+    Raises:
+        CheckpointError: naming what is missing, or does not fit.
+    """
+    try:
+        for name in ("model", "best"):
+            if why := misfit(content["variant"], content[name]):
+                raise ValueError(f"the weights {name!r} do not fit: {why}")
+        for number, state in content["optimizer"]["state"].items():
+            if not all(value.shape in ((), weights[number].shape) for value in state.values()) or not state.keys() >= MOMENTS:
+                raise ValueError(f"the optimizer's state of weight {number} does not fit")
+        limits: tuple[tuple[str, type, float, float], ...] = (
+            ("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments),
+            ("seconds", float, 0, math.inf))
+        for name, kind, least, most in limits:
+            value: Any = content.get(name)       # the last two only where it was saved within an epoch
+            is_one = isinstance(value, kind)
+            if name in content and not (is_one and least <= value <= most and abs(value) < math.inf):
+                raise ValueError(f"{name}={shown(value)}")
+        loss = content.get("loss", torch.zeros(2))
+        if loss.shape != (2,) or not loss.isfinite().all():
+            raise ValueError(f"loss={shown(loss)}")
+    except KeyError as error:
+        raise CheckpointError(f"{path}: cannot be continued: it lacks {error}; choose another checkpoint file") from error
+    except (ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: cannot be continued: {str(error)[:300]}; choose another checkpoint file") from error
+
+
+def load(path: str | Path) -> ConvTasNet:
+    """The trained network of a checkpoint, with its best weights, ready to separate; also of a file from Asteroid and of a
+    folder with model.safetensors and config.json.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged, or its weights fit another variant.
+    """
+    path = Path(path)
+    if is_hub(path):
+        variant, best = read_hub(path)
+    else:
+        content = read_saved(path)
+        if is_asteroids(content):
+            return network_of(content, path)
+        content = _built(content, path)
+        variant, best = content["variant"], content.get("best", {})
+    try:
+        return network_with(variant, best)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its variant {variant}: {error}") from error

@@ -1,0 +1,224 @@
+"""A shelf: all recordings of a corpus at one rate in one memory-mapped file, kept in a cache on disk.
+
+A shelf is a folder with `sound.i16` (16-bit samples, one recording after the other) and `index.json`. It is
+made once for a key that stands for everything it depends on, beside its place, and then moved there: whole or
+not at all. Each recording has a checksum, compared when a process reads the recording for the first time (0.3 ms for
+a megabyte); where it differs, the shelf is made again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable, Hashable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from tasnet_core.errors import UserError
+from tasnet_core.files import cache_folder, write_atomically
+
+SPLITS = ("train", "valid", "test")
+
+Making = Iterator[tuple[str, NDArray[np.float32]]]
+
+
+class Item(NamedTuple):
+    """One recording on a shelf. A scale of its own keeps quiet recordings, and those beyond ±1."""
+
+    id: str
+    start: int  # in samples from the beginning of the shelf
+    length: int
+    scale: float  # sample = 16-bit number * scale
+
+    @property
+    def peak(self) -> float:
+        """The largest absolute sample."""
+        return self.scale * 32767
+
+
+class Cut(NamedTuple):
+    """A part of one recording."""
+
+    item: Item
+    start: int  # in samples from the recording's beginning
+    length: int
+
+
+class Recording(NamedTuple):
+    """One person talking alone, and what the recording is used for."""
+
+    item: Item
+    speaker: str
+    sex: str  # "F", "M" or "?"
+    split: str
+
+
+class Unusable(NamedTuple):
+    """A recording that is left out, and why."""
+
+    path: str
+    reason: str
+
+
+class Shelf:
+    """The recordings of one corpus, read from disk as they are needed.
+
+    items: the recordings in the order they were put there; facts: what their maker found out meanwhile.
+    again: gives a whole shelf in the place of this one, should it turn out to be damaged.
+    """
+
+    def __init__(self, folder: Path, again: Callable[[], "Shelf"] | None = None) -> None:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        self.items = [Item(*item) for item in index["items"]]
+        self.facts: dict[str, Any] = index["facts"]
+        self._folder, self._again = folder, again
+        self._checksums: dict[Item, int] = dict(zip(self.items, index["checksums"], strict=True))
+        self._whole: set[Item] = set()  # found so by this process
+        total = sum(item.length for item in self.items)
+        size = (folder / "sound.i16").stat().st_size
+        if size != 2 * total:
+            raise ValueError(f"{folder}: {size} bytes of sound, {2 * total} wanted")
+        empty = np.zeros(0, np.int16)
+        # A plain array on the same memory: a memmap runs Python code for each slice and product, half of the time of a read.
+        self._sound = np.asarray(np.memmap(folder / "sound.i16", dtype="<i2", mode="r")) if total else empty
+
+    def read(self, item: Item, start: int = 0, length: int | None = None) -> NDArray[np.float32]:
+        """float32 [length]: the part of a recording from `start` on; by default all of it."""
+        end = item.length if length is None else start + length
+        self._see_that_it_is_whole(item)
+        return self._sound[item.start + start:item.start + end] * np.float32(item.scale)
+
+    def peak(self, cut: Cut, step: int = 1) -> np.float32:
+        """The largest absolute sample of a cut, or of every `step`-th one in it."""
+        return np.float32(np.abs(self.numbers(cut)[::step]).max()) * np.float32(cut.item.scale)
+
+    def numbers(self, cut: Cut) -> NDArray[np.int16]:
+        """The 16-bit numbers of a cut as they lie there: a view."""
+        start = cut.item.start + cut.start
+        self._see_that_it_is_whole(cut.item)
+        return self._sound[start:start + cut.length]
+
+    def sound(self, item: Item) -> Hashable:
+        """Equal for recordings of which every sample is."""
+        return item.length, item.scale, self._checksums[item]
+
+    def content(self, item: Item) -> tuple[str, ...]:
+        """A digest of the file that a recording was read from, equal on every machine; nothing where it was none."""
+        contents = self.facts.get("contents")
+        return (contents[item.id],) if contents else ()
+
+    def damaged(self) -> bool:
+        """Whether any recording differs from its checksum: reads all of them."""
+        return any(self._differs(item) for item in self.items)
+
+    def _differs(self, item: Item) -> bool:
+        return zlib.crc32(self._sound[item.start:item.start + item.length].tobytes()) != self._checksums[item]
+
+    def _see_that_it_is_whole(self, item: Item) -> None:
+        if item in self._whole:
+            return
+        if self._differs(item):
+            fresh = self._again() if self._again else self
+            if fresh.items != self.items or fresh._differs(item):
+                raise UserError(f"{self._folder}: the sound of {item.id} is damaged, and making it again gave other sound; "
+                                f"start again to read the recordings as they are now")
+            self._sound, self._checksums = fresh._sound, fresh._checksums
+        self._whole.add(item)
+
+
+def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making]) -> Shelf:
+    """The shelf that `depends_on` (anything JSON can hold) stands for; made now if it is not there yet.
+
+    `make(facts)` yields (id, float32 [T]) for each recording, and may put into `facts` what JSON can hold.
+
+    Raises:
+        UserError: when the cache folder cannot be written.
+    """
+    root, place = cache_folder(), _place(name, depends_on)
+
+    def opened() -> Shelf | None:
+        try:
+            return Shelf(place, again)
+        except (ValueError, KeyError, TypeError, FileNotFoundError):  # not there yet, or damaged from outside
+            return None
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def again() -> Shelf:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / ".lock"):      # of many workers that begin together one makes it
+                there = opened()
+                if there is None or there.damaged():
+                    shutil.rmtree(place, ignore_errors=True)
+                    with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=root) as scratch:
+                        _fill(Path(scratch) / "shelf", make)
+                        _move(Path(scratch) / "shelf", place)
+            return Shelf(place, again)
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    return opened() or again()
+
+
+def recall(name: str, depends_on: Any) -> Any:
+    """What `remember` was given for the same name and `depends_on`; None where that is nothing."""
+    try:
+        return json.loads(_place(name, depends_on).with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or damaged from outside
+        return None
+
+
+def remember(name: str, depends_on: Any, value: Any) -> None:
+    """Keep what JSON can hold, for `recall`.
+
+    Raises:
+        UserError: when the cache folder cannot be written.
+    """
+    try:
+        write_atomically(_place(name, depends_on).with_suffix(".json"),
+                         lambda file: file.write(json.dumps(value).encode()))
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _place(name: str, depends_on: Any) -> Path:
+    key = hashlib.sha256(json.dumps([name, depends_on], sort_keys=True).encode()).hexdigest()[:16]
+    return cache_folder() / f"{name}-{key}"
+
+
+def _unwritable(error: OSError) -> UserError:
+    return UserError(f"cache folder {cache_folder()}: {error.strerror or error}, but corpora are kept there; "
+                     f"make room or name a folder that can be written in TASNET_CACHE")
+
+
+def _move(folder: Path, place: Path) -> None:
+    try:
+        os.replace(folder, place)
+    except OSError:
+        if not place.is_dir():  # else another process made the same shelf meanwhile, and it serves as well
+            raise
+
+
+def _fill(folder: Path, make: Callable[[dict[str, Any]], Making]) -> None:
+    folder.mkdir()
+    items: list[Item] = []
+    checksums: list[int] = []
+    facts: dict[str, Any] = {}
+    start = 0
+    with open(folder / "sound.i16", "wb") as file:
+        for name, samples in make(facts):
+            scale = float(np.abs(samples).max(initial=0.0)) / 32767 or 1.0
+            numbers = np.rint(samples / np.float64(scale)).astype("<i2").tobytes()
+            file.write(numbers)
+            checksums.append(zlib.crc32(numbers))
+            items.append(Item(name, start, len(samples), scale))
+            start += len(samples)
+    index = {"items": items, "checksums": checksums, "facts": facts}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")

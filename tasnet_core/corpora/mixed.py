@@ -1,0 +1,251 @@
+"""Mixtures drawn from the recordings on a shelf: the same for every corpus that mixes on the fly."""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasnet_core import audio
+from tasnet_core.corpora.audio_cache import SPLITS, Cut, Item, Recording, Shelf, Unusable
+from tasnet_core.corpora.mixture import Mixture, Part, Sound
+from tasnet_core.corpora.noise import Background
+from tasnet_core.errors import CorpusError
+
+MIXTURES = {"valid": 40, "test": 120}  # at most; fewer where there is little sound
+LEVEL_DB = 2.5  # two sources differ in level by up to this; in WSJ0-2mix each is drawn from ±2.5 dB, so they are up to 5 apart
+MIXTURE_RMS = 0.1  # about; the sources share it
+QUIET = 0.01  # of the recordings' peak: a cut that stays below is silence, and levelling would blow it up
+PEAK = 0.9  # a mixture that would be louder is turned down as a whole
+WHOLE_S = 4.0  # recordings of one speaker are joined until a test mixture has this length
+LONGEST_S = 20.0  # longer recordings are cut to this in test mixtures
+REUSE = 10  # times a second of sound may be heard in the mixtures of its split, about
+
+
+class Plan(NamedTuple):
+    """What chance decides of a training segment; its sound follows from that."""
+
+    cuts: tuple[list[Cut], ...]  # of each source, one after the other
+    levels: NDArray[np.float64]  # [C]: the RMS of each, before a loud mixture is turned down
+
+    @property
+    def length(self) -> int:
+        """Samples that are sound: all sources end with the shortest."""
+        return min(sum(cut.length for cut in cuts) for cuts in self.cuts)
+
+
+class MixedCorpus:
+    """Mixtures of C people out of recordings of one person each.
+
+    `segment` draws for training; `mixture` gives the fixed ones for validation and test. Both depend on their
+    arguments, the recordings, C and the seed alone: in any process, in any order the same sound.
+    """
+
+    def __init__(self, spec: str, C: int, sample_rate_hz: int, shelf: Shelf, recordings: list[Recording],
+                 *, seed: int = 0, speakers_known: bool = False, notes: tuple[str, ...] = (),
+                 unusable: tuple[Unusable, ...] = (), background: Background | None = None,
+                 speed: tuple[float, float] | None = None, levels_db: float | None = None) -> None:
+        self.spec, self.C, self.sample_rate_hz, self.seed = spec, C, sample_rate_hz, seed
+        self.speakers_known, self.notes, self.unusable = speakers_known, notes, unusable
+        self.recordings = tuple(recordings)
+        self._shelf, self._background, self._speed, self._levels_db = shelf, background, speed, levels_db
+        self._sexes = {recording.speaker: recording.sex for recording in recordings}
+        self._items: dict[str, dict[str, list[Item]]] = {split: {} for split in SPLITS}
+        for recording in recordings:
+            self._items[recording.split].setdefault(recording.speaker, []).append(recording.item)
+        self._names = {split: sorted(speakers) for split, speakers in self._items.items()}
+        for split, names in self._names.items():
+            if len(names) < C:
+                raise CorpusError(f"corpus {spec!r}: {len(names)} speakers in {split}, but a mixture of "
+                                  f"C={C} needs {C}; lower C or give a folder of more speakers")
+        self._groups = {split: self._choose_groups(split) for split in MIXTURES}
+
+    def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
+        """Training segment `index` of an epoch: sources float32 [C, samples].
+
+        Where a speaker has less sound than that, all sources end with his, and zeros follow.
+        """
+        rng = np.random.default_rng((seed, epoch, index))
+        names = self._talkers(rng)
+        speeds = [1.0] * self.C
+        if self._speed:  # drawn apart, so that the same people say the same at the same level without it
+            speeds = np.random.default_rng((seed, epoch, index, 1)).uniform(*self._speed, self.C).tolist()
+        sounds = [self._spoken(rng, self._items["train"][name], samples, speed)
+                  for name, speed in zip(names, speeds, strict=True)]
+        mixed = self._mixture(f"train/{seed}/{epoch}/{index}", rng, sounds, names)
+        missing = samples - mixed.length
+        if not missing:
+            return mixed
+        return mixed._replace(sources=np.pad(mixed.sources, ((0, 0), (0, missing))),
+                              noise=None if mixed.noise is None else np.pad(mixed.noise, (0, missing)))
+
+    @property
+    def planned(self) -> "MixedCorpus | None":
+        """Itself where `plan` and `stored` say all there is to a training segment: not with noise or other speeds."""
+        return None if self._background or self._speed else self
+
+    def plan(self, seed: int, epoch: int, index: int, samples: int) -> Plan:
+        """What `segment` draws, for whoever mixes it elsewhere: the same sources follow from it, but for rounding."""
+        rng = np.random.default_rng((seed, epoch, index))
+        cuts = tuple(self._piece(rng, self._items["train"][name], samples) for name in self._talkers(rng))
+        return Plan(cuts, _levels(rng, self.C, self._levels_db))
+
+    def stored(self) -> Iterator[tuple[Item, NDArray[np.int16]]]:
+        """The recordings of training, as they lie on the shelf: sample = number * item.scale."""
+        for recording in self.recordings:
+            if recording.split == "train":
+                yield recording.item, self._shelf.numbers(Cut(recording.item, 0, recording.item.length))
+
+    def count(self, split: str) -> int:
+        """How many fixed mixtures the split ("valid" or "test") has."""
+        return len(self._groups[split])
+
+    def mixture(self, split: str, index: int) -> Mixture:
+        """Fixed mixture `index` of "valid" or "test": whole recordings, all cut to the shortest, no zeros."""
+        names = self._groups[split][index]
+        rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
+        joined = [self._join(rng, self._items[split][name]) for name in names]
+        return self._mixture(f"{split}/{index:03}", rng, joined, names)
+
+    def describe(self) -> tuple[Part, ...]:
+        """What each split has, for people."""
+        return tuple(self._part(split) for split in SPLITS)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits for what the mixtures are made of; no path or time in it, so it is equal on every machine."""
+        made_of = [self.C, self.sample_rate_hz, self.seed, [
+            (recording.item.id, recording.item.length, recording.speaker, recording.split, *self._shelf.content(recording.item))
+            for recording in self.recordings]]
+        if self._background or self._speed:
+            made_of += [self._background and self._background.made_of, self._speed]
+        if self._levels_db is not None:
+            made_of += ["levels_db", self._levels_db]
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+    def read_all(self) -> None:
+        """Nothing: the first opening has read every file completely."""
+
+    def _part(self, split: str) -> Part:
+        sexes = [self._sexes[name] for name in self._names[split]]
+        return Part(split, len(sexes), {sex: sexes.count(sex) for sex in sorted(set(sexes))},
+                    sum(map(len, self._items[split].values())), self._seconds(split),
+                    self.count(split) if split in MIXTURES else None)
+
+    def _seconds(self, split: str) -> float:
+        items = (item for items in self._items[split].values() for item in items)
+        return sum(item.length for item in items) / self.sample_rate_hz
+
+    def _mixture(self, name: str, rng: np.random.Generator, sounds: list[Sound], names: list[str]) -> Mixture:
+        """The sounds at drawn levels, cut to the shortest, in front of noise if there is any."""
+        length = min(map(len, sounds))
+        sources, noise = _levelled(sounds, length, _levels(rng, self.C, self._levels_db)), None
+        if self._background:
+            noise = self._background.draw(rng, name.split("/")[0], sources.sum(axis=0))
+        mixed = Mixture(name, sources, length, tuple(names), tuple(self._sexes[each] for each in names), noise)
+        peak = float(np.abs(mixed.mixture).max())
+        if peak > PEAK:
+            gain = np.float32(PEAK / peak * (1 - 1e-6))  # float32 must not round it above
+            mixed = mixed._replace(sources=sources * gain, noise=None if noise is None else noise * gain)
+        return mixed
+
+    def _choose_groups(self, split: str) -> list[list[str]]:
+        """Who talks in each fixed mixture: no group and no speaker much more often than another."""
+        names = self._names[split]
+        count = min(MIXTURES[split], math.ceil(REUSE * self._seconds(split) / (self.C * WHOLE_S)))
+        rng = np.random.default_rng((self.seed, SPLITS.index(split)))
+        group_uses: Counter[frozenset[int]] = Counter()
+        speaker_uses = np.zeros(len(names), int)
+        groups = []
+        for _ in range(count):
+            # Of fifty groups drawn, the one heard least; of those, the one whose speakers were heard least.
+            drawn = [rng.permutation(len(names))[:self.C] for _ in range(50)]
+            uses = [(group_uses[frozenset(group)], speaker_uses[group].sum()) for group in drawn]
+            best = drawn[uses.index(min(uses))]
+            group_uses[frozenset(best)] += 1
+            speaker_uses[best] += 1
+            groups.append([names[i] for i in best])
+        return groups
+
+    def _talkers(self, rng: np.random.Generator) -> list[str]:
+        """Who talks in a training segment."""
+        return [self._names["train"][i] for i in rng.permutation(len(self._names["train"]))[:self.C]]
+
+    def _spoken(self, rng: np.random.Generator, items: list[Item], samples: int, speed: float) -> Sound:
+        """`samples` of one speaker, spoken at another speed; or all there is."""
+        if speed == 1:
+            return self._read(self._piece(rng, items, samples))
+        piece = self._read(self._piece(rng, items, math.ceil(samples * speed) + 1))
+        return audio.resample(piece, self.sample_rate_hz * speed, self.sample_rate_hz)[:samples]
+
+    def _piece(self, rng: np.random.Generator, items: list[Item], samples: int) -> list[Cut]:
+        """`samples` of one speaker from a random place in recordings joined at random; or all there is.
+
+        A place where he is silent is given up for one with his loudest moment: a source is never silence.
+        """
+        chosen, total = [], 0
+        for i in rng.permutation(len(items)):
+            chosen.append(items[i])
+            total += items[i].length
+            if total >= samples:
+                break
+        latest = max(0, total - samples)
+        cuts = _cuts(chosen, int(rng.integers(latest + 1)), samples)
+        if self._silent(cuts, QUIET * max(item.peak for item in chosen)):
+            loudest = int(np.abs(self._read(_cuts(chosen, 0, total))).argmax())
+            cuts = _cuts(chosen, min(latest, max(0, loudest - int(rng.integers(samples)))), samples)
+        return cuts
+
+    def _silent(self, cuts: list[Cut], level: float) -> bool:
+        """Whether all samples stay below a level. One in sixteen shows mostly that they do not; else all are looked at."""
+        return all(self._shelf.peak(cut, step) < level for step in (16, 1) for cut in cuts)
+
+    def _read(self, cuts: list[Cut]) -> Sound:
+        return np.concatenate([self._shelf.read(*cut) for cut in cuts])
+
+    def _join(self, rng: np.random.Generator, items: list[Item]) -> Sound:
+        """Whole recordings of one speaker in random order, until there are WHOLE_S of them or no more."""
+        longest = round(LONGEST_S * self.sample_rate_hz)
+        pieces: list[Sound] = []
+        for i in rng.permutation(len(items)):
+            pieces.append(self._shelf.read(items[i], 0, min(items[i].length, longest)))
+            if sum(map(len, pieces)) >= WHOLE_S * self.sample_rate_hz:
+                break
+        return np.concatenate(pieces)
+
+
+def _cuts(items: list[Item], start: int, samples: int) -> list[Cut]:
+    """Where `samples` from `start` on lie in recordings that are heard as if they were one."""
+    found = []
+    for item in items:
+        begin, end = max(0, start), min(item.length, start + samples)
+        if begin < end:
+            found.append(Cut(item, begin, end - begin))
+        start -= item.length
+    return found
+
+
+def _levelled(sounds: list[Sound], length: int, levels: NDArray[np.float64]) -> Sound:
+    """[C, length]: each at its RMS."""
+    sources = np.stack([sound[:length] for sound in sounds])
+    rms = np.sqrt(np.einsum("ct,ct->c", sources, sources) / length)
+    gains = levels / np.maximum(rms, 1e-12)
+    sources *= gains.astype(np.float32)[:, None]
+    return sources
+
+
+def _levels(rng: np.random.Generator, speakers: int, span_db: float | None = None) -> NDArray[np.float64]:
+    """[C]: the RMS of each source, drawn: each within ± span_db, as WSJ0-2mix has it with 2.5; by default two speakers are up
+    to LEVEL_DB apart, and more each within ± LEVEL_DB."""
+    if span_db is not None:
+        levels_db = rng.uniform(-span_db, span_db, speakers)
+    elif speakers == 2:
+        difference = rng.uniform(-LEVEL_DB, LEVEL_DB)
+        levels_db = np.array([difference / 2, -difference / 2])
+    else:
+        levels_db = rng.uniform(-LEVEL_DB, LEVEL_DB, speakers)
+    return MIXTURE_RMS / math.sqrt(speakers) * 10 ** (levels_db / 20)

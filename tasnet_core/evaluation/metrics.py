@@ -1,0 +1,177 @@
+"""How well test mixtures were separated. What could not be scored says why and is counted, never hidden.
+
+The order of the speakers is fixed once, by SI-SNR, and used for every metric. The network and SI-SNR run here, on torch;
+SDR, STOI and PESQ in the processes of `listeners`.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasnet_core.backend.fused import speed_up
+from tasnet_core.corpora.mixture import Mixture
+from tasnet_core.corpora.registry import Corpus
+from tasnet_core.evaluation import metric_workers
+from tasnet_core.evaluation.metric_workers import SLOW, Job, Listeners, Verdict
+from tasnet_core.network.loss import best_permutation, reorder, si_snr
+from tasnet_core.network.model import ConvTasNet
+from tasnet_core.records import METRICS, MixtureScore, Scores
+
+FAST = ("si_snr",)      # what is measured unless more is asked for
+MIXTURES_PER_PROCESS = 8        # fewer are not worth the start of a process
+
+
+class Ordered(NamedTuple):
+    """Estimates in the order of their sources, with the SI-SNR of each, and of the mixture for each."""
+
+    estimates: NDArray[np.float32]      # [C, T]
+    si_snr_db: list[float]
+    input_si_snr_db: list[float]
+
+    @property
+    def si_snri_db(self) -> float:
+        """What separating has improved, the mean over the speakers."""
+        return _mean(self.si_snr_db) - _mean(self.input_si_snr_db)
+
+
+class Pending(NamedTuple):
+    """A mixture's score, and those that are still being computed."""
+
+    score: MixtureScore
+    slow: "Future[Verdict] | None"
+
+    def wait(self) -> MixtureScore:
+        if self.slow is None:
+            return self.score
+        verdict = self.slow.result()
+        scores: dict[str, Any] = verdict.scores
+        return replace(self.score, reason="; ".join(verdict.reasons), **scores)
+
+
+def in_order(mixture: Mixture, estimates: NDArray[np.float32]) -> Ordered:
+    """Put the estimates [C, T] of one mixture into their best order and score each speaker, in float64."""
+    truth, found = _signals(mixture, estimates)
+    ordered = reorder(found, best_permutation(truth, found))
+    return Ordered(ordered[0].numpy().astype(np.float32), si_snr(truth, ordered)[0].tolist(),
+                   si_snr(truth, _unseparated(mixture, truth))[0].tolist())
+
+
+def score(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
+          metrics: Sequence[str] = FAST) -> MixtureScore:
+    """The score of one mixture, means over its speakers, from its estimates [C, T]."""
+    with Listeners(0) as here:
+        return begin(mixture, estimates, sample_rate_hz, metrics, here).wait()
+
+
+def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int, metrics: Sequence[str],
+          others: Listeners) -> Pending:
+    """Score one mixture here, and let `others` begin with what is slow."""
+    reason = unscorable(*_signals(mixture, estimates))
+    known = MixtureScore(
+        mixture=mixture.id, speakers="+".join(mixture.speakers), sexes="".join(mixture.sexes),
+        duration_s=mixture.length / sample_rate_hz, input_si_snr_db=None, si_snr_db=None, si_snri_db=None, reason=reason)
+    if reason:
+        return Pending(known, None)
+    ordered = in_order(mixture, estimates)
+    slow = tuple(metric for metric in metrics if metric in SLOW)
+    asked = others.ask(Job(slow, mixture.sources[:, :mixture.length], ordered.estimates, mixture.mixture[:mixture.length],
+                           sample_rate_hz)) if slow else None
+    known = replace(known, input_si_snr_db=_mean(ordered.input_si_snr_db), si_snr_db=_mean(ordered.si_snr_db),
+                    si_snri_db=ordered.si_snri_db,
+                    level_difference_db=_level_difference_db(mixture))
+    return Pending(known, asked)
+
+
+def _level_difference_db(mixture: Mixture) -> float:
+    """How far the loudest source is above the quietest, by their power without the mean."""
+    powers = mixture.sources[:, :mixture.length].astype(np.float64).var(axis=1)
+    return float(10 * np.log10(powers.max() / powers.min()))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _signals(mixture: Mixture, estimates: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sources and estimates as float64 [1, C, T], without the padding."""
+    return tuple(torch.from_numpy(signals[:, :mixture.length]).double()[None]       # type: ignore[return-value]
+                 for signals in (mixture.sources, estimates))
+
+
+def _unseparated(mixture: Mixture, truth: torch.Tensor) -> torch.Tensor:
+    """What is heard, as the estimate of every source [1, C, T]: what separation has to improve on."""
+    heard = truth.sum(1, keepdim=True)
+    if mixture.noise is not None:
+        heard = heard + torch.from_numpy(mixture.noise[:mixture.length]).double()
+    return heard.expand_as(truth)
+
+
+def unscorable(truth: torch.Tensor, found: torch.Tensor) -> str:
+    """Why signals [1, C, T] have no score, in words; empty when they have one."""
+    if not torch.isfinite(found).all():
+        return "an estimate is not finite"
+    for name, signals in (("a source", truth), ("an estimate", found)):
+        if silent(signals.numpy()):
+            return f"{name} is silent"
+    return ""
+
+
+def silent(signals: NDArray[Any]) -> bool:
+    """Whether one of some signals [..., T] is constant, which is silence to a zero-mean measure."""
+    return bool((signals.max(-1) == signals.min(-1)).any())
+
+
+def estimates_of(network: ConvTasNet, mixture: Mixture) -> NDArray[np.float32]:
+    """What a network separates a whole mixture into: [C, T], in no order."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        estimates: NDArray[np.float32] = network(torch.from_numpy(mixture.mixture).to(device)[None])[0].cpu().numpy()
+    return estimates
+
+
+def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAST, processes: int | None = None,
+               tell: Callable[[int, int], None] = lambda done, total: None,
+               hear: Callable[[int, Mixture, NDArray[np.float32]], None] = lambda index, mixture, estimates: None,
+               ) -> list[MixtureScore]:
+    """Separate and score every test mixture of a corpus, whole; `tell` hears how many are done, of how many.
+
+    `hear` is given each mixture by its index, with the network's estimates [C, T] in no order.
+
+    `processes` compute the slow metrics; by default as many as there are cores, and none for a handful of mixtures.
+    The scores do not depend on it but for rounding, which is the same for any number of processes but none.
+    """
+    network = speed_up(network)
+    total = corpus.count("test")
+    if processes is None:
+        processes = min(metric_workers.cores(), total // MIXTURES_PER_PROCESS)
+    scores: list[MixtureScore] = []
+    waiting: deque[Pending] = deque()
+    with Listeners(processes) as others:
+        for index in range(total):
+            mixture = corpus.mixture("test", index)
+            estimates = estimates_of(network, mixture)
+            waiting.append(begin(mixture, estimates, corpus.sample_rate_hz, metrics, others))
+            hear(index, mixture, estimates)
+            while len(waiting) > (2 * processes if index + 1 < total else 0):       # so memory stays bounded
+                scores.append(waiting.popleft().wait())
+                tell(len(scores), total)
+    return scores
+
+
+def summary(scores: Sequence[MixtureScore], metrics: Sequence[str] = FAST) -> Scores:
+    """For each metric the mean over the mixtures that have it, and how many have not."""
+    def has(name: str) -> list[float]:
+        return [value for one in scores if (value := getattr(one, name)) is not None]
+
+    measured = {name: has(name) for metric in {*FAST, *metrics} for name in METRICS[metric]}
+    counts: dict[str, Any] = {f"{metric}_unscored": len(scores) - len(measured[METRICS[metric][0]])
+                              for metric in metrics if metric not in FAST}
+    means: dict[str, Any] = {name: _mean(values) if values else None for name, values in measured.items()}
+    return Scores(mixtures=len(scores), unscored=len(scores) - len(measured["si_snri_db"]), **means, **counts)

@@ -1,0 +1,86 @@
+"""A corpus on the device: its recordings lie there once, and training segments are mixed there from small plans.
+
+The host draws who says what how loud (mixing.Plan) and sends a few numbers per source; the device never has to be
+waited for. The mixtures are those of `MixedCorpus.segment`, but for rounding.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasnet_core.corpora.audio_cache import Item
+from tasnet_core.corpora.mixed import PEAK, MixedCorpus, Plan
+from tasnet_core.corpora.registry import Corpus
+from tasnet_core.training.batches import Batch, sent
+
+SHARE = 0.25        # of the device's free memory, for recordings at most
+
+
+class Resident:
+    """The training recordings of a corpus on a device."""
+
+    def __init__(self, corpus: MixedCorpus, device: torch.device):
+        self.device, self.plan = device, corpus.plan
+        self.places: dict[Item, int] = {}       # where each recording begins here
+        self.numbers = torch.empty(training_samples(corpus), dtype=torch.int16, device=device)
+        end = 0
+        for item, numbers in corpus.stored():
+            start, end = end, end + item.length
+            self.places[item] = start
+            self.numbers[start:end] = torch.from_numpy(numbers.copy())     # the shelf cannot be written, as torch would like
+
+    def batch(self, plans: Sequence[Plan], samples: int) -> Batch:
+        """Segments of so many samples side by side, mixed here, now or when the device comes to it."""
+        table = sent(self._table(plans), self.device)                           # [B, C, 2 + 3·S]
+        length, level = table[..., :2].float().split(1, -1)                     # [B, C, 1] each
+        ends, offsets, scales = table[..., 2:].unflatten(-1, (3, -1)).unbind(-2)        # [B, C, S] each
+        time = torch.arange(samples, dtype=table.dtype, device=self.device).expand(*table.shape[:2], -1).contiguous()
+        piece = torch.searchsorted(ends.contiguous(), time, right=True).clamp(max=ends.shape[-1] - 1)
+        place = (offsets.gather(-1, piece) + time).long().clamp(max=len(self.numbers) - 1)
+        heard = (time < length).float()
+        sources = self.numbers[place] * scales.float().gather(-1, piece) * heard       # [B, C, T]
+        rms = (sources.square().sum(-1, keepdim=True) / length).sqrt()
+        sources = sources * (level / rms.clamp(min=1e-12))
+        peak = sources.sum(1, keepdim=True).abs().amax(-1, keepdim=True)        # [B, 1, 1]
+        sources = torch.where(peak > PEAK, sources * (PEAK / peak * (1 - 1e-6)), sources)
+        return Batch(sources, None if all(plan.length == samples for plan in plans) else heard[:, 0])
+
+    def _table(self, plans: Sequence[Plan]) -> NDArray[np.float64]:
+        """All that the device must know, as one array: float64 holds places and lengths exactly.
+
+        For each source the mixture's length, its own level, and for each of its S cuts where it ends in the segment, how far
+        its times are from their places here, and its scale. Behind a source's last cut there is nothing, without end.
+        """
+        most = max(len(cuts) for plan in plans for cuts in plan.cuts)
+        table = np.zeros((len(plans), len(plans[0].cuts), 2 + 3 * most))
+        for rows, plan in zip(table, plans, strict=True):
+            rows[:, 0], rows[:, 1] = plan.length, plan.levels
+            for row, cuts in zip(rows, plan.cuts, strict=True):
+                ends, offsets, scales = row[2:].reshape(3, -1)
+                ends[:] = np.inf
+                end = 0
+                for i, cut in enumerate(cuts):
+                    offsets[i], scales[i] = self.places[cut.item] + cut.start - end, cut.item.scale
+                    end += cut.length
+                    ends[i] = end
+        return table
+
+
+def training_samples(corpus: MixedCorpus) -> int:
+    """Samples of all recordings for training."""
+    return sum(item.length for item, _ in corpus.stored())
+
+
+def resident(corpus: Corpus, device: torch.device) -> Resident | None:
+    """The corpus on a GPU; None where it cannot be planned or would take more than its share of the free memory."""
+    planned = corpus.planned if device.type == "cuda" else None
+    return None if planned is None else _resident(planned, device)
+
+
+@lru_cache(maxsize=1)       # all trainings of a process share it
+def _resident(corpus: MixedCorpus, device: torch.device) -> Resident | None:
+    free, _ = torch.cuda.mem_get_info(device)
+    return Resident(corpus, device) if 2 * training_samples(corpus) <= SHARE * free else None
