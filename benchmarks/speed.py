@@ -162,7 +162,7 @@ def header(first: str, names: list[str], *more: str) -> str:
 
 def preparation() -> tuple[float, float]:
     """Seconds to make the compiled layers on a new machine, and until they are loaded again in a later process."""
-    script = ("import time, torch; from tasnet_core import native; start = time.perf_counter(); native.why_not(); "
+    script = ("import time, torch; from tasnet_core.backend import build; start = time.perf_counter(); build.why_not(); "
               "print(time.perf_counter() - start)")
     with tempfile.TemporaryDirectory() as folder:
         elsewhere = {**os.environ, "TASNET_CACHE": folder}

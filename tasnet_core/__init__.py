@@ -12,7 +12,8 @@ from typing import Any
 # Names are fetched when first used, so that the records cost no torch import.
 _HOMES = {"Variant": "records", "Recipe": "records", "Cost": "records", "Epoch": "records", "Scores": "records",
           "ConvTasNet": "network.model", "si_snr": "network.loss", "pit_loss": "network.loss", "measure": "cost.count",
-          "load": "checkpoints.checkpoint", "Stream": "inference.stream", "from_asteroid": "checkpoints.asteroid"}
+          "load": "checkpoints.checkpoint", "load_onnx": "checkpoints.onnx_file",
+          "Stream": "inference.stream", "from_asteroid": "checkpoints.asteroid"}
 __all__ = list(_HOMES)
 
 

@@ -304,7 +304,7 @@ def test_options_of_engines_that_cannot_be_followed_are_refused(options, words, 
 OWN_CLUSTER = """
 import os, re
 from pathlib import Path
-from study.cluster import _connected
+from study.engines.ray_engine import _connected
 ray, ours = _connected()
 assert ours and [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
 below = lambda pid: [pid, *(each for task in Path(f"/proc/{pid}/task").iterdir()

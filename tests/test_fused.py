@@ -178,7 +178,7 @@ def test_a_network_is_gone_with_its_last_name(norm, precision):
 
 
 def say(**environment):
-    script = "from tasnet_core import native; print(native.why_not())"
+    script = "from tasnet_core.backend import build; print(build.why_not())"
     command = [sys.executable, "-W", "error", "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()

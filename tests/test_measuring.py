@@ -115,12 +115,12 @@ def test_the_process_waits_while_another_one_measures(tmp_path, monkeypatch):
 SCRIPT = """
 import multiprocessing, os, time, warnings
 warnings.simplefilter("ignore")     # Python 3.12 warns of forks beside threads
-from tasnet_core import measuring
+from tasnet_core.cost import measure
 from tasnet_core.records import Variant
 
 def measured():
-    cost = measuring.measure_apart(Variant(N=8, L=4, B=4, H=8, Sc=4, X=2, R=1), 1, 0)
-    print(cost.peak_memory_bytes, measuring._of_process[os.getpid()].process.pid, flush=True)
+    cost = measure.measure_apart(Variant(N=8, L=4, B=4, H=8, Sc=4, X=2, R=1), 1, 0)
+    print(cost.peak_memory_bytes, measure._of_process[os.getpid()].process.pid, flush=True)
 
 measured()
 child = multiprocessing.get_context("fork").Process(target=lambda: (measured(), time.sleep({sleep})), daemon=False)

@@ -280,7 +280,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_a_report_needs_neither_torch_nor_optuna():
-    code = "import study.report, sys; print({'torch', 'optuna'} & set(sys.modules))"
+    code = "import study.report.write, sys; print({'torch', 'optuna'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parent.parent)
     assert done.stdout.strip() == "set()"

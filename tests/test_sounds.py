@@ -239,8 +239,8 @@ def test_where_nothing_is_kept_nothing_is_there(tmp_path):
 def test_the_reader_loads_neither_torch_nor_soundfile_nor_numpy(tmp_path):
     one = mixture()
     examples.keep(tmp_path / "a.pt", 0, one, one.sources, RATE)
-    code = ("import sys\nfrom pathlib import Path\nfrom tasnet_core import clips\n"
-            "found, = clips.kept(Path(sys.argv[1]), {(0, 0): 'a.pt'})\nassert found.outputs\n"
+    code = ("import sys\nfrom pathlib import Path\nfrom tasnet_core.inference import example_files\n"
+            "found, = example_files.kept(Path(sys.argv[1]), {(0, 0): 'a.pt'})\nassert found.outputs\n"
             "assert not {'torch', 'soundfile', 'numpy'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
 

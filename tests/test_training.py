@@ -466,7 +466,7 @@ def test_auto_is_bf16_where_a_cpu_has_tiles_for_it_and_a_word_stays_what_it_is(m
 
 def test_who_trains_by_the_plain_layers_is_told_once_and_why(monkeypatch):
     said = []
-    monkeypatch.setattr(devices.native, "why_not", lambda: "no C++ compiler was found")
+    monkeypatch.setattr(devices.build, "why_not", lambda: "no C++ compiler was found")
     devices.say_if_plain(TINY, "cpu", said.append)
     assert len(said) == 1
     assert "no C++ compiler was found" in said[0]

@@ -194,7 +194,7 @@ def test_a_database_of_optunas_alone_is_no_older_one(tmp_path):
 
 
 def test_a_process_that_dies_while_it_brings_a_database_up_leaves_it_as_it_was(old, tmp_path):
-    dying = ("import os\nfrom study import schema\nfrom study.database.store import open_database\n"
+    dying = ("import os\nfrom study.database import schema\nfrom study.database.store import open_database\n"
              f"schema.make_views = lambda connection: os._exit(9)\nopen_database({old!r}, read_only=False)")
     assert subprocess.run([sys.executable, "-c", dying]).returncode == 9
     assert columns(old, "runs").isdisjoint(LACKING["runs"])
