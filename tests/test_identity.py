@@ -101,6 +101,17 @@ def test_without_a_study_the_corpus_is_compared_and_what_says_nothing_is_gone_on
     assert ["before checkpoints named their corpus" in line for line in said] == [True]
 
 
+def test_of_two_copies_of_a_study_in_one_folder_one_is_told_to_leave(tmp_path):
+    path, kin = tmp_path / "trial-0001.pt", Kin(origin=Origin(study="s"))
+    list(train(TINY, SHORT, Tiny(), path, kin=kin))
+    whole = path.read_bytes()
+    with pytest.raises(CheckpointError, match=r"pt: trained with N: 8, not 4; by a copy of this study's data.*of its own"):
+        list(train(replace(TINY, N=4), SHORT, Tiny(), path, kin=kin))
+    with pytest.raises(CheckpointError, match=r"pt: trained with N: 8, not 4; choose another checkpoint file"):
+        list(train(replace(TINY, N=4), SHORT, Tiny(), path))
+    assert path.read_bytes() == whole
+
+
 def test_nothing_is_inherited_from_the_teacher_of_another_study(tmp_path):
     list(train(TINY, replace(SHORT, init="teacher"), Tiny(), tmp_path / "teacher.pt", kin=Kin(origin=Origin(study="one"))))
     for study in ("one", "two"):

@@ -1,6 +1,7 @@
 """What `separate` reads and where it writes: nothing that anybody needs is replaced, and what cannot be read is named."""
 
 import os
+import re
 
 import pytest
 from recordings import people, voice
@@ -81,6 +82,15 @@ def test_a_link_to_nowhere_is_somebodys_file(here, capsys):
     (here / "in/m_1.wav").symlink_to("/not/mounted/now")
     assert command("in/m.wav", "--out", "in") == 2
     assert "in/m_1.wav: is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("out", "words"), [
+    (".", r"in: no recording in it but below \., where results go; choose another folder with --out"),
+    ("in/..", "in: no recording in it but below in/.., where")])
+def test_a_folder_that_lies_where_results_go_is_not_said_to_be_empty(here, capsys, out, words):
+    beside(here, "m.wav")
+    assert command("in", "--out", out) == 2
+    assert re.search(words, capsys.readouterr().err)
 
 
 def test_a_mixture_is_not_written_over_a_recording_of_its_corpus(here, capsys):

@@ -69,7 +69,11 @@ def test_a_corpus_of_mixtures_is_no_folder_of_people():
 def test_what_is_not_the_parent_folder_is_said():
     assert speaker_names.by_folders(["1/2/1-2-3.wav", "1/3/1-3-1.wav", "4/5/4-5-6.wav"], "").notes == [
         "the speaker is not the parent folder: 1 in 1/2/1-2-3.wav, and so on"]
-    assert speaker_names.by_folders(["a/1.wav", "b/1.wav"], "").notes == []
+    for names in (["a/1.wav", "b/1.wav"], ["F/1.wav", "G/1.wav"], ["1.wav"]):
+        assert speaker_names.by_folders(names, "").notes == []
+    for stray, speaker in (("readme.wav", "."), ("train/readme.wav", "train")):
+        assert speaker_names.by_folders([stray, "train/a/1.wav", "train/b/1.wav"], "").notes == [
+            f"what lies beside the speakers' folders is taken for one more speaker, {speaker}: {stray}, and so on"]
 
 
 @pytest.mark.parametrize("pattern", [r"(a|aa)+$", r"^(a|a)*$"])

@@ -130,7 +130,11 @@ def read_for(path: Path, variant: Variant, recipe: Recipe, origin: Origin | None
     if (validated := content.get("validation", VALIDATION_BEFORE)) != VALIDATION:
         found.append(f"validation: {validated}, not {VALIDATION}")
     if found:
-        raise CheckpointError(f"{path}: trained with {'; '.join(found)}; choose another checkpoint file")
+        # Within a study only who has a copy of its database gives a trial of that number another variant.
+        shared = origin and origin.study and content["variant"] != variant
+        way_out = ("by a copy of this study's database, which has this folder, too: move one of them, with a copy of the "
+                   "checkpoints, to a folder of its own" if shared else "choose another checkpoint file")
+        raise CheckpointError(f"{path}: trained with {'; '.join(found)}; {way_out}")
     return content
 
 

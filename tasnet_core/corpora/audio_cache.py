@@ -74,7 +74,7 @@ class Shelf:
     """
 
     def __init__(self, folder: Path, again: Callable[[], "Shelf"] | None = None) -> None:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        index = _unsealed((folder / "index.json").read_bytes())
         self.items = [Item(*item) for item in index["items"]]
         self.facts: dict[str, Any] = index["facts"]
         self._folder, self._again = folder, again
@@ -170,7 +170,7 @@ def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making])
 def recall(name: str, depends_on: Any) -> Any:
     """What `remember` was given for the same name and `depends_on`; None where that is nothing."""
     try:
-        return json.loads(_place(name, depends_on).with_suffix(".json").read_text(encoding="utf-8"))
+        return _unsealed(_place(name, depends_on).with_suffix(".json").read_bytes())
     except (OSError, ValueError):  # not there, or damaged from outside
         return None
 
@@ -182,10 +182,23 @@ def remember(name: str, depends_on: Any, value: Any) -> None:
         UserError: when the cache folder cannot be written.
     """
     try:
-        write_atomically(_place(name, depends_on).with_suffix(".json"),
-                         lambda file: file.write(json.dumps(value).encode()))
+        write_atomically(_place(name, depends_on).with_suffix(".json"), lambda file: file.write(_sealed(value)))
     except OSError as error:
         raise _unwritable(error) from error
+
+
+def _sealed(value: Any) -> bytes:
+    """JSON behind a line with its checksum."""
+    text = json.dumps(value).encode()
+    return b"%08x\n%b" % (zlib.crc32(text), text)
+
+
+def _unsealed(data: bytes) -> Any:
+    """What `_sealed` was given; ValueError where a byte of it was changed."""
+    checksum, _, text = data.partition(b"\n")
+    if checksum != b"%08x" % zlib.crc32(text):
+        raise ValueError("differs from its checksum")
+    return json.loads(text)
 
 
 def _place(name: str, depends_on: Any) -> Path:
@@ -221,4 +234,4 @@ def _fill(folder: Path, make: Callable[[dict[str, Any]], Making]) -> None:
             items.append(Item(name, start, len(samples), scale))
             start += len(samples)
     index = {"items": items, "checksums": checksums, "facts": facts}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / "index.json").write_bytes(_sealed(index))

@@ -87,6 +87,10 @@ def by_folders(names: Sequence[str], show: str) -> Told:
             parents = [folders[-1] if (folders := _folders(name)) else "." for name in names]
             odd = next((i for i, pair in enumerate(zip(speakers, parents, strict=True)) if pair[0] != pair[1]), None)
             notes = [] if odd is None else [f"the speaker is not the parent folder: {speakers[odd]} in {names[odd]}, and so on"]
+            above = {folders[:length] for folders in chains for length in range(len(folders))}
+            if beside := [i for i, name in enumerate(names) if _folders(name) in above and not chains[_folders(name)]]:
+                notes.append(f"what lies beside the speakers' folders is taken for one more speaker, {speakers[beside[0]]}: "
+                             f"{names[beside[0]]}, and so on")
             return Told(list(speakers), notes)
     raise _undecided(names, chains, show)
 

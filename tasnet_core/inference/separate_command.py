@@ -34,12 +34,13 @@ def found(given: Sequence[Path], out: Path, faults: list[str]) -> list[tuple[Pat
         if not path.is_dir():
             pairs.append((path, out))
             continue
-        every = (Path(folder, name) for folder, _, names in os.walk(path, onerror=lambda error: faults.append(_closed(error)))
-                 for name in names)
-        inside = sorted(file for file in every if file.suffix.lower() in audio.SUFFIXES
-                        and not _real(file).is_relative_to(_real(out)))      # what an earlier call wrote is no mixture
+        every = [Path(folder, name) for folder, _, names in os.walk(path, onerror=lambda error: faults.append(_closed(error)))
+                 for name in names if os.path.splitext(name)[1].lower() in audio.SUFFIXES]
+        inside = sorted(file for file in every if not _real(file).is_relative_to(_real(out)))  # an earlier call's is no mixture
         if not inside:
-            raise UserError(f"{audio.readable(path)}: no recording in it; wanted {', '.join(audio.SUFFIXES)}")
+            way_out = (f" but below {audio.readable(out)}, where results go; choose another folder with --out" if every else
+                       f"; wanted {', '.join(audio.SUFFIXES)}")
+            raise UserError(f"{audio.readable(path)}: no recording in it{way_out}")
         pairs += [(file, out / file.parent.relative_to(path)) for file in inside]
     return pairs
 
