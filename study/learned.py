@@ -102,7 +102,7 @@ def _behind(base: Row, known: Sequence[Row]) -> str:
                 f"train it with more seeds (python -m study confirm {base['trial']} --seeds {dead + alive + 2}), or longer.")
     ahead = max((row for row in known if row["parameters"] < base["parameters"]), key=lambda row: row[SCORE], default=base)
     lag = ahead[SCORE] - base[SCORE]
-    if lag <= max(BEHIND_DB, limit_db(known)):
+    if ahead[SCORE] < LEARNED_DB or lag <= max(BEHIND_DB, limit_db(known)):     # what learned nothing itself shows no way
         return ""
     return (f"{_called(base)} has {decibels(base[SCORE])} dB SI-SNRi and is {decibels(lag)} dB behind trial {ahead['trial']}, "
             f"which is smaller. It can do what that one can, so its training failed or was too short, and a loss against it "
