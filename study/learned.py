@@ -74,7 +74,8 @@ def _weak(base: Row, known: Sequence[Row], scores: Sequence[float]) -> str:
         signs += [f"by {decibels(sum(scores[-tenth:]) / tenth)} dB on the easiest tenth of the test mixtures and by "
                   f"{decibels(sum(scores[:tenth]) / tenth)} dB on the hardest"]
     if gain is not None:
-        signs += [f"the smallest of the variants are {decibels(abs(gain))} dB {'worse' if gain > 0 else 'better'}"]
+        apart = f"{decibels(abs(gain))} dB {'worse' if gain > 0 else 'better'}" if round(gain, 2) else "as good"
+        signs += [f"the smallest of the variants are {apart}"]
     if not ended(base):
         signs += [f"its learning curve {'is still rising' if rising(base) else 'has not been seen to end'}"]
     return (f"{_called(base)} cannot do the task yet. {'; '.join(signs)}. What such networks lose when they shrink says nothing "
