@@ -43,6 +43,8 @@ def of(*scores, **reference):
     (of(1.16, 0.98, 1.34), "improves a mixture by 1.16 dB SI-SNRi (0 passes it on; 77 % of the other speaker's energy is left)"),
     (of(1.16, 0.98, 1.34), "python -m tasnet_core check CORPUS"),
     (of(-2.0), "by −2.00 dB SI-SNRi (0 passes it on)"),
+    (of(-14.67, -17.36, -11.70), "cannot do the task yet"),      # all learned nothing: none shows what another could do
+    (of(1.122, 1.132, 1.12), "the smallest of the variants are as good"),
     (of(2.5, 1.5, 0.5, **outlook(0.6, 3.0, 2.7, 3.3)), "its learning curve is still rising"),
     (of(2.5, 1.5, 0.5), "its learning curve has not been seen to end"),
     (of(5.0, 4.9, 4.6), "the smallest of the variants are 0.40 dB worse"),       # all within the tolerance of half a dB

@@ -74,7 +74,8 @@ def _weak(base: Row, known: Sequence[Row], scores: Sequence[float]) -> str:
         signs += [f"by {decibels(sum(scores[-tenth:]) / tenth)} dB on the easiest tenth of the test mixtures and by "
                   f"{decibels(sum(scores[:tenth]) / tenth)} dB on the hardest"]
     if gain is not None:
-        signs += [f"the smallest of the variants are {decibels(abs(gain))} dB {'worse' if gain > 0 else 'better'}"]
+        apart = f"{decibels(abs(gain))} dB {'worse' if gain > 0 else 'better'}" if round(gain, 2) else "as good"
+        signs += [f"the smallest of the variants are {apart}"]
     if not ended(base):
         signs += [f"its learning curve {'is still rising' if rising(base) else 'has not been seen to end'}"]
     return (f"{_called(base)} cannot do the task yet. {'; '.join(signs)}. What such networks lose when they shrink says nothing "
@@ -102,7 +103,7 @@ def _behind(base: Row, known: Sequence[Row]) -> str:
                 f"train it with more seeds (python -m study confirm {base['trial']} --seeds {dead + alive + 2}), or longer.")
     ahead = max((row for row in known if row["parameters"] < base["parameters"]), key=lambda row: row[SCORE], default=base)
     lag = ahead[SCORE] - base[SCORE]
-    if lag <= max(BEHIND_DB, limit_db(known)):
+    if ahead[SCORE] < LEARNED_DB or lag <= max(BEHIND_DB, limit_db(known)):     # what learned nothing itself shows no way
         return ""
     return (f"{_called(base)} has {decibels(base[SCORE])} dB SI-SNRi and is {decibels(lag)} dB behind trial {ahead['trial']}, "
             f"which is smaller. It can do what that one can, so its training failed or was too short, and a loss against it "
