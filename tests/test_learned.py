@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes import failed, mixture, outlook, row
+from fakes import failed, mixture, outlook, row, stopped
 
 from study.analysis.analyse import analyse
 from study.analysis.compare import compare
@@ -47,6 +47,7 @@ def of(*scores, **reference):
     (of(1.122, 1.132, 1.12), "the smallest of the variants are as good"),
     (of(2.5, 1.5, 0.5, **outlook(0.6, 3.0, 2.7, 3.3)), "its learning curve is still rising"),
     (of(2.5, 1.5, 0.5), "its learning curve has not been seen to end"),
+    ([*of(2.5, 2.4, 2.3), stopped(3, parameters=500)], "cannot do the task yet"),
     (of(5.0, 4.9, 4.6), "the smallest of the variants are 0.40 dB worse"),       # all within the tolerance of half a dB
     (of(7.0, 8.5, 4.0), "is 1.50 dB behind trial 1, which is smaller"),
     (of(7.0, 4.0, seeds=1, seeds_unlearned=2), "learned nothing with 2 of 3 seeds"),
@@ -60,6 +61,7 @@ def test_what_is_lacking_is_said(rows, said):
 @pytest.mark.parametrize("rows", [
     of(7.0, 6.8), of(7.0, 6.8, 6.0), of(7.0, 7.9, 4.0), of(5.0, 4.9, 4.2), [], [failed(0)], of(4.0),
     of(2.5, 1.5, 0.5, **outlook(0.1, 2.6, 2.4, 2.75)),      # all such recordings allow: sizes differ, the curve has ended
+    [*of(5.0, 4.9, 4.6), stopped(3, parameters=500)],       # what was far behind has no score, and shows it all the same
     [failed(0), *of(7.0, 6.8, 6.0)[1:]]])
 def test_where_the_reference_does_the_task_and_sizes_differ_nothing_is_said(rows):
     assert finding(rows) == ""

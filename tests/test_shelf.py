@@ -135,20 +135,20 @@ def test_a_byte_that_was_changed_is_noticed_when_its_recording_is_read_and_the_s
 
 
 def test_whatever_byte_of_what_is_kept_as_json_was_changed_it_is_noticed_and_made_again(cache):
-    made, facts = shelf.cached("x", 1, maker([0.25, 0.5], facts={"contents": {"r0": "0a1b"}})), {"contents": {"r0": "0a1b"}}
+    made, facts = audio_cache.cached("x", 1, maker([0.25, 0.5], facts={"contents": {"r0": "0a1b"}})), {"contents": {"r0": "0a1b"}}
     index = next(cache.glob("x-*/index.json"))
     whole = index.read_bytes()
     for place in range(len(whole)):
         flip(index, place)
-        again = shelf.cached("x", 1, maker([0.25, 0.5], facts=facts))
+        again = audio_cache.cached("x", 1, maker([0.25, 0.5], facts=facts))
         assert (again.items, again.facts, index.read_bytes()) == (made.items, facts, whole)
-    shelf.remember("y", 1, ["0a1b"])
+    audio_cache.remember("y", 1, ["0a1b"])
     kept = next(cache.glob("y-*.json"))
     for place in range(kept.stat().st_size):
         flip(kept, place)
-        assert shelf.recall("y", 1) is None
+        assert audio_cache.recall("y", 1) is None
         flip(kept, place)
-    assert shelf.recall("y", 1) == ["0a1b"]
+    assert audio_cache.recall("y", 1) == ["0a1b"]
 
 
 def test_a_damaged_shelf_whose_recordings_are_others_by_now_is_one_line(cache):

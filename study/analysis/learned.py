@@ -34,12 +34,15 @@ def finding(rows: Iterable[Row], losses: Mapping[int, Estimate] | None = None, s
     `losses` are those against the reference with their intervals, by trial; `scores` the reference's improvements on the test
     mixtures in dB, whose easiest and hardest tenth are told. Without a reference the best variant stands for it.
     """
+    rows = list(rows)
     known = trials.finished(rows)
     if not known:
         return ""
     base = trials.reference(known) or max(known, key=lambda row: row[SCORE])
-    why = _behind(base, known) or _weak(base, known, sorted(score for score in scores if math.isfinite(score))) \
-        or _tied(base, known, losses or {})
+    # The stop rule ends what is far behind a variant that costs no more: that sizes matter shows in it, though it has no score.
+    stopped = any(row["state"] == "stopped" and row["parameters"] < base["parameters"] for row in rows)
+    why = _behind(base, known) or _weak(base, known, sorted(score for score in scores if math.isfinite(score)), stopped) \
+        or ("" if stopped else _tied(base, known, losses or {}))
     return f"No recommendation: {why}" if why else ""
 
 
@@ -60,11 +63,11 @@ def _called(base: Row) -> str:
     return "the reference" if base["trial"] == 0 else f"the best variant, trial {base['trial']}, without a reference beside it,"
 
 
-def _weak(base: Row, known: Sequence[Row], scores: Sequence[float]) -> str:
+def _weak(base: Row, known: Sequence[Row], scores: Sequence[float], stopped: bool) -> str:
     """A low score without the signs that it is what there is to learn: that size matters, and, where it is next to nothing,
     that the learning curve has ended. Networks that begin to learn score alike, whatever their size."""
     score, gain = base[SCORE], _gain_db(base, known)
-    matters = gain is None or gain > max(TOLERANCE_DB, limit_db(known))
+    matters = stopped or gain is None or gain > max(TOLERANCE_DB, limit_db(known))
     if score >= QUARTER_DB or (matters and (score >= HALF_DB or (score >= LEARNED_DB and ended(base)))):
         return ""
     tenth = max(1, len(scores) // TENTH)

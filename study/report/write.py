@@ -326,7 +326,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             lines += _flat(value, f"{prefix}{name}.")
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            lines.append((f"{prefix}{name}", "no limit" if value is None else text))
+            nothing = "no limit" if prefix == "budget." else "–"
+            lines.append((f"{prefix}{name}", nothing if value is None else text))
     return lines
 
 

@@ -214,7 +214,7 @@ def _deal_speakers(root: Path, by_speaker: dict[str, list[Item]], C: int,
     place |= dict.fromkeys(order[:tested], "test")
     place |= dict.fromkeys(order[tested:tested + validated], "valid")
     few = [split for split, count in (("valid", validated), ("test", tested)) if count == C]
-    notes = [f"only {C} speakers in {' and '.join(few)}: all mixtures there are of the same people"] if few else []
+    notes = [f"only {counted(C, 'speaker')} in {' and '.join(few)}: all mixtures there are of the same people"] if few else []
     return [Recording(item, name, "?", place[name]) for name in names for item in by_speaker[name]], notes
 
 
