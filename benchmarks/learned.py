@@ -23,7 +23,7 @@ RESULTS = HERE.parent / "results"
 COLUMNS = ("study", "trial", "seed", *LETTERS, "parameters", "macs_per_s", SCORE, "audio_s", *OUTLOOK)
 WORDS = ("study", "corpus", "state", "init", "variant")
 RESTS = {"norm": "global", "causal": False, "state": "complete"}
-LEARNED = ("digits-2000",)      # of the small studies
+LEARNED = ("digits-2000", "orders-32000")      # of the small studies
 Rows = list[dict[str, Any]]
 
 
