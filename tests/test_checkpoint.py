@@ -2,13 +2,16 @@ import errno
 import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from tiny import RECIPE, TINY
 
 import tasnet_core
+from study.database.study_names import checkpoint_name
 from tasnet_core.checkpoints import checkpoint
+from tasnet_core.checkpoints.training_files import checkpoint_beside, files_of
 from tasnet_core.errors import CheckpointError, DiskFull
 from tasnet_core.network.model import seeded
 from tasnet_core.records import Epoch, Variant
@@ -97,3 +100,17 @@ def test_a_device_without_space_is_reported(tmp_path):
     with pytest.raises(DiskFull, match="No space left on device"):
         saved(path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["a.pt", "trial-0003-seed-2.pt", "my.best.pt"])
+def test_each_file_of_a_training_tells_whose_it_is(name):
+    files = files_of(Path("x") / name)
+    assert len(set(files)) == 3
+    assert [checkpoint_beside(path.name) for path in files[1:]] == [name, name]
+
+
+@pytest.mark.parametrize("trial", [0, 12, 12345])
+def test_no_two_runs_of_a_study_have_one_checkpoint(trial):
+    names = [checkpoint_name(trial, replicate) for replicate in (None, 0, 1, 12)] + [checkpoint_name(trial + 1)]
+    assert len(set(names)) == 5
+    assert checkpoint_name(0) == "trial-0000.pt"        # as studies of before have them

@@ -10,13 +10,14 @@ from tiny import RECIPE, TINY, Tiny
 
 from tasnet_core.backend import devices, memory
 from tasnet_core.checkpoints import checkpoint
+from tasnet_core.checkpoints.training_files import before_decay, within_epoch
 from tasnet_core.errors import CheckpointError, CorpusError, DiskFull, UserError
 from tasnet_core.evaluation.metrics import in_order, score_test
 from tasnet_core.network.loss import best_permutation, reorder, si_snr
 from tasnet_core.records import Recipe
 from tasnet_core.training import trainer
 from tasnet_core.training.schedule import constant_epochs, halvings, rate_factor
-from tasnet_core.training.trainer import Diverged, Paused, before_decay, train, within_epoch
+from tasnet_core.training.trainer import Diverged, Paused, train
 
 
 def curve(epochs):

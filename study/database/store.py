@@ -24,7 +24,7 @@ from study.database.leases import LEASE_S, is_held, me
 from study.database.migration import bring_up, fit, see_whole
 from study.database.queries import Reader
 from study.database.schema import EXACT, MEASURED, environments, epochs, mixtures, runs, study_settings, variants
-from study.database.study_names import check_name, claim
+from study.database.study_names import check_name, checkpoint_name, claim
 from study.records import Outlook, Result, Settings
 from tasnet_core.errors import Abandoned, UserError
 from tasnet_core.records import VALIDATION, Cost, Epoch, Recipe, Variant, differences
@@ -302,7 +302,8 @@ class Database(Reader):
                     if seed not in of_trial:
                         connection.execute(runs.insert().values(
                             study=study, trial=trial, variant=base["variant"], state="running", stoppable=False, deaths=0,
-                            audio_s=0.0, reason="", kind="", checkpoint=_beside(base["checkpoint"], seed), seed=seed,
+                            audio_s=0.0, reason="", kind="", seed=seed,
+                            checkpoint=str(Path(base["checkpoint"]).with_name(checkpoint_name(trial, seed))),
                             **{field.name: base[field.name] for field in fields(Recipe) if field.name != "seed"},
                             **{name: base[name] for name in MEASURED}))
         self._write(queue)
@@ -319,11 +320,6 @@ def described(environment: Mapping[str, Any]) -> tuple[str, str]:
     """The key of a machine and software, and the words it stands for."""
     description = json.dumps(dict(environment), sort_keys=True)
     return hashlib.sha256(description.encode()).hexdigest()[:8], description
-
-
-def _beside(checkpoint: str, seed: int) -> str:
-    path = Path(checkpoint)
-    return str(path.with_name(f"{path.stem}-seed-{seed}{path.suffix}"))
 
 
 def now_s(connection: sa.Connection) -> float:

@@ -51,5 +51,10 @@ def claim(parent: Path, study: str, identity: str) -> Path:
     raise UserError(f"{parent}: no folder can be made for study {study!r}; name another --study")
 
 
+def checkpoint_name(trial: int, replicate: int | None = None) -> str:
+    """What the checkpoint of a trial is called in its study's folder; with the seed where that is not the study's own."""
+    return f"trial-{trial:04}{'' if replicate is None else f'-seed-{replicate}'}.pt"
+
+
 def _seen(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -28,11 +28,12 @@ from study.search.environment import environment
 from study.search.evaluate import Hooks, one_line
 from study.search.events import Watcher
 from study.search.runner import Runner, Task, carry_out
+from tasnet_core.checkpoints.training_files import files_of
 from tasnet_core.cost import count as cost
 from tasnet_core.errors import Abandoned, Damaged, DiskFull, Foreign, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.records import Variant
-from tasnet_core.training.trainer import Paused, files_of
+from tasnet_core.training.trainer import Paused
 
 SCORED_S = 1.0          # how often a worker says how many mixtures are scored
 LOOK_S = 1.0            # how often the driver looks whether there is room for more workers

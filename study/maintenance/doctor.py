@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from study.database.leases import LEASE_S, is_held
 from study.database.store import Database
 from study.maintenance import repairs
+from tasnet_core.checkpoints.training_files import checkpoint_beside, within_epoch
 from tasnet_core.errors import CheckpointError, counted
 from tasnet_core.inference import example_files
 from tasnet_core.records import Epoch
@@ -147,11 +148,6 @@ def checkpoint_of(run: Run, folder: Path) -> Path:
     return path if path.is_file() else folder / path.name
 
 
-def _family(name: str) -> str:
-    """The checkpoint that a file stands beside: `a.before-decay.pt` and `a.within-epoch.pt` belong to `a.pt`."""
-    return re.sub(r"\.(before-decay|within-epoch)(\.[^.]*)?$", r"\2", name)
-
-
 def _scratch(files: Iterable[Path]) -> Iterator[Finding]:
     for path in files:
         process = re.search(r"\.(\d+)\.tmp$", path.name)
@@ -167,7 +163,7 @@ def _strangers(database: Database, study: str, files: Iterable[Path]) -> Iterato
     known = {(path.parent.name, path.name) for path in map(Path, repairs.checkpoints(database))}
     beside = functools.cache(lambda: repairs.checkpoints_beside(database))
     for path in files:
-        place = (path.parent.name, _family(path.name))
+        place = (path.parent.name, checkpoint_beside(path.name))
         if path.suffix == ".tmp" or place in known or path.parent.resolve().parent != (database.folder / "checkpoints").resolve():
             continue        # of a name such as `..`, which older versions took, the folder is no folder of checkpoints
         others = beside()
@@ -202,8 +198,7 @@ def _checkpoints(database: Database, free: Iterable[Run], folder: Path, epochs: 
         if run["state"] not in ("running", "stopped"):
             continue
         path = checkpoint_of(run, folder)
-        within = path.with_name(f"{path.stem}.within-epoch{path.suffix}")
-        for file in (path, within):
+        for file in (path, within_epoch(path)):
             if file.is_file() and (error := _unreadable(file)):
                 yield Finding(f"{_called(run)}: its checkpoint cannot be read: {error}", f"moved to {_lay_aside(file)}")
         if run["state"] == "running" and epochs.get(run["id"]) and not path.is_file():

@@ -24,6 +24,7 @@ from study.database.connection import see_in_place
 from study.database.leases import RENEW_S
 from study.database.schema import MEASURED
 from study.database.store import Database, LeaseLost
+from study.database.study_names import checkpoint_name
 from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
 from study.search.environment import environment
 from study.search.evaluate import Hooks, evaluate, one_line
@@ -34,6 +35,7 @@ from study.search.samplers import Proposals, stride
 from study.space.space import on_as_much_audio, suggest, suggested_recipe
 from study.space.toml import space_of
 from tasnet_core.checkpoints.checkpoint import Origin
+from tasnet_core.checkpoints.training_files import before_decay, files_of
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.cost import count
 from tasnet_core.cost.measure import measure_apart
@@ -41,7 +43,7 @@ from tasnet_core.errors import Abandoned, Damaged, DiskFull, Foreign, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.records import SLICED, Cost, Epoch, Recipe, Variant
 from tasnet_core.training.slimmable import Kin
-from tasnet_core.training.trainer import Paused, before_decay, files_of
+from tasnet_core.training.trainer import Paused
 
 PATIENCE = 20       # repeats in a row before the sampler is helped to a variant it has not met
 DEATHS = 8          # of a run's processes within one epoch before it is given up
@@ -169,7 +171,7 @@ class Runner:
             if same["state"] != "running":      # else it is told when that run has finished
                 self.tell(trial, measured(same))
             return None
-        exact, path = count.exact(variant), self.checkpoints / f"trial-{trial.number:04}.pt"
+        exact, path = count.exact(variant), self.checkpoints / checkpoint_name(trial.number)
         run = self.database.begin_run(self.name, trial.number, variant, recipe, exact, str(path),
                                       self.environment or environment(self.device), stoppable=variant not in self.space.first)
         # The reference is the yardstick, not a candidate: no budget rejects it.
@@ -338,7 +340,7 @@ class Runner:
     def kin(self) -> Kin:
         """The reference, as the teacher of others, and the slices that are trained with it."""
         letters = {name: values for name, values in self.space.letters.items() if name in SLICED}
-        return Kin(self.checkpoints / "trial-0000.pt", letters)
+        return Kin(self.checkpoints / checkpoint_name(0), letters)
 
     def origin(self, run: Mapping[str, Any]) -> Origin:
         """What the checkpoint of a run says of itself, in one of before that only by its curve."""
@@ -377,8 +379,7 @@ class Runner:
 
     def checkpoint_of(self, run: Mapping[str, Any]) -> Path:
         """Where a run's training lies: in the folder the database lies in, wherever that has been moved to."""
-        replicate = "" if run["seed"] == self.seed else f"-seed-{run['seed']}"
-        return self.checkpoints / f"trial-{run['trial']:04}{replicate}.pt"
+        return self.checkpoints / checkpoint_name(run["trial"], None if run["seed"] == self.seed else run["seed"])
 
     def given_up(self, run: Mapping[str, Any], variant: Variant) -> Result | None:
         """The failure of a run that has killed its process too often."""

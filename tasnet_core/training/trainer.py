@@ -24,6 +24,7 @@ from tasnet_core.backend.devices import device_of
 from tasnet_core.backend.fused import speed_up
 from tasnet_core.backend.memory import SHARE, available_bytes, largest_fitting, out_of_memory
 from tasnet_core.checkpoints import checkpoint
+from tasnet_core.checkpoints.training_files import before_decay, files_of, within_epoch
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.cost.count import LiveBytes
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull, UserError
@@ -165,7 +166,8 @@ class Training:
         for score in self._validation():
             scores.append(score)
             yield
-        self._end_epoch(number, loss / speaking, math.fsum(scores) / len(scores), before + time.perf_counter() - start)
+        self._end_epoch(number, loss / speaking if speaking else math.nan, math.fsum(scores) / len(scores),
+                        before + time.perf_counter() - start)
 
     def _step(self, number: int) -> None:
         recipe = self.recipe
@@ -388,18 +390,3 @@ class Training:
             self.say("its checkpoint is of before checkpoints named their corpus: see yourself that it is this one")
         self.best, self.epochs = content["best"], content["epochs"]
         self.micro_batch = content.get("micro_batch", self.micro_batch)
-
-
-def before_decay(path: Path) -> Path:
-    """Where a training is kept as it was before its rate began to fall."""
-    return path.with_name(f"{path.stem}.before-decay{path.suffix}")
-
-
-def within_epoch(path: Path) -> Path:
-    """Where a training is kept in the middle of an epoch."""
-    return path.with_name(f"{path.stem}.within-epoch{path.suffix}")
-
-
-def files_of(path: Path) -> tuple[Path, Path, Path]:
-    """All files that a training may keep, the one at an epoch's end first."""
-    return path, before_decay(path), within_epoch(path)
