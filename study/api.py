@@ -47,7 +47,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.cli import commands, options
-from study.cli.options import STORAGE
+from study.records import DEFAULT_URL
 from tasnet_core.errors import UserError
 from tasnet_core.terminal import encodable
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 TRAINING = ("run", "confirm", "fidelity", "continue")       # what starts workers, each of which imports the script
 
 
-def run(trials: int, *, study: str | None = None, storage: str = STORAGE, corpus: str | None = None, space: str | None = None,
+def run(trials: int, *, study: str | None = None, storage: str = DEFAULT_URL, corpus: str | None = None, space: str | None = None,
         objectives: Sequence[str] | None = None, metrics: Sequence[str] | None = None, sampler: str | None = None,
         tune: Sequence[str] | None = None, init: str | None = None, inherit_epochs: int | None = None,
         epochs: int | None = None, epoch_segments: int | None = None, segment_s: float | None = None,
@@ -93,7 +93,7 @@ class Study:
     """
 
     name: str | None = None
-    storage: str = STORAGE      # an SQLAlchemy URL, or the path of an SQLite file
+    storage: str = DEFAULT_URL      # an SQLAlchemy URL, or the path of an SQLite file
 
     @property
     def states(self) -> dict[str, int]:

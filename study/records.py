@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from tasnet_core.errors import UserError
 from tasnet_core.records import METRICS, VALIDATION, VALIDATION_BEFORE, Cost, Epoch, MixtureScore, Recipe, Scores
 
+DEFAULT_URL = "sqlite:///results/study.db"     # of the study database, where none is named
 STATES = ("running", "complete", "stopped", "rejected", "failed")
 TRAINED = ("complete", "stopped", "failed")  # these count towards --trials; a rejected variant cost nothing
 SCRATCH = "-scratch"    # behind a study's name: its front, trained from scratch

@@ -213,7 +213,7 @@ def test_a_run_is_held_while_its_owner_lives_and_renews(database):
         return {**row, "owner": f"{here}:{process}:{started}"}
     assert row["owner"] == me()
     assert not is_held(row, now)                                            # mine
-    parent, its_start = os.getppid(), leases._started(os.getppid())
+    parent, its_start = os.getppid(), leases.started(os.getppid())
     for clock in (now, now + 1e6, now - 1e6):
         assert is_held(owned(parent, its_start), clock)                     # alive, on this machine: whatever the time
         assert not is_held(owned(999999999, "1"), clock)                    # dead
@@ -228,7 +228,7 @@ def test_a_run_is_held_while_its_owner_lives_and_renews(database):
 
 def test_a_zombie_is_dead():
     child = subprocess.Popen([sys.executable, "-c", "pass"])
-    while leases._started(child.pid):
+    while leases.started(child.pid):
         time.sleep(0.01)        # it has ended, and nobody has asked how
     assert child.wait() == 0
 
@@ -338,7 +338,7 @@ def test_replicates_wait_unowned_with_the_recipe_and_cost_of_their_trial(databas
     for row in rows[1:]:
         assert {**row, **{name: rows[0][name] for name in ("id", "seed", "state", "checkpoint", *asdict(Scores()))}} == {
             **rows[0], "stoppable": row["stoppable"], "seconds": None, "audio_s": 0.0, "environment": None}
-        assert row["checkpoint"] == f"t4-seed-{row['seed']}.pt"
+        assert row["checkpoint"] == f"trial-0004-seed-{row['seed']}.pt"
         assert not row["stoppable"]
     assert database.counts("s", 0) == {"complete": 1}
     assert database.take_up("s")["seed"] == 1

@@ -158,7 +158,7 @@ def test_what_a_living_process_holds_is_left_alone(database):
     try:
         other.stdout.readline()
         here, elsewhere = (run(database, trial, "running", epochs=2, saved=0) for trial in (0, 1))
-        hold(database, here, f"{MACHINE}:{other.pid}:{leases._started(other.pid)}", 100)
+        hold(database, here, f"{MACHINE}:{other.pid}:{leases.started(other.pid)}", 100)
         hold(database, elsewhere, "elsewhere:0:1:2", 100)
         before = database.runs("s"), database.epochs("s")
         assert examine(database, "s", []) == []

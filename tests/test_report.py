@@ -1,5 +1,6 @@
 """The page and its files, made from a real database filled with made-up runs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -267,12 +268,10 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     target = tmp_path / "index.html"
     target.write_bytes(b"old and whole")
 
-    def full(path, content):
-        with open(path, "wb") as file:
-            file.write(content[:3])
+    def full(scratch, place):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(UserError, match="No space left"):
         write._write(target, b"new content")
     assert target.read_bytes() == b"old and whole"

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from study.records import SAMPLERS
+from study.records import DEFAULT_URL, SAMPLERS
 from tasnet_core.__main__ import Parser, number_above_0, path
 from tasnet_core.records import INITS, PRECISIONS
 
-STORAGE = "sqlite:///results/study.db"
 MOST = 2**31 - 1001     # the integers of every database, and room for further seeds
 MOST_EPOCHS, MOST_SEEDS, MOST_WORKERS, MOST_THREADS = 1_000_000, 1000, 1000, 1024
 MOST_AT_ONCE = 1_000_000        # segments in one step
@@ -70,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor):
         command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
     for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor, backup):
-        command.add_argument("--storage", default=STORAGE, metavar="URL",
+        command.add_argument("--storage", default=DEFAULT_URL, metavar="URL",
                              help="database, as an SQLAlchemy URL or a path (results/study.db)")
     return top
 

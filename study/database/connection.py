@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 from sqlalchemy import select
 
+from study.records import DEFAULT_URL
 from tasnet_core.errors import UserError
 from tasnet_core.files import home
 
-DEFAULT_URL = "sqlite:///results/study.db"
 LOCK_NOT_AVAILABLE = "55P03"     # PostgreSQL, when lock_timeout has passed
 BUSY_S = 5          # how long SQLite itself waits for a lock; what is longer is waited for where signals are heard
 

@@ -19,7 +19,7 @@ RENEW_S = 20.0      # how often a training renews it, and at every epoch's end
 
 def me() -> str:
     """This process, among those that may hold a lease: host, machine, process, its start."""
-    return f"{_host()}:{os.getpid()}:{_started(os.getpid())}"
+    return f"{_host()}:{os.getpid()}:{started(os.getpid())}"
 
 
 def is_held(run: Mapping[str, Any], now_s: float) -> bool:
@@ -32,7 +32,7 @@ def is_held(run: Mapping[str, Any], now_s: float) -> bool:
         return False
     host, _, process = owner.rpartition(":")[0].rpartition(":")
     if host == _host():
-        return bool(_started(int(process)) == owner.rpartition(":")[2])
+        return bool(started(int(process)) == owner.rpartition(":")[2])
     return bool(now_s <= (run["lease_until_s"] or 0) <= now_s + LEASE_S)
 
 
@@ -45,7 +45,7 @@ def _host() -> str:
     return f"{socket.gethostname()}:{hashlib.sha256(''.join(facts).encode()).hexdigest()[:8]}"
 
 
-def _started(process: int) -> str:
+def started(process: int) -> str:
     """When a process was started, as the system counts; empty when there is none. Numbers are given out again."""
     stat = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
     if stat:

@@ -19,13 +19,13 @@ import sqlalchemy as sa
 from sqlalchemy import Table, select
 
 from study.analysis.hypervolume_curve import point_of
-from study.database.connection import DEFAULT_URL, damage, opened, url_of
+from study.database.connection import damage, opened, url_of
 from study.database.leases import LEASE_S, is_held, me
 from study.database.migration import bring_up, fit, see_whole
 from study.database.queries import Reader
 from study.database.schema import EXACT, MEASURED, environments, epochs, mixtures, runs, study_settings, variants
 from study.database.study_names import check_name, checkpoint_name, claim
-from study.records import Outlook, Result, Settings
+from study.records import DEFAULT_URL, Outlook, Result, Settings
 from tasnet_core.errors import Abandoned, UserError
 from tasnet_core.records import VALIDATION, Cost, Epoch, Recipe, Variant, differences
 from tasnet_core.terminal import complain

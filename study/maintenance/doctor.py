@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from study.database.leases import LEASE_S, is_held
+from study.database.leases import LEASE_S, is_held, started
 from study.database.store import Database
 from study.maintenance import repairs
 from tasnet_core.checkpoints.training_files import checkpoint_beside, within_epoch
@@ -152,7 +152,7 @@ def _scratch(files: Iterable[Path]) -> Iterator[Finding]:
     for path in files:
         process = re.search(r"\.(\d+)\.tmp$", path.name)
         if path.suffix == ".tmp" and path.exists() and time.time() - path.stat().st_mtime > SCRATCH_S and not (
-                process and _alive(int(process[1]))):
+                process and started(int(process[1]))):
             path.unlink()
             yield Finding(f"{path.name}: a scratch file of a process that is gone", "removed")
 
@@ -241,16 +241,6 @@ def _lay_aside(path: Path) -> Path:
     goal = next(folder / name for name in names if not (folder / name).exists())
     os.replace(path, goal)
     return goal
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
 
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────

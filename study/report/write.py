@@ -3,7 +3,6 @@
 Everything is made in memory first; then each file appears whole or not at all, and nothing else is touched.
 """
 
-import os
 import re
 import shlex
 from collections import Counter
@@ -28,6 +27,7 @@ from study.report.figures.front import Published
 from study.report.page import Clip, Failure, Figure, Output, Page, Sound
 from study.space.searched import configuration, value_of, varied
 from tasnet_core.errors import UserError, counted
+from tasnet_core.files import write_atomically
 from tasnet_core.inference import example_files
 from tasnet_core.records import Variant
 
@@ -337,16 +337,8 @@ def _utf8(text: str) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write aside and rename, so that a reader sees the old file or the new one, whole."""
-    scratch = path.with_name(path.name + ".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            scratch.write_bytes(content)
-            os.replace(scratch, path)
-        except OSError:
-            scratch.unlink(missing_ok=True)
-            raise
+        write_atomically(path, lambda file: file.write(content), lasting=False)
     except OSError as error:
         raise _unwritable(path, error) from error
 
