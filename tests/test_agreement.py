@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.analysis.rank_agreement import FIELLER, agreement, tau
+from study.analysis.rank_agreement import FIELLER, agreement, pick, tau
+from study.analysis.recommendations import picks
+from study.analysis.trials import smallest_within
+from study.report.summary import answer
 
 
 def rows(scores, audio_s=100.0):
@@ -51,3 +54,26 @@ def test_picks_fronts_and_gains_by_hand():
 def test_without_two_scores_or_the_reference_nothing_is_said():
     assert agreement(rows([1.0]), rows([1.0])) is None
     assert agreement(rows([1.0, 2.0, 3.0])[1:], rows([1.0, 2.0, 3.0])) is None
+
+
+HUNDREDTHS = st.integers(0, 200).map(lambda number: number / 100)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5), HUNDREDTHS), max_size=12), HUNDREDTHS)
+def test_the_smallest_within_is_within_and_nothing_within_is_smaller(known, limit):
+    some = [{"parameters": size, "macs_per_s": macs, "si_snri_db": -loss} for size, macs, loss in known]
+    found = smallest_within(some, lambda row: -row["si_snri_db"], limit)
+    within = [row for row in some if -row["si_snri_db"] <= limit + 1e-9]
+    assert (found is None) == (not within)
+    assert found is None or found in within
+    assert all((found["parameters"], found["macs_per_s"]) <= (row["parameters"], row["macs_per_s"]) for row in within if found)
+
+
+def test_a_loss_of_the_limit_is_within_it_for_everybody_however_it_is_rounded():
+    some = rows([7.1, 6.6, 3.0])
+    for near in (6.6, math.nextafter(6.6, 0)):
+        some[1]["si_snri_db"] = near
+        assert pick(some, "v0") == "v1"
+        assert next(one for one in picks(some, {}, None) if one.title == "Within 0.5 dB").trial == 1
+        assert "The smallest within 0.5 dB of the reference" in " ".join(answer(some, 100))
+    assert 7.1 - near > 0.5

@@ -54,8 +54,8 @@ def by_variant(rows: Sequence[Row]) -> Mapping[str, Row]:
 def pick(rows: Sequence[Row], base: str) -> str:
     """The key of the smallest variant within TOLERANCE_DB of the reference, which is `base`."""
     reference = next(row for row in rows if row["variant"] == base)
-    near = [row for row in rows if reference[SCORE] - row[SCORE] <= TOLERANCE_DB]
-    return str(min(near, key=lambda row: (row["parameters"], row["macs_per_s"], -row[SCORE]))["variant"])
+    found = trials.smallest_within(rows, lambda row: float(reference[SCORE] - row[SCORE]), TOLERANCE_DB)
+    return str((found or reference)["variant"])
 
 
 def tau(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> Estimate:

@@ -50,11 +50,9 @@ def _within(known: Sequence[Row], base: Row, losses: Mapping[int, Estimate], rep
     """The smallest variant at most so far below the reference, and how sure it is that it is."""
     title = f"Within {limit_db:g} dB"
     smaller = [row for row in known if row["parameters"] < base["parameters"]]
-    near = [row for row in smaller if round(_loss_db(row, base, losses), 9) <= limit_db]
-    if not near:
+    pick = trials.smallest_within(smaller, lambda row: _loss_db(row, base, losses), limit_db)
+    if pick is None:
         return Pick(title, f"No smaller variant comes within {limit_db:g} dB of the reference.", None, None)
-    # Among equals the one with fewer MACs, then the better one: it is on the front.
-    pick = min(near, key=lambda row: (row["parameters"], row["macs_per_s"], -row[SCORE]))
     chance = (repeated.within([pick["trial"]], 0, limit_db) if repeated else {}).get(pick["trial"])
     sure = "" if chance is None else f"; that it is within {limit_db:g} dB: {_chance(chance)}"
     return Pick(title, f"The smallest within {limit_db:g} dB of the reference: {_told(pick, known, base, losses)}{sure}.",

@@ -7,7 +7,7 @@ and seed. A score that is missing, infinite or not a number is None here, and an
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from study.analysis import pareto
@@ -42,6 +42,16 @@ def front(rows: Iterable[Row], costs: Sequence[str] = COSTS) -> list[Row]:
     kept: Iterable[Any] = pareto.front(points) if points else ()
     best = [row for row, keep in zip(known, kept, strict=True) if keep]
     return sorted(best, key=lambda row: (*(row[name] for name in costs), row["trial"]))
+
+
+def smallest_within(rows: Iterable[Row], loss_db: Callable[[Row], float], limit_db: float) -> Row | None:
+    """Of these variants the smallest that loses at most so much; None where none does.
+
+    Among equals it is the one with fewer MACs, then the better one, which is on the front. A loss that is the limit but for
+    rounding is within it.
+    """
+    near = [row for row in rows if round(loss_db(row), 9) <= limit_db]
+    return min(near, key=lambda row: (row["parameters"], row["macs_per_s"], -row[SCORE]), default=None)
 
 
 def names(rows: Sequence[Row]) -> dict[int, str]:

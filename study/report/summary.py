@@ -55,13 +55,11 @@ def _smallest_near(rows: Sequence[Row]) -> str:
              f"{', ' if with_seeds(base) else ''}{with_seeds(base)})")
     if not smaller:
         return f"Nothing smaller than {named} has been measured yet."
-    near = [row for row in smaller if round(base[SCORE] - row[SCORE], 9) <= TOLERANCE_DB]
-    if not near:
+    pick = trials.smallest_within(smaller, lambda row: float(base[SCORE] - row[SCORE]), TOLERANCE_DB)
+    if pick is None:
         best = max(smaller, key=lambda row: (row[SCORE], -row["parameters"]))
         return (f"No smaller variant comes within {TOLERANCE_DB} dB of {named}; "
                 f"the nearest is {_beside(best, base, rows)}.")
-    # The smallest of them; among equals the one with fewer MACs, then the better one: it is on the front.
-    pick = min(near, key=lambda row: (row["parameters"], row["macs_per_s"], -row[SCORE]))
     return f"The smallest within {TOLERANCE_DB} dB of {named} is {_beside(pick, base, rows)}."
 
 
