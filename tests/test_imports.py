@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # study all of tasnet_core, never back.
 FLOORS = {
     "tasnet_core": {
-        "errors": 0, "records": 0, "terminal": 0, "cells": 0,
+        "errors": 0, "records": 0, "terminal": 0, "cells": 0, "worker_process": 0,
         "files": 1, "progress": 1, "network": 1,
         "audio": 2, "backend": 2, "checkpoints": 2, "cost": 2,
         "corpora": 3,

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from tiny import TINY
 
+from tasnet_core import worker_process
 from tasnet_core.cost import count, measure
 from tasnet_core.cost.measure import measure_apart
 from tasnet_core.records import Variant
@@ -20,7 +22,7 @@ OTHER = Variant(N=16, B=8, H=16, Sc=8, X=2, R=2)
 
 
 def worker() -> subprocess.Popen[bytes]:
-    return measure._of_process[os.getpid()].process
+    return measure._of_process[os.getpid()].process.process
 
 
 def test_memory_is_that_measured_here_bit_for_bit_and_the_threads_here_stay():
@@ -68,7 +70,7 @@ def test_a_question_that_was_interrupted_gets_no_later_answer(monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
     with monkeypatch.context() as patch:
-        patch.setattr(measure.pickle, "load", interrupted)
+        patch.setattr(worker_process.pickle, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
             measure_apart(TINY, runs=1, seconds=0)
     assert measure_apart(OTHER, runs=1, seconds=0).peak_memory_bytes == expected
@@ -96,17 +98,15 @@ def test_one_measures_at_a_time_and_another_waits_only_so_long(tmp_path):
 
 def test_the_process_waits_while_another_one_measures(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    apart = measure.Apart()
+    apart, found = measure.Apart(), []
+    asking = threading.Thread(target=lambda: found.append(apart.ask(TINY, 1, 0.0)))
     try:
         with filelock.FileLock(tmp_path / measure.LOCK):
-            process = apart.process = measure._start()
-            measure.pickle.dump((TINY, 1, 0.0), process.stdin)
-            process.stdin.flush()
-            os.set_blocking(process.stdout.fileno(), False)
-            time.sleep(6)       # torch is imported long since
-            assert process.stdout.read() is None
-            os.set_blocking(process.stdout.fileno(), True)
-        assert measure.pickle.load(process.stdout)[0] == count.measure(TINY, 1).peak_memory_bytes
+            asking.start()
+            asking.join(6)      # torch is imported long since
+            assert asking.is_alive()
+        asking.join()
+        assert found[0].peak_memory_bytes == count.measure(TINY, 1).peak_memory_bytes
     finally:
         apart.end()
 
@@ -120,7 +120,7 @@ from tasnet_core.records import Variant
 
 def measured():
     cost = measure.measure_apart(Variant(N=8, L=4, B=4, H=8, Sc=4, X=2, R=1), 1, 0)
-    print(cost.peak_memory_bytes, measure._of_process[os.getpid()].process.pid, flush=True)
+    print(cost.peak_memory_bytes, measure._of_process[os.getpid()].process.process.pid, flush=True)
 
 measured()
 child = multiprocessing.get_context("fork").Process(target=lambda: (measured(), time.sleep({sleep})), daemon=False)

@@ -287,7 +287,7 @@ def test_a_process_that_dies_is_a_reason_and_the_next_job_has_a_new_one():
         died, after = others.ask(job()).result(), others.ask(job()).result()
     assert first == after == judge(job())
     assert died == Verdict({"stoi": None}, ("STOI: the process that computes it died",))
-    assert all(process.returncode is not None for process in others._started)
+    assert all(worker.process.returncode is not None for worker in others._started)
 
 
 def test_an_interruption_leaves_no_process_behind():
@@ -301,7 +301,7 @@ def test_an_interruption_leaves_no_process_behind():
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert others._started
-    assert all(process.returncode is not None for process in others._started)
+    assert all(worker.process.returncode is not None for worker in others._started)
 
 
 def test_a_listener_ends_with_its_parent_and_never_loads_torch():

@@ -1,17 +1,12 @@
 """Memory and speed of a variant, measured in a process of its own with one thread.
 
 What else the caller's process does, how many threads its torch has, how its memory lies: nothing of that is
-in the numbers. The process is `python -m tasnet_core.cost.measure`, fed through pipes like the listeners, and not one
-of multiprocessing: that would import the caller's main module, and a user's script without a guard would begin its
-study a second time in there.
+in the numbers. See `worker_process`.
 """
 
 import atexit
 import contextlib
 import os
-import pickle
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -19,12 +14,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 from tasnet_core.cost import count
 from tasnet_core.records import Cost, Variant
+from tasnet_core.worker_process import DIED, WorkerProcess, serve
 
 RUNS, SECONDS = 9, 0.5      # the median is of at least so many runs, which take at least so long together
+MODULE = "tasnet_core.cost.measure"
 LOCK = "tasnet-study-measuring.lock"
 WAIT_S = 30.0               # then it is measured beside whoever is measuring
 
@@ -41,18 +38,16 @@ class Apart:
     """One process for one caller, started when it is first needed and anew when it has died."""
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: WorkerProcess | None = None
         self.lock = threading.Lock()
 
     def ask(self, variant: Variant, runs: int, seconds: float) -> Measured:
         """What is measured there; nothing where the process cannot be started or dies."""
         with self.lock:
             try:
-                process = self.process = self.process or _start()
-                pickle.dump((variant, runs, seconds), _pipe(process.stdin))
-                _pipe(process.stdin).flush()
-                return Measured(*pickle.load(_pipe(process.stdout)))
-            except (OSError, EOFError, pickle.UnpicklingError, MemoryError):
+                self.process = self.process or WorkerProcess(MODULE, str(os.getpid()))
+                return Measured(*self.process.ask((variant, runs, seconds)))
+            except (*DIED, MemoryError):
                 self.end()
                 return Measured()
             except BaseException:       # Ctrl-C: the answer would be taken for that to the next question
@@ -63,11 +58,7 @@ class Apart:
         """End the process, if there is one. It keeps nothing."""
         process, self.process = self.process, None
         if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):      # what was still to be written to the dead
-                    _pipe(pipe).close()
+            process.end()
 
 
 _of_process: dict[int, Apart] = {}      # by pid: a forked child must not talk to its parent's
@@ -86,18 +77,6 @@ def measure_apart(variant: Variant, runs: int = RUNS, seconds: float = SECONDS) 
 def _end() -> None:
     if os.getpid() in _of_process:
         _of_process[os.getpid()].end()
-
-
-def _start() -> subprocess.Popen[bytes]:
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **one, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.Popen([sys.executable, "-P", "-m", "tasnet_core.cost.measure", str(os.getpid())], env=environment,
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
 
 
 @contextlib.contextmanager
@@ -125,20 +104,14 @@ def _end_with(parent: int) -> None:
 
 def main(parent: int) -> None:
     """Measure variants until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)       # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)       # whatever a library prints must not come between two answers
-    jobs: Any = sys.stdin.buffer
-    while True:
-        try:
-            variant, runs, seconds = pickle.load(jobs)
-        except EOFError:
-            return
-        with alone(Path(tempfile.gettempdir()) / LOCK):
-            found = count.measure(variant, runs, seconds)
-        pickle.dump(tuple(getattr(found, name) for name in Measured._fields), answers)
-        answers.flush()
+    serve(_measured)
+
+
+def _measured(question: tuple[Variant, int, float]) -> tuple[float | None, ...]:
+    with alone(Path(tempfile.gettempdir()) / LOCK):
+        found = count.measure(*question)
+    return tuple(getattr(found, name) for name in Measured._fields)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,24 @@
 """SDR, STOI and PESQ of separated speech, computed in processes of their own that never load torch.
 
-They are the slow metrics, and PESQ is C code that may take its process with it. A worker is
-`python -m tasnet_core.evaluation.metric_workers`: jobs come in on its standard input, verdicts go out on its standard
-output. It ends when its input does, so that no death of the parent leaves one behind, and it never
-imports the parent's main module, so that a user's script needs no guard.
+They are the slow metrics, and PESQ is C code that may take its process with it: see `worker_process`.
 """
 
-import contextlib
 import importlib.util
 import math
 import os
-import pickle
-import signal
-import subprocess
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasnet_core.records import METRICS
+from tasnet_core.worker_process import DIED, WorkerProcess, serve
+
+MODULE = "tasnet_core.evaluation.metric_workers"
 
 Sound = NDArray[np.float32]
 
@@ -179,7 +174,7 @@ class Listeners:
     def __init__(self, processes: int):
         self._threads = ThreadPoolExecutor(processes) if processes else None     # one waits for each process
         self._of_thread = threading.local()
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[WorkerProcess] = []
         self._lock, self._over = threading.Lock(), False
 
     def __enter__(self) -> Self:
@@ -189,11 +184,11 @@ class Listeners:
         with self._lock:
             self._over = True
         for process in self._started:
-            process.kill()          # it keeps nothing
+            process.kill()
         if self._threads:
             self._threads.shutdown(cancel_futures=True)
         for process in self._started:
-            _close(process)
+            process.end()
 
     def ask(self, job: Job) -> "Future[Verdict]":
         """Begin a job."""
@@ -206,59 +201,28 @@ class Listeners:
     def _through_a_process(self, job: Job) -> Verdict:
         process = self._process()
         try:
-            pickle.dump(tuple(job), _pipe(process.stdin))
-            _pipe(process.stdin).flush()
-            return Verdict(*pickle.load(_pipe(process.stdout)))
-        except (OSError, EOFError, pickle.UnpicklingError):
+            return Verdict(*process.ask(tuple(job)))
+        except DIED:
             self._of_thread.process = None
             process.kill()
             names = " and ".join(metric.upper() for metric in job.metrics)
             none = {name: None for metric in job.metrics for name in METRICS[metric]}
             return Verdict(dict(none), (f"{names}: the process that computes it died",))
 
-    def _process(self) -> subprocess.Popen[bytes]:
+    def _process(self) -> WorkerProcess:
         if getattr(self._of_thread, "process", None) is None:
             with self._lock:
                 if self._over:
                     raise EOFError
-                self._of_thread.process = _start()
+                self._of_thread.process = WorkerProcess(MODULE)
                 self._started.append(self._of_thread.process)
-        process: subprocess.Popen[bytes] = self._of_thread.process
+        process: WorkerProcess = self._of_thread.process
         return process
-
-
-def _start() -> subprocess.Popen[bytes]:
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **one, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.Popen([sys.executable, "-P", "-m", "tasnet_core.evaluation.metric_workers"], env=environment,
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):     # what was still to be written to the dead
-            _pipe(pipe).close()
 
 
 def main() -> None:
     """Judge jobs until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)       # Ctrl-C is the parent's to answer
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)       # whatever a library prints must not come between two answers
-    jobs: Any = sys.stdin.buffer
-    while True:
-        try:
-            job = Job(*pickle.load(jobs))
-        except EOFError:
-            return
-        pickle.dump(tuple(judge(job)), answers)
-        answers.flush()
+    serve(lambda job: tuple(judge(Job(*job))))
 
 
 if __name__ == "__main__":
