@@ -114,3 +114,15 @@ def test_no_two_runs_of_a_study_have_one_checkpoint(trial):
     names = [checkpoint_name(trial, replicate) for replicate in (None, 0, 1, 12)] + [checkpoint_name(trial + 1)]
     assert len(set(names)) == 5
     assert checkpoint_name(0) == "trial-0000.pt"        # as studies of before have them
+
+
+def test_loading_a_network_draws_no_chance(tmp_path):
+    """torch's random state is the whole process's: a thread that loaded would take from the first weights another one draws."""
+    variant = replace(TINY, norm="batch")
+    saved(tmp_path / "a.pt", variant=variant)
+    before = torch.get_rng_state()
+    loaded = tasnet_core.load(tmp_path / "a.pt")
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, weight in seeded(variant, 0).state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight)
+    assert all(weight.requires_grad and not weight.is_meta for weight in loaded.parameters())

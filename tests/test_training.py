@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -473,3 +474,12 @@ def test_who_trains_by_the_plain_layers_is_told_once_and_why(monkeypatch):
     assert "no C++ compiler was found" in said[0]
     devices.say_if_plain(replace(TINY, norm="batch"), "cpu", said.append)      # would go by them anyway
     assert len(said) == 1
+
+
+def test_trainings_with_dropout_in_several_threads_are_those_of_one_alone(tmp_path):
+    """Chance is a function of where a training is, also where torch's random state, the process's, is asked by several."""
+    variant, recipe = replace(TINY, dropout=0.3), replace(RECIPE, epochs=2)
+    alone = curve(train(variant, recipe, Tiny(), tmp_path / "alone.pt"))
+    with ThreadPoolExecutor(4) as threads:
+        several = list(threads.map(lambda i: curve(train(variant, recipe, Tiny(), tmp_path / f"{i}.pt")), range(12)))
+    assert several == [alone] * 12

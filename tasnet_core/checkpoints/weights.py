@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from tasnet_core.network.model import ConvTasNet, letters_of
+from tasnet_core.network.model import ConvTasNet, letters_of, unfilled
 from tasnet_core.records import Variant
 
 NAMES = {letter: letter for letter in ("N", "L", "B", "H", "Sc", "P", "X·R", "C")}
@@ -20,7 +19,7 @@ def network_with(variant: Variant, weights: Mapping[str, Tensor], names: Mapping
     """
     if why := misfit(variant, weights, names):
         raise ValueError(why)
-    network = ConvTasNet(variant)
+    network = unfilled(variant)
     network.load_state_dict(weights)
     return network.eval()
 
@@ -38,8 +37,7 @@ def misfit(variant: Variant, weights: Any, names: Mapping[str, str] = NAMES) -> 
     if found := [f"{names[letter]}={shown.get(letter)}, not {value}" for letter, value in mine.items()
                  if shown.get(letter) != value]:
         return "; ".join(found)
-    with torch.device("meta"):
-        wanted = ConvTasNet(variant).state_dict()
+    wanted = unfilled(variant, "meta").state_dict()
     if differing := wanted.keys() ^ weights.keys():
         return f"{len(differing)} of its names differ, such as {min(differing)[:100]}"
     for name, weight in wanted.items():

@@ -4,7 +4,8 @@ Read it from the top: the norms, the words, a block, the separator, the network.
 B batch, T samples, K encoder frames, N encoder filters, C speakers; a block's own channels are B and H.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
 
@@ -213,8 +214,26 @@ def letters_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
 _CHANCE = Lock()        # torch's random state belongs to the whole process, whichever thread asks
 
 
-def seeded(variant: Variant, seed: int) -> ConvTasNet:
-    """A fresh network whose weights depend on (variant, seed) alone; the caller's random state stays."""
-    with _CHANCE, torch.random.fork_rng(devices=[]):
+@contextmanager
+def chance(seed: int, devices: Sequence[torch.device] = ()) -> Iterator[None]:
+    """What torch draws in here depends on the seed alone, on these devices too; the caller's random state stays, and threads wait
+    for each other."""
+    with _CHANCE, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
+        yield
+
+
+def seeded(variant: Variant, seed: int) -> ConvTasNet:
+    """A fresh network whose weights depend on (variant, seed) alone."""
+    with chance(seed):
         return ConvTasNet(variant)
+
+
+def unfilled(variant: Variant, device: str = "cpu") -> ConvTasNet:
+    """A network all of whose weights are still to be loaded; on "meta" it takes no memory.
+
+    No chance is drawn: in another thread it would be taken from what `seeded` draws.
+    """
+    with torch.device("meta"):
+        network = ConvTasNet(variant)
+    return network if device == "meta" else network.to_empty(device=device)

@@ -31,7 +31,7 @@ from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull
 from tasnet_core.evaluation.metrics import estimates_of, in_order, silent
 from tasnet_core.files import clear_scratch
 from tasnet_core.network.loss import pit_loss, speaks
-from tasnet_core.network.model import seeded
+from tasnet_core.network.model import chance, seeded
 from tasnet_core.network.slices import take
 from tasnet_core.records import Epoch, Recipe, Variant
 from tasnet_core.training.batches import Batch, Drawer, batch_of
@@ -249,8 +249,7 @@ class Training:
         if not self.variant.dropout:
             yield
             return
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(int(np.random.SeedSequence(where).generate_state(1)[0]))
+        with chance(int(np.random.SeedSequence(where).generate_state(1)[0]), [self.device] * (self.device.type == "cuda")):
             yield
 
     def _within_memory(self, work: Callable[[], Result]) -> Result:
