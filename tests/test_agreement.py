@@ -77,3 +77,10 @@ def test_a_loss_of_the_limit_is_within_it_for_everybody_however_it_is_rounded():
         assert next(one for one in picks(some, {}, None) if one.title == "Within 0.5 dB").trial == 1
         assert "The smallest within 0.5 dB of the reference" in " ".join(answer(some, 100))
     assert 7.1 - near > 0.5
+
+
+def test_what_was_stopped_shows_that_sizes_matter_to_who_compares_two_budgets_too():
+    near = rows([5.0, 4.9, 4.6])
+    behind = {**near[2], "trial": 3, "variant": "v3", "state": "stopped", "si_snri_db": None, "parameters": 50}
+    assert agreement(near, near).pick == ""
+    assert agreement([*near, behind], [*near, behind]).pick != ""

@@ -15,7 +15,7 @@ from scipy import stats
 
 from study.analysis import pareto
 from study.analysis.mixture_scores import Floats, Mixtures
-from study.analysis.replicates import SCORE, Row
+from study.analysis.replicates import SCORE, Row, pooled_seed_sd
 from study.records import Estimate as Estimate  # for those who read it here
 
 DRAWS = 2000
@@ -42,9 +42,8 @@ class SeedSpread(NamedTuple):
     @classmethod
     def of(cls, rows: Iterable[Row]) -> "SeedSpread | None":
         """From rows of `replicates.per_trial`; None where no variant has several seeds."""
-        several = [(row["seeds"] - 1, row["si_snri_sd_db"]) for row in rows if row.get("seeds", 1) > 1]
-        freedom = sum(more for more, _ in several)
-        return cls(float(np.sqrt(sum(more * sd**2 for more, sd in several) / freedom)), freedom) if freedom else None
+        found = pooled_seed_sd(rows)
+        return cls(*found) if found else None
 
 
 class Repeated:

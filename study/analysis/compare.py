@@ -47,7 +47,7 @@ def compare(runs: Sequence[Row], heard: Mixtures, a: int, b: int) -> list[str]:
              ["SI-SNRi", *(_score(row, estimates.get(row["trial"])) for row in (mine, other)), ""],
              *_scores(mine, other)]
     return [*_columns(lines), "", *_difference(repeated, a, b), *_by_sexes(repeated.heard, a, b), *notes,
-            *learned_nothing([run for run in kept if run["trial"] in (a, b)]), *filter(None, [finding(known)])]
+            *learned_nothing([run for run in kept if run["trial"] in (a, b)]), *filter(None, [finding(by_number.values())])]
 
 
 def _letters(mine: Row, other: Row) -> list[list[str]]:

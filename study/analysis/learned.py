@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from study.analysis import trials
 from study.analysis.extrapolation import rising
-from study.analysis.replicates import LEARNED_DB, SCORE, Row
+from study.analysis.replicates import LEARNED_DB, SCORE, Row, pooled_seed_sd
 from study.analysis.wording import decibels, percent
 from study.records import Estimate
 from tasnet_core.errors import counted
@@ -48,15 +48,8 @@ def finding(rows: Iterable[Row], losses: Mapping[int, Estimate] | None = None, s
 
 def limit_db(known: Sequence[Row]) -> float:
     """Below which difference the scores of two of these variants may differ by chance."""
-    spread = seed_sd_db(known)
-    return max(NO_FINDING_DB, SURE * spread if spread is not None else 0.0) / math.sqrt(min(row.get("seeds", 1) for row in known))
-
-
-def seed_sd_db(rows: Iterable[Row]) -> float | None:
-    """The standard deviation between seeds of one variant, pooled over the variants that have several."""
-    several = [(row["seeds"] - 1, row["si_snri_sd_db"]) for row in rows if row.get("seeds", 1) > 1]
-    freedom = sum(more for more, _ in several)
-    return math.sqrt(sum(more * sd**2 for more, sd in several) / freedom) if freedom else None
+    spread = pooled_seed_sd(known)
+    return max(NO_FINDING_DB, SURE * spread[0] if spread else 0.0) / math.sqrt(min(row.get("seeds", 1) for row in known))
 
 
 def _called(base: Row) -> str:

@@ -38,7 +38,8 @@ def agreement(rows: Sequence[Row], believed: Sequence[Row]) -> Agreement | None:
         return None
     names = trials.names([theirs[key] for key in both])
     scores = np.array([[some[key][SCORE] for key in both] for some in (mine, theirs)])
-    picks = ["" if finding(some.values()) else pick([some[key] for key in both], base) for some in (mine, theirs)]
+    picks = ["" if finding(whole) else pick([some[key] for key in both], base)
+             for whole, some in ((rows, mine), (believed, theirs))]
     fronts = [{row["variant"] for row in trials.front([some[key] for key in both])} for some in (mine, theirs)]
     gains = scores[1] - scores[0]
     mine_name, their_name = (key and names[theirs[key]["trial"]] for key in picks)

@@ -122,3 +122,11 @@ def _merged(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]:
         values = [value for row in rows if (value := number(row.get(name))) is not None]
         means[name] = statistics.fmean(values) if values else None
     return {**rows[0], **means}
+
+
+def pooled_seed_sd(rows: Iterable[Row]) -> tuple[float, int] | None:
+    """The standard deviation in dB between seeds of one variant, pooled over the variants that have several, and its degrees of
+    freedom, the seeds beyond the first of each; None where no variant has several. Rows are those of `per_trial`."""
+    several = [(row["seeds"] - 1, row["si_snri_sd_db"]) for row in rows if row.get("seeds", 1) > 1]
+    freedom = sum(more for more, _ in several)
+    return (math.sqrt(sum(more * sd**2 for more, sd in several) / freedom), freedom) if freedom else None

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from study.analysis import trials
 from study.analysis.bootstrap import DRAWS, Repeated
 from study.analysis.extrapolation import Crossing, crossings, rising
-from study.analysis.learned import NO_FINDING_DB, TOLERANCE_DB, ended, finding, limit_db, seed_sd_db
-from study.analysis.replicates import EXPECTED, SCORE, Row, number, with_seeds
+from study.analysis.learned import NO_FINDING_DB, TOLERANCE_DB, ended, finding, limit_db
+from study.analysis.replicates import EXPECTED, SCORE, Row, number, pooled_seed_sd, with_seeds
 from study.analysis.wording import decibels, percent
 from study.space.searched import configuration
 from tasnet_core.errors import counted
@@ -101,9 +101,9 @@ def _trained(known: Sequence[Row]) -> str:
 
 def _limit(known: Sequence[Row]) -> str:
     """Below which difference two scores may differ by chance, and the spread it rests on where it was measured."""
-    spread, least = seed_sd_db(known), min(map(_seeds, known))
-    between = " between variants trained once" if least == 1 and spread is not None else ""
-    seen = "" if spread is None else f" Seeds of one variant differ by a standard deviation of {decibels(spread)} dB."
+    spread, least = pooled_seed_sd(known), min(map(_seeds, known))
+    between = " between variants trained once" if least == 1 and spread else ""
+    seen = f" Seeds of one variant differ by a standard deviation of {decibels(spread[0])} dB." if spread else ""
     return f"differences below about {limit_db(known):.1f} dB{between} are not findings.{seen}"
 
 
