@@ -25,12 +25,9 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import searches
-import tiny_study
 from server import new_database
-from tiny import Tiny
 
 from study.database.store import open_database
 from study.engines import ray_engine
@@ -44,6 +41,8 @@ from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.cost import count as cost
 from tasnet_core.records import Epoch, MixtureScore, Recipe, Scores
 from tasnet_core.training.trainer import Paused
+from tests.support import made_up_search, tiny_study
+from tests.support.tiny import Tiny
 
 SMALL = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), sampler="grid", metrics=("si_snr",),
                  recipe=Recipe(epochs=4, epoch_segments=60, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay"))
@@ -112,7 +111,7 @@ def nodes(count, cpus):
     """A simulated cluster that this process is connected to; its head trains nothing."""
     import ray
     from ray.cluster_utils import Cluster
-    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parents[1] / "tests", Path(__file__).parents[1])))
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     made.ours = [made.add_node(num_cpus=cpus) for _ in range(count)]
     ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
@@ -151,7 +150,7 @@ def swapped_nodes(trials, settings, opener):
         with nodes(4, 1) as made:
             watcher = Swaps(made, trials // 4)
             ray_s = train(ray_engine.Ray, str(places[1] / "study.db"), trials, None, settings, opener, watcher)
-        same = searches.table(places[0]) == searches.table(places[1])
+        same = made_up_search.table(places[0]) == made_up_search.table(places[1])
         print(f"{trials} trainings: local with 2 workers {local_s:.0f} s; 4 nodes of Ray, one killed and one added: "
               f"{ray_s:.0f} s, {watcher.lost} trainings lost their worker; rows equal bit for bit: {same}")
         return 0 if same and watcher.ended == trials else 1

@@ -14,10 +14,11 @@ import time
 import uuid
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import faults
 from server import new_database
+
+from tests.support import killed_studies
 
 CASES = ((1, "fake", 0.20, ""), (4, "fake", 0.20, ""), (8, "fake", 0.20, ""), (16, "fake", 0.20, "postgresql"),
          (1, "real", 0.10, ""), (4, "real", 0.10, ""))      # workers, training, share of the kills, server
@@ -33,11 +34,11 @@ def main(kills: int = 200) -> int:
             if server and not url:
                 print(f"| {workers} | {server} | {kind} | no TASNET_TEST_POSTGRESQL |")
                 continue
-            case = faults.Case(Path(folder) / "s", workers, round(kills * share), kind=kind, url=url, mean_s=1.0,
+            case = killed_studies.Case(Path(folder) / "s", workers, round(kills * share), kind=kind, url=url, mean_s=1.0,
                                seed=uuid.uuid4().int % 2**32)
             began = time.monotonic()
-            done, trials = faults.fire(case)
-            wrong, again = faults.verdict(case, trials)
+            done, trials = killed_studies.fire(case)
+            wrong, again = killed_studies.verdict(case, trials)
             how = [sum(count for (_, name), count in done.items() if name == signal)
                    for signal in ("SIGKILL", "SIGTERM", "SIGINT")]
             parents = sum(count for (whom, _), count in done.items() if whom == "parent")

@@ -40,19 +40,18 @@ def own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def trained(monkeypatch):
     """Variants that were given to a made-up evaluation instead of a training."""
-    import searches
-
     from study.search import runner
     from tasnet_core.cost import count
+    from tests.support import made_up_search
     given = []
-    monkeypatch.setattr(runner, "evaluate", searches.made_up(given))
+    monkeypatch.setattr(runner, "evaluate", made_up_search.made_up(given))
     monkeypatch.setattr(runner, "measure_apart", count.exact)
     return given
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    from broken import make
+    from tests.support.damaged_database import make
     return make(tmp_path_factory.mktemp("template") / "study.db")
 
 

@@ -4,14 +4,11 @@ import queue
 import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tiny_study
 import torch
-from tiny import RECIPE, TINY, Tiny
 
 from study.analysis.pareto import Curve
 from study.database.store import open_database
@@ -22,8 +19,10 @@ from study.search.runner import Runner
 from tasnet_core.cost import count
 from tasnet_core.records import Epoch, Scores
 from tasnet_core.training.trainer import Training
+from tests.support import ROOT, tiny_study
+from tests.support.tiny import RECIPE, TINY, Tiny
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.append(str(ROOT / "benchmarks"))
 import front
 import packing
 import speed

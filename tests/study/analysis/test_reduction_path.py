@@ -1,0 +1,64 @@
+"""What to lower first, on variants whose score is made up from their letters."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from study.analysis import effects, reduction_path
+from tasnet_core.cost.formulas import exact
+from tests.support.fakes import REFERENCE, row
+from tests.support.made_up_effects import BASE, CHOICES, SLOPES, variants
+
+
+def model(rows=None):
+    return reduction_path.model_of(effects.design(rows or variants(40), BASE), REFERENCE)
+
+
+def test_the_first_advice_is_the_letter_that_costs_the_fewest_db_per_halving_of_the_macs():
+    said = reduction_path.sentences(model())
+    prices = {}
+    for letter, value in {"N": 64, "B": 32, "H": 64, "X": 3}.items():
+        factor = exact(REFERENCE).macs_per_s / exact(replace(REFERENCE, **{letter: value})).macs_per_s
+        prices[letter] = SLOPES[letter] / math.log2(factor)
+    order = sorted(prices, key=prices.get)
+    assert [line.split(":")[0].split()[1] for line in said[:4]] == order
+    factor = exact(REFERENCE).macs_per_s / exact(replace(REFERENCE, X=3)).macs_per_s
+    assert any(line.startswith(f"Then X: 6 → 3 takes {factor:.1f}× fewer MACs") and "−1.50 dB [−1.50, −1.50]" in line
+               for line in said)
+
+
+def test_how_far_each_letter_may_go_by_itself_is_said():
+    assert reduction_path.sentences(model())[-1] == (       # B: 0.3 dB, H: 0.5 dB, X: 1.5 dB a doubling; 6 → 4 is 0.88 dB
+        "Each by itself, within 0.5 dB: lower N to 32, as far as was tried; do not lower B below 32, H below 64, X below 6.")
+
+
+def test_the_way_down_lowers_one_letter_a_step_with_exact_costs_and_the_loss_that_was_put_in():
+    rows = variants(40)
+    table = reduction_path.path(model(rows), rows, {})
+    lines = [dict(zip(table.columns, line, strict=True)) for line in table.rows]
+    letters = {"N": 128, "B": 64, "H": 128, "X": 6}
+    assert lines[0]["parameters"] == exact(REFERENCE).parameters
+    for before, line in pairwise(lines):
+        letter, old, _, new = line["lowered"].split()
+        assert letters[letter] == int(old) > int(new)
+        letters[letter] = int(new)
+        assert int(new) == max(value for value in CHOICES[letter] if value < int(old))
+        assert line["macs_per_s"] == exact(replace(REFERENCE, **letters)).macs_per_s < before["macs_per_s"]
+        assert line["predicted_loss_db"] == pytest.approx(-sum(SLOPES[name] * math.log2(letters[name] / getattr(REFERENCE, name))
+                                                               for name in letters))
+    assert all(line["predicted_loss_db"] <= reduction_path.FAR_DB for line in lines)
+
+
+def test_a_step_that_was_measured_says_by_which_trial():
+    rows = variants(40)
+    first = reduction_path.path(model(rows), rows, {}).rows[1][1].split()
+    letter, old, _, new = first
+    rows[7] = row(7, **{letter: int(new), "si_snri_db": 5 + SLOPES[letter] * math.log2(int(new) / int(old))})
+    table = reduction_path.path(model(rows), rows, {0: 0.0, 7: 0.25})
+    assert [line[-2:] for line in table.rows[:2]] == [[0, 0.0], [7, 0.25]]
+
+
+def test_without_enough_variants_there_is_a_reason_instead_of_a_model():
+    assert "at least 16 are needed" in model(variants(10))

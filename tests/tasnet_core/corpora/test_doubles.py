@@ -1,0 +1,76 @@
+import pytest
+import soundfile
+
+from tasnet_core import audio
+from tasnet_core.corpora import copies
+from tasnet_core.corpora.audio_cache import Item
+from tasnet_core.corpora.registry import open_corpus
+from tests.support.recordings import people, voice
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.mark.parametrize(("names", "groups"), [
+    (["p225/p225_001_mic1.flac", "p225/p225_001_mic2.flac", "p225/p225_002_mic1.flac"], 2),     # VCTK
+    (["F01_050C0101_PED.CH1.wav", "F01_050C0101_PED.CH6.wav", "F01_050C0102_PED.CH1.wav"], 2),  # CHiME
+    (["wav48/a/1.wav", "flac/a/1.flac", "48k/a/1.wav", "mic2/a/1.wav"], 1), (["a/1.wav", "a/1.ogg", "a/2.ogg"], 2),
+    (["train/a/1.wav", "test/a/1.wav", "a/1_a.wav", "a/micha.wav", "a/mic1.wav"], 5)])
+def test_what_several_microphones_or_formats_have_of_one_sentence_is_one_group(names, groups):
+    items = [Item(name, 0, 1, 1.0) for name in names]
+    found = copies.together(items)
+    assert len(found) == groups
+    assert sorted(item.id for group in found for item in group) == sorted(names)
+
+
+def split_of(corpus):
+    return {recording.item.id: recording.split for recording in corpus.recordings}
+
+
+def test_one_sentence_by_two_microphones_is_in_one_split(tmp_path):
+    for speaker in range(3):
+        (tmp_path / f"p{speaker}").mkdir()
+        for number in range(10):
+            sound = voice(speaker, number, 0.3)
+            for mic, other in ((1, sound), (2, 0.7 * sound)):
+                audio.write(tmp_path / f"p{speaker}/p{speaker}_{number:03}_mic{mic}.wav", other, 8000)
+    corpus = open_corpus(f"folder:{tmp_path}?split=recording")
+    split = split_of(corpus)
+    assert len(split) == 60
+    assert all(split[name] == split[name.replace("mic1", "mic2")] for name in split)
+    assert {s: list(split.values()).count(s) for s in ("train", "valid", "test")} == {"train": 48, "valid": 6, "test": 6}
+    assert ("30 recordings under several names (p0/p0_000_mic1.wav and p0/p0_000_mic2.wav): "
+            "each is in one split") in corpus.notes
+
+
+def test_a_copy_is_left_out_and_named_whatever_its_name_kind_or_folder(tmp_path):
+    people(tmp_path, speakers=6, recordings=4, seconds=0.3)
+    (tmp_path / "s0/copy of 0.wav").write_bytes((tmp_path / "s0/0.wav").read_bytes())
+    soundfile.write(tmp_path / "s1/x.flac", soundfile.read(tmp_path / "s1/1.wav", dtype="int16")[0], 8000)
+    (tmp_path / "s5/theirs.wav").write_bytes((tmp_path / "s4/2.wav").read_bytes())
+    corpus = open_corpus(f"folder:{tmp_path}?split=recording")
+    assert dict(corpus.unusable) == {"s0/copy of 0.wav": "the same sound as s0/0.wav", "s1/x.flac": "the same sound as s1/1.wav",
+                                     "s5/theirs.wav": "the same sound as s4/2.wav, of another speaker"}
+    assert len(corpus.recordings) == 24
+
+
+def test_noise_is_in_one_split_under_all_its_names(tmp_path):
+    people(tmp_path / "people", seconds=0.3)
+    (tmp_path / "noise").mkdir()
+    for number in range(10):
+        for channel in (1, 2):
+            audio.write(tmp_path / f"noise/cafe{number}.CH{channel}.wav", voice(9, 2 * number + channel, 0.3), 8000)
+        (tmp_path / f"noise/copy{number}.wav").write_bytes((tmp_path / f"noise/cafe{number}.CH1.wav").read_bytes())
+    corpus = open_corpus(f"folder:{tmp_path / 'people'}?noise={tmp_path / 'noise'}")
+    split = {name: split for name, _, split, *_ in corpus._background.made_of[1]}
+    assert len(split) == 20
+    assert all(split[name] == split[name.replace("CH1", "CH2")] for name in split)
+    assert "noise: 10 files left out as unusable" in corpus.notes
+
+
+def test_recordings_without_a_double_are_dealt_as_ever(tmp_path):
+    corpus = open_corpus(f"folder:{people(tmp_path, 6, 10, 0.3)}?split=recording")
+    assert [name for name, split in split_of(corpus).items() if split == "test"] == [
+        "s0/4.wav", "s1/9.wav", "s2/8.wav", "s3/2.wav", "s4/9.wav", "s5/7.wav"]  # by commit 1039d9c
