@@ -1,14 +1,14 @@
 """Sound files: read, write, resample. The only door to soundfile and soxr; every error names its file."""
 
 import io
+import mmap
 import os
 import re
 import stat
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -20,117 +20,96 @@ from tasnet_core.files import write_atomically
 
 BLOCK = 2**18  # samples of a channel read at once where a recording may be long
 SUFFIXES = (".wav", ".flac", ".ogg")  # compared in lower case
+RATES_HZ = (1000, 1_000_000)  # a wrong one in a header would cost memory and hours when resampled
 
 Samples = NDArray[np.float32]
+AnyPath = str | os.PathLike[str]
 
-RATES_HZ = (1000, 1_000_000)  # what a header may claim: a wrong one would cost memory and hours when it is resampled
-
-_WAV_KINDS = (1, 3)  # integers and floats: what a frame's size can be told of without libsndfile
-_WAV_SUBKIND = 0xFFFE  # the kind is told later, in the same chunk
-_WAV_CHUNKS = 1000  # looked at before the sound; of zeros alone a file could have millions
 _UNKNOWN_FRAMES = 2**62  # libsndfile has that many for a FLAC from a pipe
 
-_LENGTH_TOLD = ("FLAC", "OGG", "MP3", "CAF")  # the header says how many samples there are, the number of bytes does not
+# Formats in which only the header has the number of samples; the size of the file does not give it.
+_LENGTH_IN_HEADER = ("FLAC", "OGG", "MP3", "CAF")
 
-# What libsndfile notes of a container that is cut short, or of its sound: 16000 bytes (should be 7978).
-_LESS = re.compile(r"^ *(?:riff|Riff size|SSND|BODY|data|Data Size|Data length) *:? (\d+) \(?should be (\d+)", re.MULTILINE)
+# What libsndfile notes of a container, or its sound, that is cut short: 16000 bytes (should be 7978).
+_SHORTER = re.compile(
+    r"^ *(?:riff|Riff size|SSND|BODY|data|Data Size|Data length) *:? (\d+) \(?should be (\d+)",
+    re.MULTILINE)
+_NIST_LENGTH = re.compile(rb"\nsample_count -i (\d+)\n")
 
 
-def readable(path: str | os.PathLike[str]) -> str:
+def readable(path: AnyPath) -> str:
     """The path as text that any terminal, JSON file or database takes, whatever bytes it has."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Samples, int]:
-    """A whole sound file: float32 [channels, T] with full scale at ±1, and its rate in Hz.
-
-    Raises:
-        CorpusError: when the file is missing, is not sound, is cut short, or holds NaN or infinity.
-    """
-    with _named_errors(path), _file(path) as file, _opened(file) as sound:  # soundfile cannot open names that are not UTF-8
-        _check_whole(file, sound)
-        pieces = list(_pieces(sound, sound.frames))
-        _check_length(sound, sum(map(len, pieces)))
-        samples = pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros((0, sound.channels), np.float32), *pieces])
-    return np.ascontiguousarray(samples.T), int(sound.samplerate)
-
-
 class Header(NamedTuple):
-    """What a sound file says of itself."""
+    """Rate in Hz, channels and samples of a channel, as a sound file states them."""
 
     rate: int
     channels: int
     frames: int
 
 
-def header(path: str | os.PathLike[str]) -> Header:
-    """What a file's header says, without reading its sound where that can be; and that nothing of the file is missing.
+def header(path: AnyPath) -> Header:
+    """The header of a file, its sound unread where possible; and that nothing of it is missing.
 
     Raises:
-        CorpusError: when the file is missing, is not sound, or shows already now that it is cut short.
+        CorpusError: when the file is missing, is not sound, or is seen to be cut short.
     """
-    with _named_errors(path), _file(path) as file:
-        wav = _wav(file)
-        if wav and wav.header and not wav.missing:
-            _check_rate(wav.header.rate)
-            return wav.header
-        with _opened(file) as sound:
-            _check_whole(file, sound)
-            return Header(int(sound.samplerate), int(sound.channels), _counted(sound))
+    with _opened(path) as sound:
+        return Header(int(sound.samplerate), int(sound.channels), _count(sound))
 
 
-def read_part(path: str | os.PathLike[str], start: int, frames: int) -> Samples:
-    """Only samples `start` to `start + frames` of a file, or as far as it reaches: float32 [channels, T].
+def read(path: AnyPath) -> tuple[Samples, int]:
+    """A whole sound file: float32 [channels, T] with full scale at ±1, and its rate in Hz.
+
+    Raises:
+        CorpusError: when the file is missing, is not sound, is cut short, or has NaN or infinity.
+    """
+    with _opened(path) as sound:
+        return _joined(sound, _all_pieces(sound)), int(sound.samplerate)
+
+
+def read_part(path: AnyPath, start: int, frames: int) -> Samples:
+    """Samples `start` to `start + frames`, or as far as the file reaches: float32 [channels, T].
 
     Raises:
         CorpusError: as `read`, as far as this part shows it.
     """
-    with _named_errors(path), _file(path) as file, _opened(file) as sound:
+    with _opened(path) as sound:
         if sound.can_seek():
             sound.seek(min(start, int(sound.frames)))
         else:
             for _ in _pieces(sound, start):
                 pass
-        pieces = [np.zeros((0, sound.channels), np.float32), *_pieces(sound, frames)]
-        samples = pieces[1] if len(pieces) == 2 else np.concatenate(pieces)
-    return np.ascontiguousarray(samples.T)
+        return _joined(sound, _pieces(sound, frames))
 
 
-def write_exactly(path: str | os.PathLike[str], samples: Samples, rate: int) -> None:
-    """Write float32 [T] as a float WAV, every bit kept, whatever its level; for folders that appear as a whole."""
-    with open(path, "wb") as file:
-        soundfile.write(file, np.asarray(samples, np.float32), rate, format="WAV", subtype="FLOAT")
-
-
-def blocks(path: str | os.PathLike[str], size: int = BLOCK) -> Iterator[Samples]:
-    """What `read` reads, float32 [channels, n] at a time, n up to `size`: for recordings of any length.
+def blocks(path: AnyPath, size: int = BLOCK) -> Iterator[Samples]:
+    """The samples of `read`, float32 [channels, n] at a time, n up to `size`: for any length.
 
     Raises:
         CorpusError: as `read`, when the fault is reached.
     """
-    with _named_errors(path), _file(path) as file, _opened(file) as sound:
-        _check_whole(file, sound)
-        read = 0
-        for piece in _pieces(sound, sound.frames, size):
-            read += len(piece)
+    with _opened(path) as sound:
+        for piece in _all_pieces(sound, size):
             yield np.ascontiguousarray(piece.T)
-        _check_length(sound, read)
 
 
-def write(path: str | os.PathLike[str], samples: Samples, rate: int) -> None:
+def write(path: AnyPath, samples: Samples, rate: int) -> None:
     """Write [T] or [channels, T] as a 16-bit PCM WAV that appears whole or not at all.
 
     Raises:
-        ValueError: when a sample is not finite or beyond ±1. Nothing is ever clipped: scale first.
+        ValueError: when a sample is not finite or beyond ±1. Nothing is clipped: scale first.
         OSError: when it cannot be written; what stood there stays.
     """
     whole = _whole_numbers(path, np.asarray(samples))
-    write_atomically(
-        Path(path), lambda file: soundfile.write(file, whole, rate, format="WAV", subtype="PCM_16"))
+    write_atomically(Path(path), lambda file: soundfile.write(
+        file, whole, rate, format="WAV", subtype="PCM_16"))
 
 
-def write_blocks(path: str | os.PathLike[str], pieces: Iterable[Samples], rate: int, length: int) -> None:
-    """What `write` writes, from pieces [n] that are `length` samples in all; RF64 where that is too long for a WAV.
+def write_blocks(path: AnyPath, pieces: Iterable[Samples], rate: int, length: int) -> None:
+    """`write` for pieces [n] of `length` samples in all; RF64 where that is too long for a WAV.
 
     Raises:
         ValueError, OSError: as `write`.
@@ -143,8 +122,14 @@ def write_blocks(path: str | os.PathLike[str], pieces: Iterable[Samples], rate: 
     write_atomically(Path(path), fill)
 
 
+def write_exactly(path: AnyPath, samples: Samples, rate: int) -> None:
+    """Write float32 [T] as a float WAV, every bit kept; for folders that appear as a whole."""
+    with open(path, "wb") as file:
+        soundfile.write(file, np.asarray(samples, np.float32), rate, format="WAV", subtype="FLOAT")
+
+
 def encoded(samples: Samples, rate: int, kind: str) -> bytes:
-    """[T] as the content of a file that every browser plays: `kind` flac, 16 bit and without loss, or mp3.
+    """[T] as bytes that every browser plays: `kind` flac, 16 bit and without loss, or mp3.
 
     Raises:
         ValueError: as `write`.
@@ -155,28 +140,29 @@ def encoded(samples: Samples, rate: int, kind: str) -> bytes:
     return file.getvalue()
 
 
-def _whole_numbers(path: str | os.PathLike[str], samples: Samples) -> NDArray[np.int16]:
+def _whole_numbers(path: AnyPath, samples: Samples) -> NDArray[np.int16]:
     peak = float(np.abs(samples).max(initial=0.0))
     if not peak <= 1.0:  # also true for NaN
-        raise ValueError(f"{readable(path)}: peak {peak:.3g} does not fit into ±1; scale the samples first")
+        raise ValueError(f"{readable(path)}: peak {peak:.3g} does not fit into ±1; "
+                         f"scale the samples first")
     # Rounded here, once: libsndfile would scale by 32768 and clip the sample +1.
     return np.rint(samples.T.astype(np.float64) * 32767).astype(np.int16)
 
 
 def resample(samples: Samples, rate: float, wanted: float) -> Samples:
-    """[T] or [channels, T] from one rate to another: soxr's high quality, which keeps the time axis."""
+    """[T] or [channels, T] at another rate: soxr's high quality, which keeps the time axis."""
     if rate == wanted:
         return samples
     return np.asarray(soxr.resample(samples.T, rate, wanted, quality="HQ").T, dtype=np.float32)
 
 
 def resampled_length(frames: int, rate: int, wanted: int) -> int:
-    """How many samples `resample` makes of so many: rounded, half of one upwards."""
+    """Number of samples that `resample` returns for so many: rounded, half of one upwards."""
     return frames if rate == wanted else (2 * frames * wanted + rate) // (2 * rate)
 
 
 def resampled(pieces: Iterable[Samples], rate: float, wanted: float) -> Iterator[Samples]:
-    """What `resample` gives for the pieces [n] joined, sample for sample, without ever joining them."""
+    """`resample` of the pieces [n] joined, sample for sample, without ever joining them."""
     if rate == wanted:
         yield from pieces
         return
@@ -186,188 +172,167 @@ def resampled(pieces: Iterable[Samples], rate: float, wanted: float) -> Iterator
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-class _UndecodableError(Exception):
-    pass
+class _UnusableError(Exception):
+    """A fault of a file whose name `_opened` adds."""
 
 
 class _Sound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A file that is read from its beginning on: soundfile would seek after each read, which some codings cannot."""
+    """A file read from its beginning on: soundfile seeks after reads, which some codings cannot."""
 
     def seekable(self) -> bool:
         return False
 
     def can_seek(self) -> bool:
-        # Of DWVW libsndfile says that it can; in a file of unknown length a place behind its end is an error.
-        return bool(super().seekable()) and not self.subtype.startswith("DWVW") and self.frames < _UNKNOWN_FRAMES
+        # libsndfile claims it of DWVW; and of unknown length a place behind its end is an error.
+        return (bool(super().seekable()) and not self.subtype.startswith("DWVW")
+                and self.frames < _UNKNOWN_FRAMES)
 
 
-class _Wav(NamedTuple):
-    """What the chunks of a WAV file tell."""
+class _Bytes(mmap.mmap):
+    """Bytes of a file, changed in memory alone. A seek beyond its ends does nothing."""
 
-    start: int  # of its sound, in bytes
-    missing: int  # bytes of it
-    streamed: bool  # written to a pipe: its size was not known
-    header: Header | None  # None where libsndfile has to be asked
-
-
-class _Bytes:
-    """A file as libsndfile is to see it, the bytes at `unknown` as 0xFF; soundfile would print what goes wrong as tracebacks."""
-
-    def __init__(self, file: BinaryIO, unknown: range) -> None:
-        self.tell, self._file, self._unknown = file.tell, file, unknown
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        with suppress(OSError, OverflowError):  # a damaged header sends it before the beginning
-            self._file.seek(offset, whence)
-        return self.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        here, count = self.tell(), 0
-        with suppress(OSError):
-            count = self._file.readinto(buffer)  # type: ignore[attr-defined]
-        for place in range(max(here, self._unknown.start), min(here + count, self._unknown.stop)):
-            buffer[place - here] = b"\xff"
-        return count
-
-
-def _wav(file: BinaryIO) -> _Wav | None:
-    """What its chunks tell of a WAV file, three times as fast as libsndfile; None for files of other kinds."""
-    rate = channels = size = 0
-    end = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    if not ((start := file.read(12))[:4] == b"RIFF" and start[8:] == b"WAVE"):
-        return None
-    whole = struct.unpack_from("<I", start, 4)[0] + 8
-    for _ in range(_WAV_CHUNKS):
-        if len(start := file.read(8)) < 8:
-            break
-        name, length = struct.unpack("<4sI", start)
-        here = file.tell()
-        if name == b"data":
-            streamed = here < end and (_unknown(length) if length > end - here else not length and not here < whole <= end)
-            length = end - here if streamed else length
-            header = Header(rate, channels, length // size) if size and rate else None
-            return _Wav(here, max(0, here + length - end), streamed, header)
-        if name == b"fmt " and 16 <= length <= 64 and len(content := file.read(length)) == length:
-            kind, channels, rate, _, size, bits = struct.unpack_from("<HHIIHH", content)
-            if kind == _WAV_SUBKIND and length >= 26:
-                kind = struct.unpack_from("<H", content, 24)[0]
-            if kind not in _WAV_KINDS or not size or size != channels * (-(-bits // 8)):
-                size = 0
-        file.seek(here + length + length % 2)
-    return None
-
-
-def _unknown(size: int) -> bool:
-    """Whether a program that writes to a pipe, and cannot come back to its header, gives its sound such a size in bytes.
-
-    sox has 0x7F000000 or 0x7FFFF000, less what is no whole frame; arecord 0x7FFFFF00 or 0x80000000; ffmpeg 0xFFFFFFFF.
-    """
-    return abs(size - 0x7F000000) < 1024 or 0x7FFFF000 - 1024 < size <= 0x80000000 or size >= 0xFFFFFF00
-
-
-def _file(path: str | os.PathLike[str]) -> BinaryIO:
-    mode = os.stat(path).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder is refused when it is opened, a FIFO would wait for ever
-        raise _UndecodableError("a FIFO, socket or device, but a file is wanted")
-    return open(path, "rb")
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> None:
+        with suppress(ValueError):
+            super().seek(offset, whence)  # type: ignore[arg-type]
 
 
 @contextmanager
-def _named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What goes wrong with a file, as a CorpusError that names it."""
+def _opened(path: AnyPath) -> Iterator[_Sound]:
+    """A whole sound file, to read from; each fault of it is a CorpusError that names it."""
+    name = readable(path)
     try:
-        yield
+        with _open(path) as sound:
+            if not RATES_HZ[0] <= sound.samplerate <= RATES_HZ[1]:
+                raise _UnusableError(f"{sound.samplerate} Hz, but {RATES_HZ[0]} to {RATES_HZ[1]} Hz "
+                                     f"are wanted; is its header damaged?")
+            if fault := _cut_short(path, sound):
+                raise _UnusableError(f"truncated: {fault}")
+            yield sound
     except OSError as error:
-        raise CorpusError(f"{readable(path)}: cannot be read: {error.strerror or error}") from error
+        raise CorpusError(f"{name}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a zero byte in its name
-        raise CorpusError(f"{readable(path)}: cannot be read: {error}") from error
+        raise CorpusError(f"{name}: cannot be read: {error}") from error
     except soundfile.LibsndfileError as error:
-        raise CorpusError(f"{readable(path)}: truncated or damaged: {error.error_string}") from error
-    except _UndecodableError as error:
-        raise CorpusError(f"{readable(path)}: {error}") from error
+        raise CorpusError(f"{name}: truncated or damaged: {error.error_string}") from error
+    except _UnusableError as error:
+        raise CorpusError(f"{name}: {error}") from error
 
 
-def _opened(file: BinaryIO) -> _Sound:
-    wav = _wav(file)
-    file.seek(0)
-    if not file.read(1):
-        raise _UndecodableError("not a sound file: no bytes in it")
-    file.seek(0)
+def _open(path: AnyPath) -> _Sound:
+    with open(path, "rb", opener=_open_regular) as file:
+        if not file.read(1):
+            raise _UnusableError("not a sound file: no bytes in it")
     try:
-        if wav and wav.header and not wav.streamed:
-            sound = _Sound(file)
-        else:
-            sound = _Sound(_Bytes(file, range(wav.start - 4, wav.start) if wav and wav.streamed else range(0)))
+        sound = _Sound(os.fsencode(path))  # as bytes: soundfile refuses names that are not UTF-8
+        if sound.frames or not sound.format.startswith("WAV"):
+            return sound
+        unfinished = _with_unknown_size(path)
+        return _Sound(unfinished) if unfinished else sound
     except soundfile.LibsndfileError as error:
-        raise _UndecodableError(f"not a sound file: {error.error_string}") from error
-    _check_rate(sound.samplerate)
-    return sound
+        raise _UnusableError(f"not a sound file: {error.error_string}") from error
 
 
-def _check_rate(rate: int) -> None:
-    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
-        raise _UndecodableError(f"{rate} Hz, but {RATES_HZ[0]} to {RATES_HZ[1]} Hz are wanted; is its header damaged?")
+def _open_regular(path: str, flags: int) -> int:
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a FIFO would wait for ever
+        raise _UnusableError("a FIFO, socket or device, but a file is wanted")
+    return os.open(path, flags)
+
+
+def _with_unknown_size(path: AnyPath) -> _Bytes | None:
+    """A WAV whose writer never came back to its header, as one from a pipe; None if it is empty."""
+    with open(path, "rb") as file:
+        data = _Bytes(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    start = data.find(b"data\0\0\0\0", 12, 2**16) + 8
+    end_of_chunks = int.from_bytes(data[4:8], "little") + 8
+    if not 12 < start < len(data) or start < end_of_chunks <= len(data):
+        return None
+    data[start - 4:start] = b"\xff\xff\xff\xff"
+    return data
 
 
 def _pieces(sound: _Sound, frames: int, size: int = BLOCK) -> Iterator[Samples]:
-    """The next `frames` samples, or as many as there are, [n, channels] at a time: never is memory taken on a header's word."""
+    """The next `frames` samples or fewer, [n, channels] at a time.
+
+    Memory is never taken on a header's word.
+    """
     size = max(1, size // sound.channels)
-    while frames > 0 and len(piece := sound.read(min(frames, size), dtype="float32", always_2d=True)):
+    while frames > 0:
+        piece = sound.read(min(frames, size), dtype="float32", always_2d=True)
+        if not len(piece):
+            return
         if not np.isfinite(piece).all():
-            raise _UndecodableError("holds samples that are NaN or infinite")
+            raise _UnusableError("holds samples that are NaN or infinite")
         frames -= len(piece)
         yield piece
 
 
-def _counted(sound: _Sound) -> int:
-    """How many samples of a channel there are: where only the header says it the last is tried, where it does not all are."""
+def _all_pieces(sound: _Sound, size: int = BLOCK) -> Iterator[Samples]:
+    count = 0
+    for piece in _pieces(sound, sound.frames, size):
+        count += len(piece)
+        yield piece
+    _check_length(sound, count)
+
+
+def _joined(sound: _Sound, pieces: Iterable[Samples]) -> Samples:
+    """[channels, T] of pieces [n, channels]."""
+    found = list(pieces) or [np.zeros((0, sound.channels), np.float32)]
+    return np.ascontiguousarray((found[0] if len(found) == 1 else np.concatenate(found)).T)
+
+
+def _count(sound: _Sound) -> int:
+    """Samples of a channel. Where only the header has the number, the last of them is read."""
     if sound.frames >= _UNKNOWN_FRAMES:
         return sum(map(len, _pieces(sound, sound.frames)))
-    if sound.frames and sound.format in _LENGTH_TOLD:
+    if sound.frames and sound.format in _LENGTH_IN_HEADER:
         sound.seek(sound.frames - 1)
         _check_length(sound, sound.frames - 1 + sum(map(len, _pieces(sound, 1))))
     return int(sound.frames)
 
 
-def _check_length(sound: _Sound, read: int) -> None:
-    if read < sound.frames < _UNKNOWN_FRAMES:
-        raise _UndecodableError(f"truncated: {read} of {sound.frames} samples could be read")
+def _check_length(sound: _Sound, count: int) -> None:
+    if count < sound.frames < _UNKNOWN_FRAMES:
+        raise _UnusableError(f"truncated: {count} of {sound.frames} samples could be read")
 
 
-def _check_whole(file: BinaryIO, sound: _Sound) -> None:
-    """libsndfile reads a file that is cut short to its end and says nothing, so a broken copy would look whole."""
-    here = file.tell()
-    wav = _wav(file)
-    fault = (f"{wav.missing} bytes fewer than its header says" if wav and wav.missing else
-             "" if wav else _ogg_fault(file) or _nist_fault(file, sound) or _noted_fault(sound))
-    file.seek(here)
-    if fault:
-        raise _UndecodableError(f"truncated: {fault}")
+def _cut_short(path: AnyPath, sound: _Sound) -> str:
+    """The sign that a file is cut short, or "".
 
-
-def _noted_fault(sound: _Sound) -> str:
-    """What libsndfile notes while it opens a file that is cut short, or ""."""
-    sizes = [(int(said), int(there)) for said, there in _LESS.findall(sound.extra_info)]
-    missing = max((said - there for said, there in sizes), default=0)
-    return f"{missing} bytes fewer than its header says" if missing > 0 and not any(_unknown(said) for said, _ in sizes) else ""
-
-
-def _nist_fault(file: BinaryIO, sound: _Sound) -> str:
-    """What shows that a NIST SPHERE file is cut short, or ""."""
-    file.seek(0)
-    found = re.search(rb"\nsample_count -i (\d+)\n", file.read(1024)) if sound.format == "NIST" else None
-    return f"{sound.frames} of {int(found[1])} samples could be read" if found and sound.frames < int(found[1]) else ""
+    libsndfile reads such a file to its end without an error, so a broken copy would look whole.
+    """
+    notes = _SHORTER.findall(sound.extra_info)
+    sizes = [(int(claimed), int(found)) for claimed, found in notes]
+    missing = max((claimed - found for claimed, found in sizes), default=0)
+    if missing > 0 and not any(_of_a_pipe(claimed) for claimed, _ in sizes):
+        return f"{missing} bytes fewer than its header says"
+    if sound.format in ("OGG", "NIST"):
+        with open(path, "rb") as file:
+            return _ogg_fault(file) if sound.format == "OGG" else _nist_fault(file, sound.frames)
+    return ""
 
 
 def _ogg_fault(file: BinaryIO) -> str:
-    """What shows that an Ogg file is cut short, or "" when its last page is whole and marked as the last."""
-    file.seek(0)
-    if file.read(4) != b"OggS":
-        return ""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 2 * 65_307))  # a page has at most 65,307 bytes
+    """"" when the last page is whole and marked as the last."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 2 * 65_307))  # a page has at most 65,307 bytes
     tail = file.read()
-    page = tail[tail.rfind(b"OggS"):]  # mark, version, flags at 5, …, segments at 26, their lengths from 27
+    page = tail[tail.rfind(b"OggS"):]  # flags at 5, number of segments at 26, their lengths from 27
     whole = len(page) > 26 and len(page) >= 27 + page[26] + sum(page[27:27 + page[26]])
     return "" if whole and page[5] & 4 else "its stream has no end"
+
+
+def _nist_fault(file: BinaryIO, frames: int) -> str:
+    found = _NIST_LENGTH.search(file.read(1024))
+    if found and frames < int(found[1]):
+        return f"{frames} of {int(found[1])} samples could be read"
+    return ""
+
+
+def _of_a_pipe(size: int) -> bool:
+    """True for a size in bytes that a program writes which cannot come back to its header.
+
+    sox: 0x7F000000 or 0x7FFFF000, less what is no whole frame; arecord: 0x7FFFFF00 or 0x80000000;
+    ffmpeg: 0xFFFFFFFF.
+    """
+    return (abs(size - 0x7F000000) < 1024 or 0x7FFFF000 - 1024 < size <= 0x80000000
+            or size >= 0xFFFFFF00)
