@@ -2,7 +2,7 @@
 
     python benchmarks/data.py
 
-The peer is python-soundfile, as in the datasets of Asteroid: the same cuts of the same recordings are read from 16-bit files
+The peer is python-soundfile, as in the datasets of Asteroid: the same slices of the same recordings are read from 16-bit files
 by start and stop, and added. It draws nothing and sets no levels; `segment` does both. A batch is what a training step
 begins with: sources and mixture as tensors. All of it lies in the system's file cache.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import torch
 
-from tasnet_core.corpora.audio_cache import Cut, Item, Shelf
+from tasnet_core.corpora.audio_cache import AudioCache, AudioEntry, Slice
 from tasnet_core.corpora.mixed import MixedCorpus
 from tasnet_core.corpora.mixture import Sound
 from tasnet_core.corpora.registry import open_voices
@@ -31,45 +31,45 @@ KINDS = ("wav", "flac")
 
 
 class Watched:
-    """A shelf that keeps what is read from it."""
+    """A cache that keeps what is read from it."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
-        self.cuts: list[Cut] = []
+    def __init__(self, cache: AudioCache) -> None:
+        self.cache = cache
+        self.slices: list[Slice] = []
 
-    def read(self, item: Item, start: int, length: int) -> Sound:
-        self.cuts.append(Cut(item, start, length))
-        return self.shelf.read(item, start, length)
+    def read(self, entry: AudioEntry, start: int, length: int) -> Sound:
+        self.slices.append(Slice(entry, start, length))
+        return self.cache.read(entry, start, length)
 
-    def peak(self, cut: Cut, step: int) -> np.float32:
-        return self.shelf.peak(cut, step)
+    def peak(self, cut: Slice, step: int) -> np.float32:
+        return self.cache.peak(cut, step)
 
 
-def chosen(corpus: MixedCorpus, samples: int) -> dict[int, list[Cut]]:
+def chosen(corpus: MixedCorpus, samples: int) -> dict[int, list[Slice]]:
     """Segments for REPEAT_S, and what each reads: first all of its first source, then of its second."""
-    found: dict[int, list[Cut]] = {}
-    shelf, index = corpus._shelf, 0
+    found: dict[int, list[Slice]] = {}
+    cache, index = corpus._cache, 0
     while len(found) < REPEAT_S * RATE_HZ // samples:
-        watched = Watched(shelf)
-        corpus._shelf = watched     # type: ignore[assignment]
+        watched = Watched(cache)
+        corpus._cache = watched     # type: ignore[assignment]
         corpus.segment(0, 1, index, samples)
-        if sum(cut.length for cut in watched.cuts) == 2 * samples:      # else a silent cut was given up for another
-            found[index] = watched.cuts
+        if sum(cut.length for cut in watched.slices) == 2 * samples:      # else a silent cut was given up for another
+            found[index] = watched.slices
         index += 1
-    corpus._shelf = shelf
+    corpus._cache = cache
     return found
 
 
-def write_files(shelf: Shelf, folder: Path, cuts: list[Cut]) -> None:
+def write_files(cache: AudioCache, folder: Path, slices: list[Slice]) -> None:
     """Each recording as WAV and as FLAC of 16 bits."""
-    for item, kind in {(cut.item, kind) for cut in cuts for kind in KINDS}:
-        soundfile.write(folder / f"{item.start}.{kind}", shelf.read(item), RATE_HZ, subtype="PCM_16")
+    for entry, kind in {(cut.entry, kind) for cut in slices for kind in KINDS}:
+        soundfile.write(folder / f"{entry.start}.{kind}", cache.read(entry), RATE_HZ, subtype="PCM_16")
 
 
-def from_files(folder: Path, kind: str, cuts: list[Cut]) -> tuple[Sound, Sound]:
+def from_files(folder: Path, kind: str, slices: list[Slice]) -> tuple[Sound, Sound]:
     """Sources [2, T] and their sum [T]."""
-    pieces = [soundfile.read(f"{folder}/{cut.item.start}.{kind}", start=cut.start, stop=cut.start + cut.length,
-                             dtype="float32")[0] for cut in cuts]
+    pieces = [soundfile.read(f"{folder}/{cut.entry.start}.{kind}", start=cut.start, stop=cut.start + cut.length,
+                             dtype="float32")[0] for cut in slices]
     sources = np.concatenate(pieces).reshape(2, -1)
     return sources, sources[0] + sources[1]
 
@@ -93,7 +93,7 @@ def rates(ways: list[Callable[[], None]]) -> list[list[float]]:
 def measure(corpus: MixedCorpus, samples: int, folder: Path) -> list[list[float]]:
     """Rates of `segment`, of batches, and of the peer with each kind of file."""
     segments = chosen(corpus, samples)
-    write_files(corpus._shelf, folder, [cut for cuts in segments.values() for cut in cuts])
+    write_files(corpus._cache, folder, [cut for slices in segments.values() for cut in slices])
     indices, cpu = list(segments), torch.device("cpu")
     for index, kind in ((index, kind) for index in indices for kind in KINDS):
         check_same(corpus.segment(0, 1, index, samples).sources, from_files(folder, kind, segments[index])[0])
@@ -109,8 +109,8 @@ def measure(corpus: MixedCorpus, samples: int, folder: Path) -> list[list[float]
 
     def files(kind: str) -> Callable[[], None]:
         def read() -> None:
-            for cuts in segments.values():
-                from_files(folder, kind, cuts)
+            for slices in segments.values():
+                from_files(folder, kind, slices)
         return read
     return rates([alone, batches, *map(files, KINDS)])
 

@@ -1,9 +1,9 @@
-"""A shelf: all recordings of a corpus at one rate in one memory-mapped file, kept in a cache on disk.
+"""A cache: all recordings of a corpus at one rate in one memory-mapped file, kept in a cache on disk.
 
-A shelf is a folder with `sound.i16` (16-bit samples, one recording after the other) and `index.json`. It is
+A cache is a folder with `sound.i16` (16-bit samples, one recording after the other) and `index.json`. It is
 made once for a key that stands for everything it depends on, beside its place, and then moved there: whole or
 not at all. Each recording has a checksum, compared when a process reads the recording for the first time (0.3 ms for
-a megabyte); where it differs, the shelf is made again.
+a megabyte); where it differs, the cache is made again.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ SPLITS = ("train", "valid", "test")
 Making = Iterator[tuple[str, NDArray[np.float32]]]
 
 
-class Item(NamedTuple):
-    """One recording on a shelf. A scale of its own keeps quiet recordings, and those beyond ±1."""
+class AudioEntry(NamedTuple):
+    """One recording on a cache. A scale of its own keeps quiet recordings, and those beyond ±1."""
 
     id: str
-    start: int  # in samples from the beginning of the shelf
+    start: int  # in samples from the beginning of the cache
     length: int
     scale: float  # sample = 16-bit number * scale
 
@@ -42,10 +42,10 @@ class Item(NamedTuple):
         return self.scale * 32767
 
 
-class Cut(NamedTuple):
+class Slice(NamedTuple):
     """A part of one recording."""
 
-    item: Item
+    entry: AudioEntry
     start: int  # in samples from the recording's beginning
     length: int
 
@@ -53,7 +53,7 @@ class Cut(NamedTuple):
 class Recording(NamedTuple):
     """One person talking alone, and what the recording is used for."""
 
-    item: Item
+    entry: AudioEntry
     speaker: str
     sex: str  # "F", "M" or "?"
     split: str
@@ -66,21 +66,21 @@ class Unusable(NamedTuple):
     reason: str
 
 
-class Shelf:
+class AudioCache:
     """The recordings of one corpus, read from disk as they are needed.
 
-    items: the recordings in the order they were put there; facts: what their maker found out meanwhile.
-    again: gives a whole shelf in the place of this one, should it turn out to be damaged.
+    entries: the recordings in the order they were put there; facts: what their maker found out meanwhile.
+    again: gives a whole cache in the place of this one, should it turn out to be damaged.
     """
 
-    def __init__(self, folder: Path, again: Callable[[], "Shelf"] | None = None) -> None:
+    def __init__(self, folder: Path, again: Callable[[], "AudioCache"] | None = None) -> None:
         index = _unsealed((folder / "index.json").read_bytes())
-        self.items = [Item(*item) for item in index["items"]]
+        self.entries = [AudioEntry(*entry) for entry in index["items"]]
         self.facts: dict[str, Any] = index["facts"]
         self._folder, self._again = folder, again
-        self._checksums: dict[Item, int] = dict(zip(self.items, index["checksums"], strict=True))
-        self._whole: set[Item] = set()  # found so by this process
-        total = sum(item.length for item in self.items)
+        self._checksums: dict[AudioEntry, int] = dict(zip(self.entries, index["checksums"], strict=True))
+        self._whole: set[AudioEntry] = set()  # found so by this process
+        total = sum(entry.length for entry in self.entries)
         size = (folder / "sound.i16").stat().st_size
         if size != 2 * total:
             raise ValueError(f"{folder}: {size} bytes of sound, {2 * total} wanted")
@@ -88,52 +88,52 @@ class Shelf:
         # A plain array on the same memory: a memmap runs Python code for each slice and product, half of the time of a read.
         self._sound = np.asarray(np.memmap(folder / "sound.i16", dtype="<i2", mode="r")) if total else empty
 
-    def read(self, item: Item, start: int = 0, length: int | None = None) -> NDArray[np.float32]:
+    def read(self, entry: AudioEntry, start: int = 0, length: int | None = None) -> NDArray[np.float32]:
         """float32 [length]: the part of a recording from `start` on; by default all of it."""
-        end = item.length if length is None else start + length
-        self._see_that_it_is_whole(item)
-        return self._sound[item.start + start:item.start + end] * np.float32(item.scale)
+        end = entry.length if length is None else start + length
+        self._see_that_it_is_whole(entry)
+        return self._sound[entry.start + start:entry.start + end] * np.float32(entry.scale)
 
-    def peak(self, cut: Cut, step: int = 1) -> np.float32:
+    def peak(self, cut: Slice, step: int = 1) -> np.float32:
         """The largest absolute sample of a cut, or of every `step`-th one in it."""
-        return np.float32(np.abs(self.numbers(cut)[::step]).max()) * np.float32(cut.item.scale)
+        return np.float32(np.abs(self.numbers(cut)[::step]).max()) * np.float32(cut.entry.scale)
 
-    def numbers(self, cut: Cut) -> NDArray[np.int16]:
+    def numbers(self, cut: Slice) -> NDArray[np.int16]:
         """The 16-bit numbers of a cut as they lie there: a view."""
-        start = cut.item.start + cut.start
-        self._see_that_it_is_whole(cut.item)
+        start = cut.entry.start + cut.start
+        self._see_that_it_is_whole(cut.entry)
         return self._sound[start:start + cut.length]
 
-    def sound(self, item: Item) -> Hashable:
+    def sound(self, entry: AudioEntry) -> Hashable:
         """Equal for recordings of which every sample is."""
-        return item.length, item.scale, self._checksums[item]
+        return entry.length, entry.scale, self._checksums[entry]
 
-    def content(self, item: Item) -> tuple[str, ...]:
+    def content(self, entry: AudioEntry) -> tuple[str, ...]:
         """A digest of the file that a recording was read from, equal on every machine; nothing where it was none."""
         contents = self.facts.get("contents")
-        return (contents[item.id],) if contents else ()
+        return (contents[entry.id],) if contents else ()
 
     def damaged(self) -> bool:
         """Whether any recording differs from its checksum: reads all of them."""
-        return any(self._differs(item) for item in self.items)
+        return any(self._differs(entry) for entry in self.entries)
 
-    def _differs(self, item: Item) -> bool:
-        return zlib.crc32(self._sound[item.start:item.start + item.length].tobytes()) != self._checksums[item]
+    def _differs(self, entry: AudioEntry) -> bool:
+        return zlib.crc32(self._sound[entry.start:entry.start + entry.length].tobytes()) != self._checksums[entry]
 
-    def _see_that_it_is_whole(self, item: Item) -> None:
-        if item in self._whole:
+    def _see_that_it_is_whole(self, entry: AudioEntry) -> None:
+        if entry in self._whole:
             return
-        if self._differs(item):
+        if self._differs(entry):
             fresh = self._again() if self._again else self
-            if fresh.items != self.items or fresh._differs(item):
-                raise UserError(f"{self._folder}: the sound of {item.id} is damaged, and making it again gave other sound; "
+            if fresh.entries != self.entries or fresh._differs(entry):
+                raise UserError(f"{self._folder}: the sound of {entry.id} is damaged, and making it again gave other sound; "
                                 f"start again to read the recordings as they are now")
             self._sound, self._checksums = fresh._sound, fresh._checksums
-        self._whole.add(item)
+        self._whole.add(entry)
 
 
-def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making]) -> Shelf:
-    """The shelf that `depends_on` (anything JSON can hold) stands for; made now if it is not there yet.
+def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making]) -> AudioCache:
+    """The cache that `depends_on` (anything JSON can hold) stands for; made now if it is not there yet.
 
     `make(facts)` yields (id, float32 [T]) for each recording, and may put into `facts` what JSON can hold.
 
@@ -142,15 +142,15 @@ def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making])
     """
     root, place = cache_folder(), _place(name, depends_on)
 
-    def opened() -> Shelf | None:
+    def opened() -> AudioCache | None:
         try:
-            return Shelf(place, again)
+            return AudioCache(place, again)
         except (ValueError, KeyError, TypeError, FileNotFoundError):  # not there yet, or damaged from outside
             return None
         except OSError as error:
             raise _unwritable(error) from error
 
-    def again() -> Shelf:
+    def again() -> AudioCache:
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / ".lock"):      # of many workers that begin together one makes it
@@ -158,9 +158,9 @@ def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making])
                 if there is None or there.damaged():
                     shutil.rmtree(place, ignore_errors=True)
                     with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=root) as scratch:
-                        _fill(Path(scratch) / "shelf", make)
-                        _move(Path(scratch) / "shelf", place)
-            return Shelf(place, again)
+                        _fill(Path(scratch) / "cache", make)
+                        _move(Path(scratch) / "cache", place)
+            return AudioCache(place, again)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -215,13 +215,13 @@ def _move(folder: Path, place: Path) -> None:
     try:
         os.replace(folder, place)
     except OSError:
-        if not place.is_dir():  # else another process made the same shelf meanwhile, and it serves as well
+        if not place.is_dir():  # else another process made the same cache meanwhile, and it serves as well
             raise
 
 
 def _fill(folder: Path, make: Callable[[dict[str, Any]], Making]) -> None:
     folder.mkdir()
-    items: list[Item] = []
+    entries: list[AudioEntry] = []
     checksums: list[int] = []
     facts: dict[str, Any] = {}
     start = 0
@@ -231,7 +231,7 @@ def _fill(folder: Path, make: Callable[[dict[str, Any]], Making]) -> None:
             numbers = np.rint(samples / np.float64(scale)).astype("<i2").tobytes()
             file.write(numbers)
             checksums.append(zlib.crc32(numbers))
-            items.append(Item(name, start, len(samples), scale))
+            entries.append(AudioEntry(name, start, len(samples), scale))
             start += len(samples)
-    index = {"items": items, "checksums": checksums, "facts": facts}
+    index = {"items": entries, "checksums": checksums, "facts": facts}
     (folder / "index.json").write_bytes(_sealed(index))

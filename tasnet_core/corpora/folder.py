@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasnet_core import audio
 from tasnet_core.corpora import copies as doubles
 from tasnet_core.corpora import speaker_names
-from tasnet_core.corpora.audio_cache import SPLITS, Item, Making, Recording, Shelf, Unusable, cached
+from tasnet_core.corpora.audio_cache import SPLITS, AudioCache, AudioEntry, Making, Recording, Unusable, cached
 from tasnet_core.corpora.mixture import Speaker
 from tasnet_core.corpora.sound_files import Found, contents, find_sound
 from tasnet_core.corpora.speaker_sex import known_speakers
@@ -34,7 +34,7 @@ SHARED_SPEAKERS = "test speakers also occur in training (split by recording)"
 class Folder(NamedTuple):
     """What was found in a folder."""
 
-    shelf: Shelf
+    cache: AudioCache
     recordings: list[Recording]
     unusable: tuple[Unusable, ...]
     notes: tuple[str, ...]
@@ -57,16 +57,16 @@ def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, spl
     """
     root = home(path)
     known, notes = known_speakers(root if root.is_dir() else Path(), speakers)
-    shelf, items, unusable, found = _usable(root, sample_rate_hz, say, stereo, trim_db)
-    names = [item.id for item in items]
+    cache, entries, unusable, found = _usable(root, sample_rate_hz, say, stereo, trim_db)
+    names = [entry.id for entry in entries]
     told = speaker_names.by_pattern(names, speaker) if speaker is not None else speaker_names.by_folders(names, _show(root))
-    by_speaker: dict[str, list[Item]] = {}
-    for item, name in zip(items, told.speakers, strict=True):
+    by_speaker: dict[str, list[AudioEntry]] = {}
+    for entry, name in zip(entries, told.speakers, strict=True):
         if name:
-            by_speaker.setdefault(name, []).append(item)
+            by_speaker.setdefault(name, []).append(entry)
         else:
-            unusable.append(Unusable(item.id, f"its path does not match speaker={speaker}"))
-    by_speaker, copies = doubles.without_copies(by_speaker, shelf.sound)
+            unusable.append(Unusable(entry.id, f"its path does not match speaker={speaker}"))
+    by_speaker, copies = doubles.without_copies(by_speaker, cache.sound)
     unusable += copies
     if not by_speaker:
         raise _nothing(root, found, unusable)
@@ -74,12 +74,12 @@ def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, spl
     recordings, dealt = deal(root, dict(sorted(by_speaker.items())), C, seed)
     sexes = {name: known.get(name, known.get(name.lower(), Speaker(name, "?"))).sex for name in by_speaker}
     recordings = [recording._replace(sex=sexes[recording.speaker]) for recording in recordings]
-    notes = [*told.notes, *dealt, *notes, *found.notes, *_notes(shelf, recordings, unusable)]
-    if off_s := sum(shelf.facts["trimmed_s"].get(recording.item.id, 0) for recording in recordings):
-        whole_s = off_s + sum(recording.item.length for recording in recordings) / sample_rate_hz
+    notes = [*told.notes, *dealt, *notes, *found.notes, *_notes(cache, recordings, unusable)]
+    if off_s := sum(cache.facts["trimmed_s"].get(recording.entry.id, 0) for recording in recordings):
+        whole_s = off_s + sum(recording.entry.length for recording in recordings) / sample_rate_hz
         notes.append(f"silence before and after recordings taken off: {off_s / 60:.1f} of {whole_s / 60:.1f} min "
                      f"({trim_db:g} dB below the loudest {1000 * FRAME_S:g} ms of each)")
-    return Folder(shelf, recordings, tuple(sorted(unusable)), tuple(notes))
+    return Folder(cache, recordings, tuple(sorted(unusable)), tuple(notes))
 
 
 def read_noise(path: str, sample_rate_hz: int, seed: int, say: Callable[[str], None], stereo: str) -> Folder:
@@ -89,10 +89,10 @@ def read_noise(path: str, sample_rate_hz: int, seed: int, say: Callable[[str], N
         CorpusError: when there is no such folder or no sound in it.
     """
     root = home(path)
-    shelf, items, unusable, found = _usable(root, sample_rate_hz, say, stereo, None)
-    if not items:
+    cache, entries, unusable, found = _usable(root, sample_rate_hz, say, stereo, None)
+    if not entries:
         raise _nothing(root, found, unusable)
-    alone, copies = doubles.without_copies({"noise": items}, shelf.sound)
+    alone, copies = doubles.without_copies({"noise": entries}, cache.sound)
     groups, unusable = doubles.together(alone["noise"]), unusable + copies
     order = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
     held_out = max(1, round(SHARE * len(groups)))
@@ -101,20 +101,20 @@ def read_noise(path: str, sample_rate_hz: int, seed: int, say: Callable[[str], N
     if len(groups) < len(SPLITS):
         dealt = dict.fromkeys(SPLITS, order)
         notes = [f"noise: only {counted(len(groups), 'recording')}, heard in training, validation and test alike"]
-    recordings = [Recording(item, "noise", "?", split) for split in SPLITS for group in dealt[split] for item in group]
-    notes += [f"noise: {note}" for note in (*doubles.note(groups), *found.notes, *_notes(shelf, recordings, unusable))]
-    return Folder(shelf, recordings, tuple(sorted(unusable)), tuple(notes))
+    recordings = [Recording(entry, "noise", "?", split) for split in SPLITS for group in dealt[split] for entry in group]
+    notes += [f"noise: {note}" for note in (*doubles.note(groups), *found.notes, *_notes(cache, recordings, unusable))]
+    return Folder(cache, recordings, tuple(sorted(unusable)), tuple(notes))
 
 
 def _usable(root: Path, sample_rate_hz: int, say: Callable[[str], None],
-            stereo: str, trim_db: float | None) -> tuple[Shelf, list[Item], list[Unusable], Found]:
-    """The shelf of a folder, what of it can be used, what cannot, and what was found there."""
+            stereo: str, trim_db: float | None) -> tuple[AudioCache, list[AudioEntry], list[Unusable], Found]:
+    """The cache of a folder, what of it can be used, what cannot, and what was found there."""
     found = _find(root)
-    shelf = _shelf(root, found.files, sample_rate_hz, trim_db, say)
-    unusable = found.unusable + [Unusable(*pair) for pair in shelf.facts["unusable"]]
-    refused = shelf.facts["channels"] if stereo == "refuse" else {}
+    cache = _cache(root, found.files, sample_rate_hz, trim_db, say)
+    unusable = found.unusable + [Unusable(*pair) for pair in cache.facts["unusable"]]
+    refused = cache.facts["channels"] if stereo == "refuse" else {}
     unusable += [Unusable(name, f"{channels} channels, and stereo=refuse") for name, channels in refused.items()]
-    return shelf, [item for item in shelf.items if item.id not in refused], unusable, found
+    return cache, [entry for entry in cache.entries if entry.id not in refused], unusable, found
 
 
 def _nothing(root: Path, found: Found, unusable: list[Unusable]) -> CorpusError:
@@ -141,7 +141,7 @@ def _find(root: Path) -> Found:
     return found_here
 
 
-def _shelf(root: Path, files: list[Path], sample_rate_hz: int, trim_db: float | None, say: Callable[[str], None]) -> Shelf:
+def _cache(root: Path, files: list[Path], sample_rate_hz: int, trim_db: float | None, say: Callable[[str], None]) -> AudioCache:
     names = [audio.readable(path.relative_to(root).as_posix()) for path in files]
     digests = contents(names, files)
 
@@ -199,7 +199,7 @@ def trimmed(sound: NDArray[np.float32], rate: int, below_db: float) -> NDArray[n
     return sound[max(0, spoken[0] * size - margin):(spoken[-1] + 1) * size + margin]
 
 
-def _deal_speakers(root: Path, by_speaker: dict[str, list[Item]], C: int,
+def _deal_speakers(root: Path, by_speaker: dict[str, list[AudioEntry]], C: int,
                    seed: int) -> tuple[list[Recording], list[str]]:
     """Each speaker, with all recordings, into one split."""
     names = list(by_speaker)
@@ -215,23 +215,23 @@ def _deal_speakers(root: Path, by_speaker: dict[str, list[Item]], C: int,
     place |= dict.fromkeys(order[tested:tested + validated], "valid")
     few = [split for split, count in (("valid", validated), ("test", tested)) if count == C]
     notes = [f"only {counted(C, 'speaker')} in {' and '.join(few)}: all mixtures there are of the same people"] if few else []
-    return [Recording(item, name, "?", place[name]) for name in names for item in by_speaker[name]], notes
+    return [Recording(entry, name, "?", place[name]) for name in names for entry in by_speaker[name]], notes
 
 
-def _deal_recordings(root: Path, by_speaker: dict[str, list[Item]], C: int,
+def _deal_recordings(root: Path, by_speaker: dict[str, list[AudioEntry]], C: int,
                      seed: int) -> tuple[list[Recording], list[str]]:
     """Each speaker's recordings into all splits; who has fewer than three is heard in training only."""
     _check_speakers(root, list(by_speaker), C)
     recordings, few, every = [], 0, []
-    for number, (name, items) in enumerate(by_speaker.items()):
-        groups = doubles.together(items)
+    for number, (name, entries) in enumerate(by_speaker.items()):
+        groups = doubles.together(entries)
         every += groups
         order = [groups[i] for i in np.random.default_rng((seed, number)).permutation(len(groups))]
         held_out = max(1, round(SHARE * len(groups))) if len(groups) >= len(SPLITS) else 0
         few += not held_out
         for place, group in enumerate(order):
             split = "test" if place < held_out else "valid" if place < 2 * held_out else "train"
-            recordings += [Recording(item, name, "?", split) for item in group]
+            recordings += [Recording(entry, name, "?", split) for entry in group]
     if (enough := len(by_speaker) - few) < C:
         raise CorpusError(f"{_show(root)}: {counted(enough, 'speaker')} with three recordings or more, "
                           f"but {C} are wanted; cut long recordings into several")
@@ -248,11 +248,11 @@ def _check_speakers(root: Path, names: list[str], C: int) -> None:
                           f"recordings, or say how paths name the speaker with folder:PATH?speaker=REGEX")
 
 
-def _notes(shelf: Shelf, recordings: list[Recording], unusable: list[Unusable]) -> list[str]:
+def _notes(cache: AudioCache, recordings: list[Recording], unusable: list[Unusable]) -> list[str]:
     """What was done to the recordings that are used, and how many are not."""
-    used = {recording.item.id for recording in recordings}
-    rates = Counter(rate for name, rate in shelf.facts["rates"].items() if name in used)
-    several = sum(name in used for name in shelf.facts["channels"])
+    used = {recording.entry.id for recording in recordings}
+    rates = Counter(rate for name, rate in cache.facts["rates"].items() if name in used)
+    several = sum(name in used for name in cache.facts["channels"])
     notes = [f"{counted(count, 'file')} resampled from {rate} Hz" for rate, count in sorted(rates.items())]
     if several:
         notes.append(f"{counted(several, 'file')} with more than one channel: first channel taken")

@@ -1,4 +1,4 @@
-"""Mixtures drawn from the recordings on a shelf: the same for every corpus that mixes on the fly."""
+"""Mixtures drawn from the recordings on a cache: the same for every corpus that mixes on the fly."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasnet_core import audio
-from tasnet_core.corpora.audio_cache import SPLITS, Cut, Item, Recording, Shelf, Unusable
+from tasnet_core.corpora.audio_cache import SPLITS, AudioCache, AudioEntry, Recording, Slice, Unusable
 from tasnet_core.corpora.mixture import Mixture, Part, Sound
 from tasnet_core.corpora.noise import Background
 from tasnet_core.errors import CorpusError
@@ -29,13 +29,13 @@ REUSE = 10  # times a second of sound may be heard in the mixtures of its split,
 class Plan(NamedTuple):
     """What chance decides of a training segment; its sound follows from that."""
 
-    cuts: tuple[list[Cut], ...]  # of each source, one after the other
+    slices: tuple[list[Slice], ...]  # of each source, one after the other
     levels: NDArray[np.float64]  # [C]: the RMS of each, before a loud mixture is turned down
 
     @property
     def length(self) -> int:
         """Samples that are sound: all sources end with the shortest."""
-        return min(sum(cut.length for cut in cuts) for cuts in self.cuts)
+        return min(sum(cut.length for cut in slices) for slices in self.slices)
 
 
 class MixedCorpus:
@@ -45,19 +45,19 @@ class MixedCorpus:
     arguments, the recordings, C and the seed alone: in any process, in any order the same sound.
     """
 
-    def __init__(self, spec: str, C: int, sample_rate_hz: int, shelf: Shelf, recordings: list[Recording],
+    def __init__(self, spec: str, C: int, sample_rate_hz: int, cache: AudioCache, recordings: list[Recording],
                  *, seed: int = 0, speakers_known: bool = False, notes: tuple[str, ...] = (),
                  unusable: tuple[Unusable, ...] = (), background: Background | None = None,
                  speed: tuple[float, float] | None = None, levels_db: float | None = None) -> None:
         self.spec, self.C, self.sample_rate_hz, self.seed = spec, C, sample_rate_hz, seed
         self.speakers_known, self.notes, self.unusable = speakers_known, notes, unusable
         self.recordings = tuple(recordings)
-        self._shelf, self._background, self._speed, self._levels_db = shelf, background, speed, levels_db
+        self._cache, self._background, self._speed, self._levels_db = cache, background, speed, levels_db
         self._sexes = {recording.speaker: recording.sex for recording in recordings}
-        self._items: dict[str, dict[str, list[Item]]] = {split: {} for split in SPLITS}
+        self._entries: dict[str, dict[str, list[AudioEntry]]] = {split: {} for split in SPLITS}
         for recording in recordings:
-            self._items[recording.split].setdefault(recording.speaker, []).append(recording.item)
-        self._names = {split: sorted(speakers) for split, speakers in self._items.items()}
+            self._entries[recording.split].setdefault(recording.speaker, []).append(recording.entry)
+        self._names = {split: sorted(speakers) for split, speakers in self._entries.items()}
         for split, names in self._names.items():
             if len(names) < C:
                 raise CorpusError(f"corpus {spec!r}: {len(names)} speakers in {split}, but a mixture of "
@@ -74,7 +74,7 @@ class MixedCorpus:
         speeds = [1.0] * self.C
         if self._speed:  # drawn apart, so that the same people say the same at the same level without it
             speeds = np.random.default_rng((seed, epoch, index, 1)).uniform(*self._speed, self.C).tolist()
-        sounds = [self._spoken(rng, self._items["train"][name], samples, speed)
+        sounds = [self._spoken(rng, self._entries["train"][name], samples, speed)
                   for name, speed in zip(names, speeds, strict=True)]
         mixed = self._mixture(f"train/{seed}/{epoch}/{index}", rng, sounds, names)
         missing = samples - mixed.length
@@ -91,14 +91,14 @@ class MixedCorpus:
     def plan(self, seed: int, epoch: int, index: int, samples: int) -> Plan:
         """What `segment` draws, for whoever mixes it elsewhere: the same sources follow from it, but for rounding."""
         rng = np.random.default_rng((seed, epoch, index))
-        cuts = tuple(self._piece(rng, self._items["train"][name], samples) for name in self._talkers(rng))
-        return Plan(cuts, _levels(rng, self.C, self._levels_db))
+        slices = tuple(self._piece(rng, self._entries["train"][name], samples) for name in self._talkers(rng))
+        return Plan(slices, _levels(rng, self.C, self._levels_db))
 
-    def stored(self) -> Iterator[tuple[Item, NDArray[np.int16]]]:
-        """The recordings of training, as they lie on the shelf: sample = number * item.scale."""
+    def stored(self) -> Iterator[tuple[AudioEntry, NDArray[np.int16]]]:
+        """The recordings of training, as they lie on the cache: sample = number * entry.scale."""
         for recording in self.recordings:
             if recording.split == "train":
-                yield recording.item, self._shelf.numbers(Cut(recording.item, 0, recording.item.length))
+                yield recording.entry, self._cache.numbers(Slice(recording.entry, 0, recording.entry.length))
 
     def count(self, split: str) -> int:
         """How many fixed mixtures the split ("valid" or "test") has."""
@@ -108,7 +108,7 @@ class MixedCorpus:
         """Fixed mixture `index` of "valid" or "test": whole recordings, all cut to the shortest, no zeros."""
         names = self._groups[split][index]
         rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
-        joined = [self._join(rng, self._items[split][name]) for name in names]
+        joined = [self._join(rng, self._entries[split][name]) for name in names]
         return self._mixture(f"{split}/{index:03}", rng, joined, names)
 
     def describe(self) -> tuple[Part, ...]:
@@ -119,8 +119,8 @@ class MixedCorpus:
     def fingerprint(self) -> str:
         """16 hex digits for what the mixtures are made of; no path or time in it, so it is equal on every machine."""
         made_of = [self.C, self.sample_rate_hz, self.seed, [
-            (recording.item.id, recording.item.length, recording.speaker, recording.split, *self._shelf.content(recording.item))
-            for recording in self.recordings]]
+            (each.entry.id, each.entry.length, each.speaker, each.split, *self._cache.content(each.entry))
+            for each in self.recordings]]
         if self._background or self._speed:
             made_of += [self._background and self._background.made_of, self._speed]
         if self._levels_db is not None:
@@ -133,12 +133,12 @@ class MixedCorpus:
     def _part(self, split: str) -> Part:
         sexes = [self._sexes[name] for name in self._names[split]]
         return Part(split, len(sexes), {sex: sexes.count(sex) for sex in sorted(set(sexes))},
-                    sum(map(len, self._items[split].values())), self._seconds(split),
+                    sum(map(len, self._entries[split].values())), self._seconds(split),
                     self.count(split) if split in MIXTURES else None)
 
     def _seconds(self, split: str) -> float:
-        items = (item for items in self._items[split].values() for item in items)
-        return sum(item.length for item in items) / self.sample_rate_hz
+        entries = (entry for entries in self._entries[split].values() for entry in entries)
+        return sum(entry.length for entry in entries) / self.sample_rate_hz
 
     def _mixture(self, name: str, rng: np.random.Generator, sounds: list[Sound], names: list[str]) -> Mixture:
         """The sounds at drawn levels, cut to the shortest, in front of noise if there is any."""
@@ -175,57 +175,57 @@ class MixedCorpus:
         """Who talks in a training segment."""
         return [self._names["train"][i] for i in rng.permutation(len(self._names["train"]))[:self.C]]
 
-    def _spoken(self, rng: np.random.Generator, items: list[Item], samples: int, speed: float) -> Sound:
+    def _spoken(self, rng: np.random.Generator, entries: list[AudioEntry], samples: int, speed: float) -> Sound:
         """`samples` of one speaker, spoken at another speed; or all there is."""
         if speed == 1:
-            return self._read(self._piece(rng, items, samples))
-        piece = self._read(self._piece(rng, items, math.ceil(samples * speed) + 1))
+            return self._read(self._piece(rng, entries, samples))
+        piece = self._read(self._piece(rng, entries, math.ceil(samples * speed) + 1))
         return audio.resample(piece, self.sample_rate_hz * speed, self.sample_rate_hz)[:samples]
 
-    def _piece(self, rng: np.random.Generator, items: list[Item], samples: int) -> list[Cut]:
+    def _piece(self, rng: np.random.Generator, entries: list[AudioEntry], samples: int) -> list[Slice]:
         """`samples` of one speaker from a random place in recordings joined at random; or all there is.
 
         A place where he is silent is given up for one with his loudest moment: a source is never silence.
         """
         chosen, total = [], 0
-        for i in rng.permutation(len(items)):
-            chosen.append(items[i])
-            total += items[i].length
+        for i in rng.permutation(len(entries)):
+            chosen.append(entries[i])
+            total += entries[i].length
             if total >= samples:
                 break
         latest = max(0, total - samples)
-        cuts = _cuts(chosen, int(rng.integers(latest + 1)), samples)
-        if self._silent(cuts, QUIET * max(item.peak for item in chosen)):
-            loudest = int(np.abs(self._read(_cuts(chosen, 0, total))).argmax())
-            cuts = _cuts(chosen, min(latest, max(0, loudest - int(rng.integers(samples)))), samples)
-        return cuts
+        slices = _slices(chosen, int(rng.integers(latest + 1)), samples)
+        if self._silent(slices, QUIET * max(entry.peak for entry in chosen)):
+            loudest = int(np.abs(self._read(_slices(chosen, 0, total))).argmax())
+            slices = _slices(chosen, min(latest, max(0, loudest - int(rng.integers(samples)))), samples)
+        return slices
 
-    def _silent(self, cuts: list[Cut], level: float) -> bool:
+    def _silent(self, slices: list[Slice], level: float) -> bool:
         """Whether all samples stay below a level. One in sixteen shows mostly that they do not; else all are looked at."""
-        return all(self._shelf.peak(cut, step) < level for step in (16, 1) for cut in cuts)
+        return all(self._cache.peak(cut, step) < level for step in (16, 1) for cut in slices)
 
-    def _read(self, cuts: list[Cut]) -> Sound:
-        return np.concatenate([self._shelf.read(*cut) for cut in cuts])
+    def _read(self, slices: list[Slice]) -> Sound:
+        return np.concatenate([self._cache.read(*cut) for cut in slices])
 
-    def _join(self, rng: np.random.Generator, items: list[Item]) -> Sound:
+    def _join(self, rng: np.random.Generator, entries: list[AudioEntry]) -> Sound:
         """Whole recordings of one speaker in random order, until there are WHOLE_S of them or no more."""
         longest = round(LONGEST_S * self.sample_rate_hz)
         pieces: list[Sound] = []
-        for i in rng.permutation(len(items)):
-            pieces.append(self._shelf.read(items[i], 0, min(items[i].length, longest)))
+        for i in rng.permutation(len(entries)):
+            pieces.append(self._cache.read(entries[i], 0, min(entries[i].length, longest)))
             if sum(map(len, pieces)) >= WHOLE_S * self.sample_rate_hz:
                 break
         return np.concatenate(pieces)
 
 
-def _cuts(items: list[Item], start: int, samples: int) -> list[Cut]:
+def _slices(entries: list[AudioEntry], start: int, samples: int) -> list[Slice]:
     """Where `samples` from `start` on lie in recordings that are heard as if they were one."""
     found = []
-    for item in items:
-        begin, end = max(0, start), min(item.length, start + samples)
+    for entry in entries:
+        begin, end = max(0, start), min(entry.length, start + samples)
         if begin < end:
-            found.append(Cut(item, begin, end - begin))
-        start -= item.length
+            found.append(Slice(entry, begin, end - begin))
+        start -= entry.length
     return found
 
 

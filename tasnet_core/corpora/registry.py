@@ -79,10 +79,10 @@ def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
             yield line.id, audio.resample(sound, voices.RATE_HZ / line.speaker.tract, sample_rate_hz)
 
     # The key holds the script itself, so that no change of words or cast can meet old sound.
-    shelf = cached("voices", [voices.EDITION, voices.espeak_edition(), sample_rate_hz, lines], make)
-    recordings = [Recording(item, line.speaker.name, line.speaker.sex, line.speaker.split)
-                  for item, line in zip(shelf.items, lines, strict=True)]
-    return MixedCorpus(spec, C, sample_rate_hz, shelf, recordings, seed=seed, levels_db=levels_db)
+    cache = cached("voices", [voices.EDITION, voices.espeak_edition(), sample_rate_hz, lines], make)
+    recordings = [Recording(entry, line.speaker.name, line.speaker.sex, line.speaker.split)
+                  for entry, line in zip(cache.entries, lines, strict=True)]
+    return MixedCorpus(spec, C, sample_rate_hz, cache, recordings, seed=seed, levels_db=levels_db)
 
 
 def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:
@@ -115,9 +115,9 @@ def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
     notes, unusable, background = found.notes, found.unusable, None
     if "noise" in options:
         noise = read_noise(options["noise"], sample_rate_hz, seed, say, stereo)
-        background = Background(noise.shelf, noise.recordings, noise_db or NOISE_DB)
+        background = Background(noise.cache, noise.recordings, noise_db or NOISE_DB)
         notes, unusable = notes + noise.notes, unusable + noise.unusable
-    return MixedCorpus(spec, C, sample_rate_hz, found.shelf, found.recordings, seed=seed, speakers_known=split == "recording",
+    return MixedCorpus(spec, C, sample_rate_hz, found.cache, found.recordings, seed=seed, speakers_known=split == "recording",
                        notes=notes, unusable=unusable, background=background, speed=speed, levels_db=levels_db)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tasnet_core import audio
-from tasnet_core.corpora.audio_cache import SPLITS, Item, Recording, Unusable, recall, remember
+from tasnet_core.corpora.audio_cache import SPLITS, AudioEntry, Recording, Unusable, recall, remember
 from tasnet_core.corpora.mixture import Mixture, Part, Sound, Speaker
 from tasnet_core.errors import CorpusError, counted
 from tasnet_core.files import state
@@ -43,7 +43,7 @@ class Listing(NamedTuple):
     noise: str = ""  # the file of what else is in the mixture, where there is one
 
 
-class Entry(NamedTuple):
+class StoredMixture(NamedTuple):
     """A mixture that can be used."""
 
     listing: Listing
@@ -105,7 +105,7 @@ class ListedCorpus:
     def recordings(self) -> tuple[Recording, ...]:
         """Every source that is used, each a recording of its own."""
         return tuple(
-            Recording(Item(audio.readable(path), 0, entry.length, 1.0), name, sex, split)
+            Recording(AudioEntry(audio.readable(path), 0, entry.length, 1.0), name, sex, split)
             for split in SPLITS for entry in self._entries[split]
             for path, name, sex in zip(entry.listing.sources, self._speakers(entry), self._sexes(entry), strict=True))
 
@@ -173,7 +173,7 @@ class ListedCorpus:
     def _depends_on_all(self) -> object:
         return [EDITION, self._depends_on, self._rules]
 
-    def _findings(self, entries: list[Entry]) -> tuple[dict[str, Finding], list[Entry]]:
+    def _findings(self, entries: list[StoredMixture]) -> tuple[dict[str, Finding], list[StoredMixture]]:
         """What is known of the mixtures' sound, and of which: of all after a check, else of the first few."""
         checked = recall("checked", self._depends_on_all())
         if checked is not None:
@@ -182,7 +182,7 @@ class ListedCorpus:
                 for entry in [entry for entry in entries if entry.listing.split == split][:LOOKED_AT]]
         return {entry.id: self._examine(entry) for entry in some}, some
 
-    def _examine(self, entry: Entry) -> Finding:
+    def _examine(self, entry: StoredMixture) -> Finding:
         """Read a mixture and its sources completely."""
         sounds = []
         try:
@@ -199,7 +199,7 @@ class ListedCorpus:
         another = self._rules.noisy and difference is not None and difference < ANOTHER_DB
         return Finding("its mixture is of other sources or other noise" * another, difference)
 
-    def _read(self, entry: Entry, name: str, start: int, length: int, samples: int) -> Mixture:
+    def _read(self, entry: StoredMixture, name: str, start: int, length: int, samples: int) -> Mixture:
         """`length` samples of a mixture from `start` on, with zeros after them up to `samples`."""
         sources = np.zeros((self.C, samples), np.float32)
         for source, path, rate in zip(sources, entry.listing.sources, entry.rates[1:], strict=True):
@@ -218,10 +218,10 @@ class ListedCorpus:
         whole = audio.resample(audio.read(self.root / path)[0][0], rate, self.sample_rate_hz)
         return _fitted(whole[start:], length)
 
-    def _speakers(self, entry: Entry) -> tuple[str, ...]:
+    def _speakers(self, entry: StoredMixture) -> tuple[str, ...]:
         return tuple(self._known[name].name if name in self._known else name for name in entry.listing.speakers)
 
-    def _sexes(self, entry: Entry) -> tuple[str, ...]:
+    def _sexes(self, entry: StoredMixture) -> tuple[str, ...]:
         return tuple(self._known[name].sex if name in self._known else "?" for name in entry.listing.speakers)
 
     def _see_that_each_split_has_some(self, listings: Sequence[Listing]) -> None:
@@ -252,7 +252,7 @@ def holds(mixture: Sound, speech: Sound) -> bool:
     return float(np.dot(mixture.astype(np.float64), speech)) > 0.5 * power
 
 
-def _bad(entry: Entry, findings: dict[str, Finding]) -> bool:
+def _bad(entry: StoredMixture, findings: dict[str, Finding]) -> bool:
     return bool(findings.get(entry.id, Finding("", None)).fault)
 
 
@@ -298,7 +298,7 @@ def _middle(path: Path) -> str:
         return hashlib.sha256(file.read(MIDDLE)).hexdigest()[:16]
 
 
-def _entry(listing: Listing, headers: Headers, middles: Middles, rules: Rules) -> Entry | str:
+def _entry(listing: Listing, headers: Headers, middles: Middles, rules: Rules) -> StoredMixture | str:
     """The mixture with its length, or why it cannot be used."""
     if listing.fault:
         return listing.fault
@@ -313,7 +313,7 @@ def _entry(listing: Listing, headers: Headers, middles: Middles, rules: Rules) -
     length = (max if rules.pad else min)(_lengths(found, rules))
     if length < SHORTEST:
         return f"{length} samples, shorter than one frame ({SHORTEST})"
-    return Entry(listing, tuple(header.rate for header in found), length,
+    return StoredMixture(listing, tuple(header.rate for header in found), length,
                  tuple(middles[path] for path in (listing.mix, *listing.sources)))
 
 
@@ -321,8 +321,8 @@ def _lengths(headers: Sequence[audio.Header], rules: Rules) -> list[int]:
     return [audio.resampled_length(header.frames, header.rate, rules.sample_rate_hz) for header in headers]
 
 
-def _notes(entries: dict[str, list[Entry]], headers: Headers, rules: Rules, unusable: int,
-           looked_at: list[Entry], findings: dict[str, Finding]) -> list[str]:
+def _notes(entries: dict[str, list[StoredMixture]], headers: Headers, rules: Rules, unusable: int,
+           looked_at: list[StoredMixture], findings: dict[str, Finding]) -> list[str]:
     """What was done to the files that are used, and what must be known of them."""
     used = [[headers[path] for path in (entry.listing.mix, *entry.listing.sources)]
             for each in entries.values() for entry in each]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasnet_core.corpora.audio_cache import Item
+from tasnet_core.corpora.audio_cache import AudioEntry
 from tasnet_core.corpora.mixed import PEAK, MixedCorpus, Plan
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.training.batches import Batch, sent
@@ -24,13 +24,13 @@ class Resident:
 
     def __init__(self, corpus: MixedCorpus, device: torch.device):
         self.device, self.plan = device, corpus.plan
-        self.places: dict[Item, int] = {}       # where each recording begins here
+        self.places: dict[AudioEntry, int] = {}       # where each recording begins here
         self.numbers = torch.empty(training_samples(corpus), dtype=torch.int16, device=device)
         end = 0
         for item, numbers in corpus.stored():
             start, end = end, end + item.length
             self.places[item] = start
-            self.numbers[start:end] = torch.from_numpy(numbers.copy())     # the shelf cannot be written, as torch would like
+            self.numbers[start:end] = torch.from_numpy(numbers.copy())     # the cache cannot be written, as torch would like
 
     def batch(self, plans: Sequence[Plan], samples: int) -> Batch:
         """Segments of so many samples side by side, mixed here, now or when the device comes to it."""
@@ -51,19 +51,19 @@ class Resident:
     def _table(self, plans: Sequence[Plan]) -> NDArray[np.float64]:
         """All that the device must know, as one array: float64 holds places and lengths exactly.
 
-        For each source the mixture's length, its own level, and for each of its S cuts where it ends in the segment, how far
+        For each source the mixture's length, its own level, and for each of its S slices where it ends in the segment, how far
         its times are from their places here, and its scale. Behind a source's last cut there is nothing, without end.
         """
-        most = max(len(cuts) for plan in plans for cuts in plan.cuts)
-        table = np.zeros((len(plans), len(plans[0].cuts), 2 + 3 * most))
+        most = max(len(slices) for plan in plans for slices in plan.slices)
+        table = np.zeros((len(plans), len(plans[0].slices), 2 + 3 * most))
         for rows, plan in zip(table, plans, strict=True):
             rows[:, 0], rows[:, 1] = plan.length, plan.levels
-            for row, cuts in zip(rows, plan.cuts, strict=True):
+            for row, slices in zip(rows, plan.slices, strict=True):
                 ends, offsets, scales = row[2:].reshape(3, -1)
                 ends[:] = np.inf
                 end = 0
-                for i, cut in enumerate(cuts):
-                    offsets[i], scales[i] = self.places[cut.item] + cut.start - end, cut.item.scale
+                for i, cut in enumerate(slices):
+                    offsets[i], scales[i] = self.places[cut.entry] + cut.start - end, cut.entry.scale
                     end += cut.length
                     ends[i] = end
         return table

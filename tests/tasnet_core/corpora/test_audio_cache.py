@@ -43,7 +43,7 @@ def test_a_shelf_keeps_16_bits_of_any_level(tmp_path_factory, values, level):
         patch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
         sound = (np.array(values) * level).astype(np.float32)
         made = audio_cache.cached("x", 1, maker([0.5, -1.0], sound))
-    again = made.read(made.items[1])
+    again = made.read(made.entries[1])
     assert again.dtype == np.float32
     assert len(again) == len(sound)
     assert np.abs(again - sound).max(initial=0) <= 0.501 / 32767 * np.abs(sound).max(initial=0)
@@ -51,14 +51,14 @@ def test_a_shelf_keeps_16_bits_of_any_level(tmp_path_factory, values, level):
 
 def test_a_part_of_a_recording_is_the_same_as_that_part_of_the_whole():
     made = audio_cache.cached("x", 1, maker([0.1], np.linspace(-1, 1, 50)))
-    whole = made.read(made.items[1])
-    assert np.array_equal(made.read(made.items[1], 7, 20), whole[7:27])
+    whole = made.read(made.entries[1])
+    assert np.array_equal(made.read(made.entries[1], 7, 20), whole[7:27])
 
 
 def test_a_shelf_is_made_once_for_each_thing_it_depends_on():
     first = audio_cache.cached("x", ["a", 1], maker([1.0], facts={"seen": 3}))
     again = audio_cache.cached("x", ["a", 1], never)
-    assert (again.items, again.facts) == (first.items, {"seen": 3})
+    assert (again.entries, again.facts) == (first.entries, {"seen": 3})
     with pytest.raises(AssertionError, match="made again"):
         audio_cache.cached("x", ["a", 2], never)
 
@@ -83,7 +83,7 @@ def test_of_two_at_once_one_makes_the_shelf(cache):
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: audio_cache.cached("x", 1, slow), range(2)))
     assert len(made) == 1
-    assert both[0].items == both[1].items
+    assert both[0].entries == both[1].entries
 
 
 def test_who_comes_second_takes_the_shelf_of_who_came_first(cache, monkeypatch):
@@ -93,7 +93,7 @@ def test_who_comes_second_takes_the_shelf_of_who_came_first(cache, monkeypatch):
         audio_cache.cached("x", 1, maker([0.25, 0.5]))  # another process, meanwhile
         yield "mine", np.ones(9, np.float32)
 
-    assert [item.id for item in audio_cache.cached("x", 1, slow).items] == ["r0"]
+    assert [entry.id for entry in audio_cache.cached("x", 1, slow).entries] == ["r0"]
     assert len(list(cache.glob("[!.]*"))) == 1
 
 
@@ -107,7 +107,7 @@ def test_a_damaged_shelf_is_made_again(cache, name, damage):
     audio_cache.cached("x", 1, maker([0.25, 0.5]))
     damage(next(cache.glob("[!.]*")) / name)
     made = audio_cache.cached("x", 1, maker([0.25, 0.5]))
-    assert made.read(made.items[0]).tolist() == pytest.approx([0.25, 0.5], rel=1e-4)
+    assert made.read(made.entries[0]).tolist() == pytest.approx([0.25, 0.5], rel=1e-4)
 
 
 def flip(path, place):
@@ -126,10 +126,10 @@ def test_a_byte_that_was_changed_is_noticed_when_its_recording_is_read_and_the_s
     first = audio_cache.cached("x", 1, make)
     flip(next(cache.glob("[!.]*")) / "sound.i16", 7)
     again = audio_cache.cached("x", 1, make) if opened == "after" else first
-    assert again.read(again.items[0]).tolist() == pytest.approx(sounds[0], rel=1e-4)
+    assert again.read(again.entries[0]).tolist() == pytest.approx(sounds[0], rel=1e-4)
     assert len(made) == 1   # the other recording is whole
-    numbers = again.numbers(audio_cache.Cut(again.items[1], 1, 2))
-    assert (numbers * again.items[1].scale).tolist() == pytest.approx(sounds[1][1:], rel=1e-4)
+    numbers = again.numbers(audio_cache.Slice(again.entries[1], 1, 2))
+    assert (numbers * again.entries[1].scale).tolist() == pytest.approx(sounds[1][1:], rel=1e-4)
     assert len(made) == 2
     assert not audio_cache.cached("x", 1, never).damaged()
 
@@ -141,7 +141,7 @@ def test_whatever_byte_of_what_is_kept_as_json_was_changed_it_is_noticed_and_mad
     for place in range(len(whole)):
         flip(index, place)
         again = audio_cache.cached("x", 1, maker([0.25, 0.5], facts=facts))
-        assert (again.items, again.facts, index.read_bytes()) == (made.items, facts, whole)
+        assert (again.entries, again.facts, index.read_bytes()) == (made.entries, facts, whole)
     audio_cache.remember("y", 1, ["0a1b"])
     kept = next(cache.glob("y-*.json"))
     for place in range(kept.stat().st_size):
@@ -156,7 +156,7 @@ def test_a_damaged_shelf_whose_recordings_are_others_by_now_is_one_line(cache):
     flip(next(cache.glob("[!.]*")) / "sound.i16", 1)
     made._again = lambda: audio_cache.cached("x", 2, maker([0.25, 0.5, 0.75]))
     with pytest.raises(UserError, match=r"sound of r0 is damaged.*start again"):
-        made.read(made.items[0])
+        made.read(made.entries[0])
 
 
 def test_a_cache_that_cannot_be_written_is_one_line_with_the_way_out(cache):

@@ -3,7 +3,7 @@ import soundfile
 
 from tasnet_core import audio
 from tasnet_core.corpora import copies
-from tasnet_core.corpora.audio_cache import Item
+from tasnet_core.corpora.audio_cache import AudioEntry
 from tasnet_core.corpora.registry import open_corpus
 from tests.support.recordings import people, voice
 
@@ -19,14 +19,14 @@ def cache(tmp_path_factory, monkeypatch):
     (["wav48/a/1.wav", "flac/a/1.flac", "48k/a/1.wav", "mic2/a/1.wav"], 1), (["a/1.wav", "a/1.ogg", "a/2.ogg"], 2),
     (["train/a/1.wav", "test/a/1.wav", "a/1_a.wav", "a/micha.wav", "a/mic1.wav"], 5)])
 def test_what_several_microphones_or_formats_have_of_one_sentence_is_one_group(names, groups):
-    items = [Item(name, 0, 1, 1.0) for name in names]
-    found = copies.together(items)
+    entries = [AudioEntry(name, 0, 1, 1.0) for name in names]
+    found = copies.together(entries)
     assert len(found) == groups
-    assert sorted(item.id for group in found for item in group) == sorted(names)
+    assert sorted(entry.id for group in found for entry in group) == sorted(names)
 
 
 def split_of(corpus):
-    return {recording.item.id: recording.split for recording in corpus.recordings}
+    return {recording.entry.id: recording.split for recording in corpus.recordings}
 
 
 def test_one_sentence_by_two_microphones_is_in_one_split(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasnet_core import audio
 from tasnet_core.corpora import folder
-from tasnet_core.corpora.audio_cache import Item
+from tasnet_core.corpora.audio_cache import AudioEntry
 from tasnet_core.corpora.registry import open_corpus, open_folder
 from tasnet_core.errors import CorpusError
 from tests.support.recordings import FSDD, ORDERS, people, voice
@@ -51,10 +51,10 @@ def test_every_kind_of_file_is_read_at_any_rate_and_of_stereo_the_first_channel(
     assert set(corpus.notes) == {
         "test speakers also occur in training (split by recording)", "1 file resampled from 16000 Hz",
         "1 file resampled from 44100 Hz", "1 file with more than one channel: first channel taken"}
-    [left] = [r for r in corpus.recordings if r.item.id == "s0/deep/s0/left.FLAC"]
+    [left] = [r for r in corpus.recordings if r.entry.id == "s0/deep/s0/left.FLAC"]
     assert left.speaker == "s0"
     wanted = audio.resample(both[0], 16_000, 8000)
-    assert np.abs(corpus._shelf.read(left.item) - wanted).max() < 1e-3
+    assert np.abs(corpus._cache.read(left.entry) - wanted).max() < 1e-3
 
 
 def unusable_files(folder):
@@ -117,7 +117,7 @@ def test_a_recording_in_a_coding_that_cannot_be_sought_in_is_used(tmp_path):
     soundfile.write(tmp_path / "s0/0.wav", voice(0, 0, 1.3), 8000, subtype="GSM610")
     corpus = open_corpus(f"folder:{tmp_path}")
     assert not corpus.unusable
-    [length] = [r.item.length for r in corpus.recordings if r.item.id == "s0/0.wav"]
+    [length] = [r.entry.length for r in corpus.recordings if r.entry.id == "s0/0.wav"]
     assert 10_400 <= length < 10_400 + 2 * 320      # whole blocks
 
 
@@ -130,7 +130,7 @@ def test_a_folder_that_changed_is_read_again(tmp_path):
     audio.write(tmp_path / "s0/0.wav", voice(0, 99, 2.0), 8000)
     corpus = open_folder(f"folder:{tmp_path}", say=said.append)
     assert len(said) == 2
-    assert [r.item.length for r in corpus.recordings if r.item.id == "s0/0.wav"] == [16_000]
+    assert [r.entry.length for r in corpus.recordings if r.entry.id == "s0/0.wav"] == [16_000]
 
 
 def test_a_file_replaced_by_another_of_equal_size_and_time_is_noticed(tmp_path):
@@ -141,8 +141,8 @@ def test_a_file_replaced_by_another_of_equal_size_and_time_is_noticed(tmp_path):
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert os.stat(path).st_size == stat.st_size
     after = open_corpus(f"folder:{tmp_path}")
-    [old], [new] = ([r.item for r in c.recordings if r.item.id == "s0/0.wav"] for c in (before, after))
-    assert not np.allclose(before._shelf.read(old), after._shelf.read(new))
+    [old], [new] = ([r.entry for r in c.recordings if r.entry.id == "s0/0.wav"] for c in (before, after))
+    assert not np.allclose(before._cache.read(old), after._cache.read(new))
     assert before.fingerprint != after.fingerprint      # other sound of the same name and length
 
 
@@ -181,7 +181,7 @@ def test_one_person_in_folders_by_chapter_is_one_speaker_in_one_split(tmp_path):
             folder.mkdir(parents=True, exist_ok=True)
             audio.write(folder / f"{folder.parent.name}-{folder.name}-{number:04}.wav", voice(person, number, 0.3), 8000)
     corpus = open_corpus(f"folder:{tmp_path}")
-    places = {(r.item.id.split("/")[0], r.split) for r in corpus.recordings}
+    places = {(r.entry.id.split("/")[0], r.split) for r in corpus.recordings}
     assert len(places) == 8
     assert {r.speaker for r in corpus.recordings} == {str(1000 + person) for person in range(8)}
 
@@ -194,7 +194,7 @@ def test_a_folder_of_names_that_are_not_utf8_is_used(tmp_path):
         corpus = open_corpus(f"folder:{tmp_path}")
         assert corpus.unusable == ()
         assert r"caf\xe9" in {r.speaker for r in corpus.recordings}
-        json.dumps([r.item.id for r in corpus.recordings]).encode("utf-8")
+        json.dumps([r.entry.id for r in corpus.recordings]).encode("utf-8")
 
 
 def test_the_sound_of_very_quiet_and_very_loud_files_is_kept(tmp_path):
@@ -203,9 +203,9 @@ def test_the_sound_of_very_quiet_and_very_loud_files_is_kept(tmp_path):
         soundfile.write(tmp_path / f"s0/{name}.wav", level * voice(0, 7, 1.0), 8000, subtype="FLOAT")
     corpus = open_corpus(f"folder:{tmp_path}")
     for name, level in (("quiet", 1e-4), ("loud", 50)):
-        [recording] = [r for r in corpus.recordings if r.item.id == f"s0/{name}.wav"]
+        [recording] = [r for r in corpus.recordings if r.entry.id == f"s0/{name}.wav"]
         wanted = level * voice(0, 7, 1.0)
-        assert np.abs(corpus._shelf.read(recording.item) - wanted).max() < np.abs(wanted).max() / 60_000
+        assert np.abs(corpus._cache.read(recording.entry) - wanted).max() < np.abs(wanted).max() / 60_000
 
 
 def test_little_sound_makes_few_fixed_mixtures(tmp_path):
@@ -264,7 +264,7 @@ def test_a_folder_of_unusable_files_only_names_the_first(tmp_path):
 @pytest.mark.parametrize("count", [6, 11, 12, 23, 24, 44, 120])
 def test_a_third_of_few_speakers_is_tested_eight_of_two_dozen_and_a_tenth_of_many(tmp_path, count):
     """One pair of speakers says nothing of others; and most people are for training."""
-    items = {f"s{number:03}": [Item("", 0, 1, 1.0)] for number in range(count)}
+    items = {f"s{number:03}": [AudioEntry("", 0, 1, 1.0)] for number in range(count)}
     recordings, notes = folder._deal_speakers(tmp_path, items, 2, 0)
     dealt = Counter(recording.split for recording in recordings)
     assert dealt["test"] == {6: 2, 11: 3, 12: 4, 23: 7, 24: 8, 44: 8, 120: 12}[count]
@@ -294,7 +294,7 @@ def test_silence_before_and_after_recordings_is_taken_off_and_said_or_left(tmp_p
     lengths = {}
     for query in ("", "?trim=40", "?trim=off"):
         corpus = open_corpus(f"folder:{tmp_path}{query}")
-        [lengths[query]] = [r.item.length for r in corpus.recordings if r.item.id == "s0/0.wav"]
+        [lengths[query]] = [r.entry.length for r in corpus.recordings if r.entry.id == "s0/0.wav"]
         said = [note for note in corpus.notes if "silence before and after" in note]
         assert [note.partition("(")[2] for note in said] == ["40 dB below the loudest 20 ms of each)"] * (query != "?trim=off")
     assert lengths["?trim=off"] == 32_000
@@ -310,8 +310,8 @@ def test_real_people_with_pauses_are_tested_by_eight_and_lose_their_silence():
     corpus = open_corpus(f"folder:{ORDERS}")
     assert [part.speakers for part in corpus.describe()] == [32, 4, 8]
     assert 33 < sum(part.seconds for part in corpus.describe()) / 60 < 43
-    shortest = min(corpus.recordings, key=lambda recording: recording.item.length)
-    assert shortest.item.length > 0.5 * 8000
+    shortest = min(corpus.recordings, key=lambda recording: recording.entry.length)
+    assert shortest.entry.length > 0.5 * 8000
 
 
 @pytest.mark.skipif(not FSDD.is_dir(), reason="the real recordings are not on this machine")

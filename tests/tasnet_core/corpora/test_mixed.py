@@ -38,9 +38,9 @@ def plain_segment(voices, C, rng, samples):
 def test_a_segment_is_what_the_plain_rule_draws_and_then_zeros(tmp_path, C, samples):
     corpus = open_corpus(f"folder:{people(tmp_path)}?split=recording", C)
     voices = {}
-    for item, speaker, _, split in corpus.recordings:
+    for entry, speaker, _, split in corpus.recordings:
         if split == "train":
-            voices.setdefault(speaker, []).append(corpus._shelf.read(item).astype(float))
+            voices.setdefault(speaker, []).append(corpus._cache.read(entry).astype(float))
     for index in range(30):
         segment = corpus.segment(5, 3, index, samples)
         names, sources = plain_segment(voices, C, np.random.default_rng((5, 3, index)), samples)
@@ -93,7 +93,7 @@ def test_each_recording_is_used_once_and_the_shortest_speaker_gives_the_length(t
     total = Counter()
     for recording in corpus.recordings:
         if recording.split == "train":
-            total[recording.speaker] += recording.item.length
+            total[recording.speaker] += recording.entry.length
     assert set(total) == {"a", "b", "c"}
     for index in range(20):
         mixture = corpus.segment(0, 1, index, 50_000)

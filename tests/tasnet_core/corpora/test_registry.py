@@ -165,7 +165,7 @@ def test_levels_differ_by_no_more_than_drawn_and_no_mixture_clips(corpus):
 
 
 def test_splits_share_no_recording_and_no_speaker_unless_said(corpus):
-    recordings = {split: {r.item.id for r in corpus.recordings if r.split == split} for split in SPLITS}
+    recordings = {split: {r.entry.id for r in corpus.recordings if r.split == split} for split in SPLITS}
     speakers = {split: {r.speaker for r in corpus.recordings if r.split == split} for split in SPLITS}
     assert all(recordings.values())
     for one, other in itertools.combinations(SPLITS, 2):
@@ -217,14 +217,14 @@ def test_what_describe_says_adds_up(corpus):
     for split, part in parts.items():
         mine = [r for r in corpus.recordings if r.split == split]
         assert part.speakers == len({r.speaker for r in mine}) == sum(part.sexes.values())
-        assert part.seconds == pytest.approx(sum(r.item.length for r in mine) / corpus.sample_rate_hz)
+        assert part.seconds == pytest.approx(sum(r.entry.length for r in mine) / corpus.sample_rate_hz)
         assert part.mixtures == (None if split == "train" and drawn(corpus) else corpus.count(split))
 
 
 def test_another_seed_mixes_other_people_and_another_split(prepared):
     one, other = (open_corpus(f"folder:{prepared[1]}/people?split=recording&seed={seed}") for seed in (0, 1))
     assert fingerprint(one) != fingerprint(other)
-    assert {r.item.id: r.split for r in one.recordings} != {r.item.id: r.split for r in other.recordings}
+    assert {r.entry.id: r.split for r in one.recordings} != {r.entry.id: r.split for r in other.recordings}
 
 
 def test_another_seed_of_voices_mixes_the_same_recordings_anew():

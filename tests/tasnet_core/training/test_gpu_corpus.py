@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def clicks(folder):
-    """Recordings whose energy is in one sample, with silence around it: loud mixtures, and cuts that are given up."""
+    """Recordings whose energy is in one sample, with silence around it: loud mixtures, and slices that are given up."""
     for speaker, number in itertools.product(range(7), range(3)):
         (folder / str(speaker)).mkdir(parents=True, exist_ok=True)
         click = 1e-4 * voice(speaker, number, 0.5)
@@ -67,7 +67,7 @@ def test_the_corpora_above_have_padded_joined_silent_and_loud_segments(corpora):
     uneven, loud = corpora[0], corpora[2]
     host, _ = both(uneven, 0, 1, 0, 8000)
     assert 0 < host.heard.mean() < 1
-    assert max(len(cuts) for index in range(9) for cuts in uneven.plan(0, 1, index, 8000).cuts) > 2
+    assert max(len(slices) for index in range(9) for slices in uneven.plan(0, 1, index, 8000).slices) > 2
     host, there = both(loud, 0, 1, 0, 400)
     assert host.mixture.abs().amax(1).tolist() == pytest.approx([PEAK] * 5, rel=1e-5)
     assert there.mixture.abs().max() <= PEAK
@@ -121,11 +121,11 @@ def test_noise_other_speeds_and_stored_mixtures_stay_on_the_host(tmp_path, monke
 
 def test_only_training_recordings_go_to_the_device(corpora):
     for corpus in corpora:
-        train = [each.item.length for each in corpus.recordings if each.split == "train"]
-        assert len(Resident(corpus, CPU).numbers) == sum(train) < sum(each.item.length for each in corpus.recordings)
+        train = [each.entry.length for each in corpus.recordings if each.split == "train"]
+        assert len(Resident(corpus, CPU).numbers) == sum(train) < sum(each.entry.length for each in corpus.recordings)
 
 
 def test_a_plan_is_a_pure_function_of_where_it_is(corpora):
     one, other = (corpora[0].plan(3, 2, 1, 4000) for _ in range(2))
-    assert one.cuts == other.cuts
+    assert one.slices == other.slices
     assert np.array_equal(one.levels, other.levels)
