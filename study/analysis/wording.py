@@ -1,5 +1,4 @@
-"""Numbers as people read them, and tables of them: decibels, shares, counts; what stands above a column.
-"""
+"""Numbers as people read them: decibels, shares, counts; and what stands above a column."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,26 +14,51 @@ class Table(NamedTuple):
 
     columns: tuple[str, ...]
     rows: list[list[Any]]
+
+
 # What people read above a column, and in which unit. Files for machines keep the column's own name.
-TITLES = {
-    "trial": ("trial", ""), "name": ("variant", "against the reference"), "state": ("state", ""),
-    "si_snri_db": ("SI-SNRi", "dB"), "si_snr_db": ("SI-SNR", "dB"), "sdri_db": ("SDRi", "dB"),
-    "sdr_db": ("SDR", "dB"), "stoi": ("STOI", "0 to 1"), "pesq": ("PESQ", "MOS"),
-    "sexes": ("sexes", "of the speakers"), "scored": ("scored", "mixtures"), "segment_s": ("segments", "s"),
-    "loss_db": ("loss", "dB below the reference"), "low_db": ("from", "dB, 95 %"), "high_db": ("to", "dB, 95 %"),
-    "loss_low_db": ("from", "dB, 95 %"), "loss_high_db": ("to", "dB, 95 %"), "p": ("p", "of the loss, Holm"),
-    "chance": ("chance", "of being on the front"),
-    "parameters": ("parameters", "count"), "parameters_fraction": ("parameters", "of the reference's"),
-    "macs_per_s": ("MACs", "per s of sound"), "macs_fraction": ("MACs", "of the reference's"),
-    "receptive_field_s": ("receptive field", "s"), "peak_memory_bytes": ("memory", "bytes"),
-    "realtime_factor": ("real-time factor", "one thread"), "audio_s": ("trained on", "s of sound"),
-    "seconds": ("wall time", "s"), "seed": ("seed", ""), "kind": ("kind", "of failure"), "reason": ("reason", ""),
+TITLES: Titles = {
+    "trial": ("trial", ""),
+    "name": ("variant", "against the reference"),
+    "state": ("state", ""),
+    "si_snri_db": ("SI-SNRi", "dB"),
+    "si_snr_db": ("SI-SNR", "dB"),
+    "sdri_db": ("SDRi", "dB"),
+    "sdr_db": ("SDR", "dB"),
+    "stoi": ("STOI", "0 to 1"),
+    "pesq": ("PESQ", "MOS"),
+    "sexes": ("sexes", "of the speakers"),
+    "scored": ("scored", "mixtures"),
+    "segment_s": ("segments", "s"),
+    "loss_db": ("loss", "dB below the reference"),
+    "low_db": ("from", "dB, 95 %"),
+    "high_db": ("to", "dB, 95 %"),
+    "loss_low_db": ("from", "dB, 95 %"),
+    "loss_high_db": ("to", "dB, 95 %"),
+    "p": ("p", "of the loss, Holm"),
+    "chance": ("probability", "of being Pareto-optimal"),
+    "parameters": ("parameters", "count"),
+    "parameters_fraction": ("parameters", "of the reference's"),
+    "macs_per_s": ("MACs", "per s of audio"),
+    "macs_fraction": ("MACs", "of the reference's"),
+    "receptive_field_s": ("receptive field", "s"),
+    "peak_memory_bytes": ("memory", "bytes"),
+    "realtime_factor": ("real-time factor", "one thread"),
+    "audio_s": ("trained on", "s of audio"),
+    "seconds": ("wall time", "s"),
+    "seed": ("seed", ""),
+    "kind": ("kind", "of failure"),
+    "reason": ("reason", ""),
     "init": ("weights", "at the start"),
-    "rising": ("rising", "with more sound"), "slope_db_per_doubling": ("slope", "dB per doubling of sound"),
-    "si_snri_extrapolated_db": ("twice the sound", "dB, fitted"), "si_snri_extrapolated_low_db": ("from", "dB, 95 %"),
+    "rising": ("not converged", ""),
+    "slope_db_per_doubling": ("slope", "dB per doubling of audio"),
+    "si_snri_extrapolated_db": ("forecast", "dB at twice the audio"),
+    "si_snri_extrapolated_low_db": ("from", "dB, 95 %"),
     "si_snri_extrapolated_high_db": ("to", "dB, 95 %"),
-    "seeds": ("seeds", "in the mean"), "seeds_without": ("seeds", "without a score"),
-    "seeds_unlearned": ("seeds", "that learned nothing, in no mean"), "si_snri_sd_db": ("sd", "dB between seeds"),
+    "seeds": ("seeds", "in the mean"),
+    "seeds_without": ("seeds", "without a score"),
+    "seeds_unlearned": ("seeds", "that learned nothing, in no mean"),
+    "si_snri_sd_db": ("sd", "dB between seeds"),
 }
 
 
@@ -42,14 +66,14 @@ def cell(column: str, value: Any) -> str:
     """A value as people read it."""
     if value is None or value == "":
         return "as norm" if column == "input_norm" else ""
-    if column in FLAGS:     # SQL and files know them as 0 and 1
+    if column in FLAGS:  # SQL and files know them as 0 and 1
         return "yes" if value else "no"
     if column in VARIED:
         return f"{value:g}" if isinstance(value, float) else str(value)
     if column.endswith("_fraction"):
         return percent(value)
-    if column == "chance":  # no surer than the draws are
-        return "> 99 %" if value > 0.99 else "< 1 %" if value < 0.01 else f"{100 * value:.0f} %"
+    if column == "chance":
+        return probability(value)
     if column.endswith(("_db", "_per_doubling", "stoi", "pesq")):
         return decibels(value)
     if column == "macs_per_s":
@@ -71,7 +95,7 @@ def signed(value: float) -> str:
 
 
 def change(loss: Estimate) -> str:
-    """A loss as what happens to the score, with its interval: '−0.20 dB [−0.30, −0.10]'."""
+    """A loss as the change of the score, with its interval: '−0.20 dB [−0.30, −0.10]'."""
     return f"{signed(-loss.value)} dB [{signed(-loss.high)}, {signed(-loss.low)}]"
 
 
@@ -81,8 +105,15 @@ def percent(fraction: float) -> str:
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %"
 
 
+def probability(share: float) -> str:
+    """Whole per cent, never surer than the bootstrap draws are."""
+    if share > 0.99:
+        return "> 99 %"
+    return "< 1 %" if share < 0.01 else f"{100 * share:.0f} %"
+
+
 def engineering(value: float) -> str:
-    """Three digits and k, M or G: 1234567 is 1.23M."""
+    """Three digits and k, M or G: 1234567 is 1.23M, and 999999 is 1.00M."""
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * limit:
             digits = f"{value / limit:#.3g}" if abs(value) < 999.5 * limit else f"{value / limit:,.0f}"

@@ -1,8 +1,9 @@
-"""The page of a report: what stands on it (`Page`), and how it becomes one file of HTML (`render`).
+"""The page of a report: its content (`Page`), and one file of HTML made of it (`render`).
 
-Everything is in the file: style, scripts, figures, sounds, and the rows as JSON, from which the scripts make the chart and
-the tables. Its Content-Security-Policy allows nothing to be asked for and no other script to run. Without scripts, and on
-paper, there are the figures and a table of the most important variants.
+Everything is in the file: style, scripts, figures, audio, and the rows as JSON, of which the
+scripts make the chart and the tables. Its Content-Security-Policy forbids every request and every
+other script. Without scripts, and on paper, it shows the figures and a table of the most important
+variants. Why the scripts are our own and not Vega-Lite is measured in benchmarks/RESULTS.md.
 """
 
 import base64
@@ -16,36 +17,54 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from study.analysis import wording
+from study.analysis import trials, wording
 from study.analysis.recommendations import Pick
 from study.analysis.replicates import SCORE, Row, number
 from study.analysis.wording import Table, Titles
+from study.report.tables import SAID_ANYWAY
 from tasnet_core.errors import counted
 
 HERE = Path(__file__).parent / "templates"
-SCRIPTS = ("page.js", "page_table.js", "page_front.js", "page_finder.js")  # one after the other, as one module
-# Runs before anything is drawn: else a reader who chose dark sees a white flash.
-EARLY = 'try { const theme = localStorage.getItem("theme"); if (theme) document.documentElement.dataset.theme = theme } catch {}'
+SCRIPTS = ("page.js", "page_table.js", "page_front.js", "page_finder.js")  # in order, one module
 STATIC_ROWS = 200  # of the table that needs no script
 FAILURES_NAMED = 12  # runs under one reason
 REASONS = 50
+FIRST = 8  # columns of a wide table that are shown at once; the others on demand
 TITLES: Titles = {
-    **wording.TITLES, "letters": ("letters", ""), "seeds": ("seeds", ""),
-    "si_snri_extrapolated_db": ("twice the sound", "dB [95 %]"), "audio_s": ("trained", "s of sound"), "seconds": ("took", "s")}
+    **wording.TITLES,
+    "letters": ("hyperparameters", ""),
+    "seeds": ("seeds", ""),
+    "si_snri_extrapolated_db": ("forecast", "dB at twice the audio [95 %]"),
+    "audio_s": ("trained", "s of audio"),
+    "seconds": ("took", "s"),
+}
 # A column that no row has anything in is left out.
-VARIANTS = ("trial", "name", "state", SCORE, "rising", "si_snri_extrapolated_db", "loss_db", "p", "chance", "parameters",
-            "macs_per_s", "receptive_field_s", "realtime_factor", "peak_memory_bytes", "sdri_db", "stoi", "pesq",
-            "seeds", "letters", "reason")
-RUNS = ("trial", "seed", "name", "state", SCORE, "rising", "slope_db_per_doubling", "loss_db", "parameters", "macs_per_s",
-        "sdri_db", "stoi", "pesq", "audio_s", "seconds", "reason")
-INTERVALS = {SCORE: ("low_db", "high_db"), "loss_db": ("loss_low_db", "loss_high_db"),
-             "si_snri_extrapolated_db": ("si_snri_extrapolated_low_db", "si_snri_extrapolated_high_db")}
-UNSHOWN = (*(end for ends in INTERVALS.values() for end in ends), "on_front")  # needed all the same
+FRONT = (
+    "trial", "name", SCORE, "loss_db", "parameters", "parameters_fraction", "macs_per_s",
+    "macs_fraction", "chance", "p", "rising", "si_snri_extrapolated_db", "sdri_db", "stoi", "pesq",
+    "receptive_field_s", "realtime_factor", "peak_memory_bytes", "seeds", "seeds_unlearned",
+    "si_snri_sd_db",
+)
+VARIANTS = (
+    "trial", "name", "state", SCORE, "loss_db", "parameters", "macs_per_s", "reason", "chance", "p",
+    "rising", "si_snri_extrapolated_db", "sdri_db", "stoi", "pesq", "receptive_field_s",
+    "realtime_factor", "peak_memory_bytes", "seeds", "letters",
+)
+RUNS = (
+    "trial", "seed", "name", "state", SCORE, "parameters", "macs_per_s", "reason", "loss_db",
+    "rising", "slope_db_per_doubling", "sdri_db", "stoi", "pesq", "audio_s", "seconds",
+)
+INTERVALS = {
+    SCORE: ("low_db", "high_db"),
+    "loss_db": ("loss_low_db", "loss_high_db"),
+    "si_snri_extrapolated_db": ("si_snri_extrapolated_low_db", "si_snri_extrapolated_high_db"),
+}
+UNSHOWN = (*(end for ends in INTERVALS.values() for end in ends), "on_front")  # for the scripts
 TEXT = frozenset({"name", "state", "letters", "lowered", "sexes", "norm", "reason", "rising"})
 
 
 class Sound(NamedTuple):
-    """A sound as a browser takes it."""
+    """Audio in a format that browsers play."""
 
     mime: str
     data: bytes
@@ -56,7 +75,7 @@ class Sound(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What one variant made of a mixture, a sound per speaker."""
+    """A mixture separated by one variant, one file per speaker."""
 
     label: str
     trial: int
@@ -93,7 +112,7 @@ class Failure(NamedTuple):
 
 
 class Page(NamedTuple):
-    """All that stands on the page, in plain text; `rows` are variants and `runs` their single trainings."""
+    """Everything on the page, as plain text; `rows` are variants, `runs` single trainings."""
 
     study: str
     corpus: str
@@ -103,7 +122,6 @@ class Page(NamedTuple):
     rows: Sequence[Row]
     runs: Sequence[Row]
     figures: Sequence[Figure]
-    front: Table
     sexes: Table
     beside: Table  # the published table
     titles: Titles
@@ -121,8 +139,8 @@ class Page(NamedTuple):
     unscored: Sequence[str] = ()
     failures: Sequence[Failure] = ()
     clips: Sequence[Clip] = ()
-    finding: str = ""  # why nothing can be recommended: then there are no picks, and nothing to look for one with
-    mark: str = ""  # what every figure of such a study says of it
+    finding: str = ""  # why nothing can be recommended: then there are no picks and no finder
+    mark: str = ""  # a note on every figure of such a study
 
 
 class Section(NamedTuple):
@@ -133,43 +151,50 @@ class Section(NamedTuple):
 
 
 class Cell(NamedTuple):
+    """A value as people read it."""
+
     column: str
     text: str
     interval: str
-
-    @property
-    def is_text(self) -> bool:
-        return self.column in TEXT
 
 
 def render(page: Page) -> str:
     """The page as HTML. Whatever came from the database is escaped."""
     page = _with_reasons(page)
     shown = static_rows(page)
-    script = "\n".join([*((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS), "start()\n"])
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                              lstrip_blocks=True)
-    environment.filters |= {"db": wording.decibels, "counted": counted, "tied": tied, "cell": wording.cell,
-                            "cells": cells}
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS) + "start()\n"
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "db": wording.decibels, "counted": counted, "tied": tied, "cell": wording.cell,
+        "cells": cells}
+    front = front_rows(page)
     fronts, sections = _sections(page.figures)
     return environment.get_template("page.html").render(
-        page=page, fronts=fronts, sections=sections, shown=shown, trials={row["trial"] for row in shown},
-        columns=_columns(VARIANTS, shown), titles={**wording.TITLES, **page.titles}, own_titles=_titles(page),
+        page=page, fronts=fronts, sections=sections, first=FIRST,
+        front=front, front_columns=_columns(FRONT, front),
+        shown=shown, columns=_columns(VARIANTS, page.rows), trials={row["trial"] for row in shown},
+        titles={**wording.TITLES, **page.titles}, own_titles=_titles(page),
         path_titles={**wording.TITLES, **page.path_titles},
-        tested_in=next((figure.section for figure in page.figures if figure.name == "mixtures"), None),
-        text=TEXT, link=_link, sentence=_sentence, failures=_by_reason(page.failures), named=FAILURES_NAMED, reasons=REASONS,
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")), data=Markup(as_json(page)),
-        early=Markup(EARLY), script=Markup(script), hashes=[_hash(EARLY), _hash(script)])
+        tested_in=next((one.section for one in page.figures if one.name == "mixtures"), None),
+        text=TEXT, link=_link, sentence=_sentence,
+        failures=_by_reason(page.failures), named=FAILURES_NAMED, reasons=REASONS,
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        data=Markup(as_json(page)), script=Markup(script), script_hash=_hash(script))
 
 
 def _with_reasons(page: Page) -> Page:
     """The kind of a failure becomes part of its reason, and a variant has those of its runs."""
-    runs = [{**run, "reason": ": ".join(word for word in (run.get("kind"), run.get("reason")) if word)} for run in page.runs]
+    runs = []
     reasons: dict[int, dict[str, None]] = {}
-    for run in runs:
-        if run["reason"]:
-            reasons.setdefault(run["trial"], {})[run["reason"]] = None
-    return page._replace(runs=runs, rows=[{**row, "reason": "; ".join(reasons.get(row["trial"], ()))} for row in page.rows])
+    for run in page.runs:
+        reason = ": ".join(word for word in (run.get("kind"), run.get("reason")) if word)
+        runs.append({**run, "reason": reason})
+        if reason:
+            reasons.setdefault(run["trial"], {})[reason] = None
+    rows = [{**row, "reason": "; ".join(reasons.get(row["trial"], ()))} for row in page.rows]
+    return page._replace(runs=runs, rows=rows)
 
 
 def _hash(script: str) -> str:
@@ -177,64 +202,89 @@ def _hash(script: str) -> str:
 
 
 def _sections(figures: Sequence[Figure]) -> tuple[list[Figure], list[Section]]:
-    """The figures of the front, which the chart stands for; and the others by section, both in the order given."""
+    """The figures of the front, which the chart repeats; and the others by section, in order."""
     fronts = [figure for figure in figures if figure.name.startswith("front_")]
-    others = [figure for figure in figures if figure not in fronts]
-    return fronts, [Section(title, [figure for figure in others if figure.section == title])
-                    for title in dict.fromkeys(figure.section for figure in others)]
+    sections: dict[str, list[Figure]] = {}
+    for figure in figures:
+        if figure not in fronts:
+            sections.setdefault(figure.section, []).append(figure)
+    return fronts, [Section(*section) for section in sections.items()]
+
+
+def front_rows(page: Page) -> list[Row]:
+    """The Pareto-optimal variants, cheapest first."""
+    kept = [row for row in page.rows if row["on_front"]]
+    return sorted(kept, key=lambda row: (*(row[name] for name in trials.COSTS), row["trial"]))
 
 
 def static_rows(page: Page, most: int = STATIC_ROWS) -> list[Row]:
-    """The variants that are on the page without a script: the reference, those the text speaks of, the front, the best."""
-    spoken = {pick.trial for pick in page.picks} | {output.trial for clip in page.clips for output in clip.outputs}
+    """The variants shown without scripts: the reference, those named, the front, the best."""
+    named = {pick.trial for pick in page.picks}
+    named |= {output.trial for clip in page.clips for output in clip.outputs}
 
     def rank(row: Row) -> tuple[Any, ...]:
-        score = number(row[SCORE])
-        return (row["trial"] != 0, row["trial"] not in spoken, not row["on_front"], score is None, -(score or 0), row["trial"])
-    return sorted(sorted(page.rows, key=rank)[:most], key=lambda row: (row["trial"] != 0, not row["on_front"], *rank(row)))
+        trial, score = row["trial"], number(row[SCORE])
+        best_first = (score is None, -(score or 0), trial)
+        return (trial != 0, trial not in named, not row["on_front"], *best_first)
+
+    chosen = sorted(page.rows, key=rank)[:most]
+    return sorted(chosen, key=lambda row: (row["trial"] != 0, not row["on_front"], *rank(row)))
 
 
 def _columns(names: Iterable[str], rows: Sequence[Row]) -> list[str]:
-    return [name for name in names if any(row.get(name) not in (None, "") for row in rows)]
+    """Those with something in them that does not go without saying."""
+    empty = (None, "")
+    return [name for name in names
+            if any(row.get(name) not in (*empty, SAID_ANYWAY.get(name)) for row in rows)]
 
 
 def _titles(page: Page) -> dict[str, tuple[str, str]]:
     """What stands above the columns of variants and runs."""
-    barred = any(number(row.get("low_db")) is not None for row in page.rows)
-    return {**TITLES, **({SCORE: ("SI-SNRi", "dB [95 %]"), "loss_db": ("loss", "dB [95 %]")} if barred else {})}
+    if not any(number(row.get("low_db")) is not None for row in page.rows):
+        return dict(TITLES)
+    return {**TITLES, SCORE: ("SI-SNRi", "dB [95 %]"), "loss_db": ("loss", "dB [95 %]")}
 
 
 def as_json(page: Page) -> str:
-    """The rows by column, for the scripts; a run says only what its variant does not. Safe inside of a script element."""
+    """The rows by column, for the scripts; a run holds only what its variant does not.
+
+    Safe inside of a script element.
+    """
     known = {row["trial"] for row in page.rows}
-    # What follows from the trial is written once, with the variant.
-    own = [name for name in (*RUNS, *UNSHOWN) if name not in ("name", "parameters", "macs_per_s")
-           or not known.issuperset(run["trial"] for run in page.runs)]
-    titles = {name: title for name, title in _titles(page).items() if name in (*VARIANTS, *RUNS)}
-    text = json.dumps(
-        {"variants": _packed((*VARIANTS, *UNSHOWN), page.rows), "runs": _packed(own, page.runs), "titles": titles,
-         "columns": {"variants": VARIANTS, "runs": RUNS}, "text": sorted(TEXT),
-         "picks": [pick.trial for pick in page.picks if pick.trial is not None]},
-        separators=(",", ":"), allow_nan=False)
+    own = [*RUNS, *UNSHOWN]
+    if known.issuperset(run["trial"] for run in page.runs):  # then once, with the variant
+        own = [name for name in own if name not in ("name", "parameters", "macs_per_s")]
+    data = {
+        "variants": _packed((*VARIANTS, *UNSHOWN), page.rows),
+        "runs": _packed(own, page.runs),
+        "titles": {name: title for name, title in _titles(page).items() if name in VARIANTS + RUNS},
+        "columns": {"variants": _columns(VARIANTS, page.rows), "runs": _columns(RUNS, page.runs)},
+        "intervals": INTERVALS,
+        "first": FIRST,
+        "text": sorted(TEXT),
+        "picks": [pick.trial for pick in page.picks if pick.trial is not None],
+    }
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")  # neither </script> nor <!-- may end or hide the element
 
 
 def _packed(columns: Iterable[str], rows: Sequence[Row]) -> dict[str, Any]:
     """Columns with something in them; few words that come often as places in a list of them."""
-    found: dict[str, Any] = {}
+    packed: dict[str, Any] = {}
     for name in columns:
         values = [_plain(row.get(name)) for row in rows]
+        if all(value in (None, "") for value in values):
+            continue
+        packed[name] = values
         words = list(dict.fromkeys(values))
-        if any(value not in (None, "") for value in values):
-            found[name] = values
-            if isinstance(words[0], str) and 2 * len(words) < len(values):
-                at = {word: place for place, word in enumerate(words)}
-                found[name] = {"words": words, "at": [at[value] for value in values]}
-    return found
+        if isinstance(words[0], str) and 2 * len(words) < len(values):
+            at = {word: place for place, word in enumerate(words)}
+            packed[name] = {"words": words, "at": [at[value] for value in values]}
+    return packed
 
 
 def _plain(value: Any) -> Any:
-    """Six significant digits are one more than anybody sees; whole numbers stay exact, so that limits hold."""
+    """Six significant digits, one more than is ever shown; whole numbers exact, for limits."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, float):
@@ -247,7 +297,9 @@ def cells(row: Row, columns: Iterable[str]) -> list[Cell]:
     found = []
     for name in columns:
         low, high = (number(row.get(end)) for end in INTERVALS.get(name, ("", "")))
-        interval = "" if low is None or high is None or low == high else f"[{wording.decibels(low)}, {wording.decibels(high)}]"
+        interval = ""
+        if low is not None and high is not None and low != high:
+            interval = f"[{wording.decibels(low)}, {wording.decibels(high)}]"
         found.append(Cell(name, wording.cell(name, row.get(name)), interval))
     return found
 
@@ -258,18 +310,20 @@ def tied(text: str) -> str:
 
 
 def _link(trial: int, text: str, trials: Iterable[int]) -> Markup:
-    """To the row of a trial; one that only a script shows is given its address by the script."""
+    """To the row of a trial; the script gives an address to one that only it shows."""
     where = Markup('href="#trial-{}"') if trial in trials else Markup('data-trial="{}"')
     return Markup("<a {}>{}</a>").format(where.format(trial), text)
 
 
 def _sentence(pick: Pick, trials: Iterable[int]) -> Markup:
-    """A pick's sentence, its trial a link."""
+    """A recommendation's sentence, its trial a link."""
     if pick.trial is None:
         return escape(tied(pick.sentence))
     words = f"trial {pick.trial}"
     found = re.search(rf"\b{words}\b", pick.sentence)
-    before, after = (pick.sentence[:found.start()], pick.sentence[found.end():]) if found else (f"{pick.sentence} ", "")
+    before, after = f"{pick.sentence} ", ""
+    if found:
+        before, after = pick.sentence[:found.start()], pick.sentence[found.end():]
     return Markup("{}{}{}").format(tied(before), _link(pick.trial, words, trials), tied(after))
 
 

@@ -211,7 +211,7 @@ def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, style.Drawn]) 
         runs=trials.compared(runs, trials.reference(worked_out.rows)),
         figures=[Figure(name, section, title, Markup(inline(drawn[name].svg, name)), drawn[name].caption, drawn[name].alt)
                  for name, (section, title) in FIGURES.items() if name in drawn],
-        front=tables.readable(tables.front_table(rows), tables.FRONT_READ), sexes=sexes,
+        sexes=sexes,
         beside=_all_readable(published.table_of(form, worked_out.rows)) if form else wording.Table((), []),
         titles={**pairs, **(published.titles(form) if form else {})},
         published_note=_published_note(form, found) if form else "",

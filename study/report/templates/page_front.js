@@ -1,8 +1,8 @@
-// The chart of the front: every scored variant against one of its costs, to be pointed at or walked through.
+// The chart of the front: every scored variant against one of its costs, for mouse and keyboard.
 
 const AXES = {
   parameters: { title: "Parameters", label: "parameters", unit: 1 },
-  macs_per_s: { title: "MACs", label: "multiply-accumulates for one second of sound", unit: 1 },
+  macs_per_s: { title: "MACs", label: "multiply-accumulates for one second of audio", unit: 1 },
   realtime_factor: { title: "Real-time factor", label: "real-time factor on one thread", unit: 1 },
   peak_memory_bytes: { title: "Memory", label: "peak memory (MB)", unit: 1e6 },
 }
@@ -15,7 +15,7 @@ let chart = { axis: measured[0], points: [], at: -1 }
 
 // ---- numbers
 
-/** The scored variants against a cost, cheapest first; `best` are those no cheaper one is as good as. */
+/** The scored variants against a cost, cheapest first; `best`: no cheaper one is as good. */
 function pointsOf(axis) {
   const rows = scored.filter((row) => row[axis] > 0)
     .sort((a, b) => a[axis] - b[axis] || b.si_snri_db - a.si_snri_db || a.trial - b.trial)
@@ -23,128 +23,162 @@ function pointsOf(axis) {
   return rows.map((row) => {
     const best = row.si_snri_db > top
     if (best) top = row.si_snri_db
-    return { row, best, kind: row.trial === 0 ? "reference" : row.on_front ? "kept" : "beaten" }
+    return { row, best, kind: kindOf(row) || "dominated" }
   })
 }
 
 /** The range of the y axis, with room, and round values to draw lines at. */
 function scale(values) {
-  const low = Math.min(...values), high = Math.max(...values), room = Math.max(0.06 * (high - low), 0.1)
-  const rough = (high - low + 2 * room) / 8, power = 10 ** Math.floor(Math.log10(rough))
-  const step = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power
+  const room = Math.max(0.06 * (Math.max(...values) - Math.min(...values)), 0.1)
+  const low = Math.min(...values) - room
+  const high = Math.max(...values) + room
+  const power = 10 ** Math.floor(Math.log10((high - low) / 8))
+  const step = [1, 2, 5, 10].find((factor) => factor * power >= (high - low) / 8) * power
   const ticks = []
-  for (let tick = Math.ceil((low - room) / step) * step; tick <= high + room; tick += step) ticks.push(tick)
-  return { low: low - room, high: high + room, ticks, decimals: Math.max(0, -Math.floor(Math.log10(step))) }
+  for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) ticks.push(tick)
+  return { low, high, ticks, decimals: Math.max(0, -Math.floor(Math.log10(step))) }
 }
 
 /** Round values of a logarithmic axis, as many as there is room for. */
 function logTicks(low, high, most) {
   const fine = Array.from({ length: 18 }, (_, i) => 1 + i / 2)
-  for (const factors of [fine, [1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 5], [1, 3], [1]]) {
-    const ticks = []
+  const choices = [fine, [1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 5], [1, 3], [1]]
+  const ticks = choices.map((factors) => {
+    const found = []
     for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10) {
-      ticks.push(...factors.map((factor) => factor * power).filter((tick) => tick >= low && tick <= high))
+      found.push(...factors.map((factor) => factor * power))
     }
-    if (ticks.length <= most || factors.length === 1) return ticks
-  }
+    return found.filter((tick) => tick >= low && tick <= high)
+  })
+  return ticks.find((found) => found.length <= most) ?? ticks.at(-1)
 }
 
+/** Where values lie: the frame, its ticks, and the functions x and y from values to pixels. */
 function plane(points, axis) {
-  const width = find("chart").clientWidth, height = Math.round(Math.min(500, Math.max(300, 0.52 * width)))
+  const width = find("chart").clientWidth
+  const height = Math.round(Math.min(500, Math.max(300, 0.52 * width)))
   const frame = { left: 44, right: width - 12, top: 30, bottom: height - 46 }
   const costs = points.map((point) => point.row[axis])
   const room = Math.max((Math.max(...costs) / Math.min(...costs)) ** 0.05, 1.12)
-  const low = Math.min(...costs) / room, high = Math.max(...costs) * room
-  const ends = points.flatMap(({ row, kind }) =>
-    (kind !== "beaten" && known(row.low_db) ? [row.low_db, row.high_db] : [row.si_snri_db]))
-  const scores = scale(ends)
-  const x = (cost) => frame.left + (frame.right - frame.left) * Math.log(cost / low) / Math.log(high / low)
-  const y = (score) => frame.bottom - (frame.bottom - frame.top) * (score - scores.low) / (scores.high - scores.low)
+  const low = Math.min(...costs) / room
+  const high = Math.max(...costs) * room
+  const scores = scale(points.flatMap(({ row, kind }) =>
+    (kind !== "dominated" && known(row.low_db) ? [row.low_db, row.high_db] : [row.si_snri_db])))
+  const wide = (frame.right - frame.left) / Math.log(high / low)
+  const tall = (frame.bottom - frame.top) / (scores.high - scores.low)
+  const x = (cost) => frame.left + wide * Math.log(cost / low)
+  const y = (score) => frame.bottom - tall * (score - scores.low)
   return { width, height, frame, scores, x, y, ticks: logTicks(low, high, width / 62) }
 }
 
-// ---- ink
+// ---- drawing
 
 function draw() {
-  const { axis } = chart, points = pointsOf(axis), on = plane(points, axis)
-  for (const point of points) Object.assign(point, { x: on.x(point.row[axis]), y: on.y(point.row.si_snri_db) })
+  const points = pointsOf(chart.axis)
+  const on = plane(points, chart.axis)
+  for (const point of points) {
+    point.x = on.x(point.row[chart.axis])
+    point.y = on.y(point.row.si_snri_db)
+  }
   const chosen = chart.points[chart.at]?.row
-  chart = { ...chart, points, at: chosen ? points.findIndex((point) => point.row === chosen) : -1 }
+  const at = chosen ? points.findIndex((point) => point.row === chosen) : -1
+  chart = { ...chart, points, at }
   const svg = find("chart").querySelector("svg")
   svg.setAttribute("viewBox", `0 0 ${on.width} ${on.height}`)
   svg.style.height = `${on.height}px`
-  const kept = points.filter((point) => point.kind !== "beaten")
-  svg.replaceChildren(...paper(on), ...limit(on), staircase(on), ...bars(on, kept), crowd(points), ...kept.map(mark),
-    make("circle", { class: "ring", id: "ring", r: 10, visibility: "hidden" }))
+  const kept = points.filter((point) => point.kind !== "dominated")
+  const ring = make("circle", { class: "ring", id: "ring", r: 10, visibility: "hidden" })
+  svg.replaceChildren(...axes(on), ...limit(on), staircase(on), ...bars(on, kept), crowd(points),
+    ...kept.map(mark), ring)
   label(svg, kept, on)
   legend()
   choosePoint(chart.at, false)
 }
 
-function paper({ frame, scores, ticks, x, y, width, height }) {
-  const { unit, label: title } = AXES[chart.axis]
-  const tick = (value) => [[1e9, "G"], [1e6, "M"], [1e3, "k"]].map(([size, letter]) =>
-    value >= 0.999 * size ? digits(value / size) + letter : "").find(Boolean) ?? digits(value)
-  return [
-    ...scores.ticks.map((score) => make("g", { class: "grid" },
-      make("line", { x1: frame.left, x2: frame.right, y1: y(score), y2: y(score) }),
-      make("text", { x: frame.left - 8, y: y(score) + 4, "text-anchor": "end" }, minus(score.toFixed(scores.decimals))))),
-    make("line", { class: "axis", x1: frame.left, x2: frame.right, y1: frame.bottom, y2: frame.bottom }),
-    ...ticks.map((cost) => make("g", { class: "axis" },
-      make("line", { x1: x(cost), x2: x(cost), y1: frame.bottom, y2: frame.bottom + 5 }),
-      make("text", { x: x(cost), y: frame.bottom + 19, "text-anchor": "middle" }, tick(cost / unit)))),
-    make("text", { class: "title", x: width - 12, y: height - 6, "text-anchor": "end" }, title),
-    make("text", { class: "title", x: 0, y: 12 }, "SI-SNRi on the test set (dB)"),
-  ]
+const across = ({ left, right }, y, name) =>
+  make("line", { class: name, x1: left, x2: right, y1: y, y2: y })
+
+function axes({ frame, scores, ticks, x, y, width, height }) {
+  const { unit, label } = AXES[chart.axis]
+  const tick = (value) => engineering(value).replace(/\.0+(?=\D|$)|(\.\d*[1-9])0+(?=\D|$)/, "$1")
+  const grid = scores.ticks.map((score) => {
+    const place = { x: frame.left - 8, y: y(score) + 4, "text-anchor": "end" }
+    const text = make("text", place, minus(score.toFixed(scores.decimals)))
+    return make("g", { class: "grid" }, across(frame, y(score)), text)
+  })
+  const costs = ticks.map((cost) => {
+    const at = x(cost)
+    const line = make("line", { x1: at, x2: at, y1: frame.bottom, y2: frame.bottom + 5 })
+    const place = { x: at, y: frame.bottom + 19, "text-anchor": "middle" }
+    return make("g", { class: "axis" }, line, make("text", place, tick(cost / unit)))
+  })
+  const below = { class: "title", x: width - 12, y: height - 6, "text-anchor": "end" }
+  const above = { class: "title", x: 0, y: 12 }
+  return [...grid, across(frame, frame.bottom, "axis"), ...costs, make("text", below, label),
+    make("text", above, "SI-SNRi on the test set (dB)")]
 }
 
-/** What the limit on this axis leaves out is shaded. */
+/** Beyond the limit on this axis the chart is shaded. */
 function limit({ frame, x }) {
   const cost = limits[chart.axis]
   if (!cost) return []
   const at = Math.min(frame.right, Math.max(frame.left, x(cost)))
-  return [make("rect", { class: "out", x: at, y: frame.top, width: frame.right - at, height: frame.bottom - frame.top }),
+  const size = { width: frame.right - at, height: frame.bottom - frame.top }
+  return [make("rect", { class: "out", x: at, y: frame.top, ...size }),
     make("line", { class: "limit", x1: at, x2: at, y1: frame.top, y2: frame.bottom })]
 }
 
 function staircase({ frame }) {
   const best = chart.points.filter((point) => point.best)
-  const steps = best.map(({ x, y }, i) => (i ? `H${x.toFixed(1)}V${y.toFixed(1)}` : `M${x.toFixed(1)} ${y.toFixed(1)}`))
+  const steps = best.map(({ x, y }, i) =>
+    (i ? `H${x.toFixed(1)}V${y.toFixed(1)}` : `M${x.toFixed(1)} ${y.toFixed(1)}`))
   return make("path", { class: "best", d: `${steps.join("")}H${frame.right}` })
 }
 
-/** All beaten points as one path of dots: ten thousand cost no more than a line. */
+/** All dominated points as one path of dots: ten thousand cost no more than a line. */
 function crowd(points) {
-  const beaten = points.filter((point) => point.kind === "beaten")
-  const dots = beaten.map(({ x, y }) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`)
-  return make("path", { class: beaten.length > 2000 ? "beaten many" : "beaten", d: dots.join("") })
+  const dominated = points.filter((point) => point.kind === "dominated")
+  const dots = dominated.map(({ x, y }) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`)
+  const name = dots.length > 2000 ? "dominated many" : "dominated"
+  return make("path", { class: name, d: dots.join("") })
 }
 
 function bars({ frame, y }, kept) {
   const base = kept.find((point) => point.kind === "reference")
-  const level = base ? [make("line", { class: "level", x1: frame.left, x2: frame.right, y1: base.y, y2: base.y })] : []
-  return [...level, ...kept.filter(({ row }) => known(row.low_db)).map(({ x, kind, row }) =>
+  const level = base ? [across(frame, base.y, "level")] : []
+  const sure = kept.filter(({ row }) => known(row.low_db))
+  return [...level, ...sure.map(({ x, kind, row }) =>
     make("line", { class: `bar ${kind}`, x1: x, x2: x, y1: y(row.low_db), y2: y(row.high_db) }))]
 }
 
 /** A disc, hollow where another is better at this cost; the reference is a star. */
 function mark({ x, y, kind, best }) {
-  if (kind !== "reference") return make("circle", { class: best ? "kept" : "kept hollow", cx: x, cy: y, r: best ? 5 : 4 })
+  if (kind !== "reference") {
+    return make("circle", { class: best ? "kept" : "kept hollow", cx: x, cy: y, r: best ? 5 : 4 })
+  }
   const corners = Array.from({ length: 10 }, (_, i) => {
-    const angle = Math.PI * (i / 5 - 0.5), radius = i % 2 ? 4 : 10
-    return `${(x + radius * Math.cos(angle)).toFixed(1)} ${(y + radius * Math.sin(angle)).toFixed(1)}`
+    const angle = Math.PI * (i / 5 - 0.5)
+    const radius = i % 2 ? 4 : 10
+    const [right, down] = [Math.cos(angle), Math.sin(angle)].map((way) => radius * way)
+    return `${(x + right).toFixed(1)} ${(y + down).toFixed(1)}`
   })
   return make("path", { class: "reference", d: `M${corners.join("L")}Z` })
 }
 
-/** Names beside points where they cover no other point, bar or name: the picks and the reference before the rest. */
+function rank({ kind, row, best }) {
+  if (kind === "reference") return 0
+  if (data.picks.includes(row.trial)) return 1
+  return best ? 2 : 3
+}
+
+/** Names beside points where they cover no other point, bar or name, the most important first. */
 function label(svg, kept, { frame, y: place }) {
   const taken = kept.map(({ x, y }) => ({ x: x - 5, y: y - 5, width: 10, height: 10 }))
   for (const { x, row } of kept) {
-    const top = place(row.high_db ?? row.si_snri_db), bottom = place(row.low_db ?? row.si_snri_db)
+    const top = place(row.high_db ?? row.si_snri_db)
+    const bottom = place(row.low_db ?? row.si_snri_db)
     taken.push({ x: x - 3, y: top, width: 6, height: bottom - top })
   }
-  const rank = (point) => (point.kind === "reference" ? 0 : data.picks.includes(point.row.trial) ? 1 : point.best ? 2 : 3)
   let room = Math.min(LABELS, (frame.right - frame.left) / 70)
   for (const { x, y, row, kind } of [...kept].sort((a, b) => rank(a) - rank(b))) {
     if (room < 1) return
@@ -154,7 +188,10 @@ function label(svg, kept, { frame, y: place }) {
     const corners = [[-9 - width, -height - 1], [9, 3], [9, -height - 3], [-9 - width, 4]]
     const box = corners.map(([right, down]) => ({ x: x + right, y: y + down, width, height }))
       .find((box) => inside(box, frame) && !taken.some((other) => overlap(box, other)))
-    if (!box) { text.remove(); continue }
+    if (!box) {
+      text.remove()
+      continue
+    }
     text.setAttribute("x", box.x)
     text.setAttribute("y", box.y + 0.78 * height)
     taken.push(box)
@@ -162,35 +199,39 @@ function label(svg, kept, { frame, y: place }) {
   }
 }
 
-const inside = (box, { left, right, top, bottom }) =>
-  box.x >= left && box.x + box.width <= right + 8 && box.y >= top - 8 && box.y + box.height <= bottom
-const overlap = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
+const inside = ({ x, y, width, height }, { left, right, top, bottom }) =>
+  x >= left && x + width <= right + 8 && y >= top - 8 && y + height <= bottom
+const overlap = (a, b) =>
+  a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 
 // ---- pointing
 
 function nearest(event) {
-  const box = find("chart").getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top
-  let found = -1, least = REACH ** 2
-  chart.points.forEach((point, i) => {
-    const distance = (point.x - x) ** 2 + (point.y - y) ** 2
-    if (distance < least) [found, least] = [i, distance]
-  })
-  return found
+  const box = find("chart").getBoundingClientRect()
+  const distances = chart.points.map(({ x, y }) =>
+    Math.hypot(x - event.clientX + box.left, y - event.clientY + box.top))
+  const least = distances.reduce((low, distance) => Math.min(low, distance), REACH)
+  return distances.findIndex((distance) => distance <= least && distance < REACH)
 }
 
 /** Show a point, or none for −1; `aloud` to screen readers too. */
 function choosePoint(at, aloud) {
-  const tip = find("tip"), ring = find("ring"), point = chart.points[at]
+  const tip = find("tip")
+  const ring = find("ring")
+  const point = chart.points[at]
   chart.at = at
   tip.hidden = !point
   ring.setAttribute("visibility", point ? "visible" : "hidden")
   if (!point) return
-  const { x, y, row } = point, facts = details(row)
+  const { x, y, row } = point
+  const facts = details(row)
   ring.setAttribute("cx", x)
   ring.setAttribute("cy", y)
+  const list = facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])
   tip.replaceChildren(make("b", {}, row.name), make("small", {}, row.letters ?? ""),
-    make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])))
-  const width = find("chart").clientWidth, left = x < width / 2 ? x + 16 : x - 16 - tip.offsetWidth
+    make("dl", {}, ...list))
+  const width = find("chart").clientWidth
+  const left = x < width / 2 ? x + 16 : x - 16 - tip.offsetWidth
   tip.style.left = `${Math.max(0, Math.min(left, width - tip.offsetWidth))}px`
   tip.style.top = `${Math.max(0, y - tip.offsetHeight / 2)}px`
   if (!aloud) return
@@ -198,26 +239,30 @@ function choosePoint(at, aloud) {
   find("said").textContent = [place, ...facts.map((fact) => fact.join(" "))].join(", ")
 }
 
-/** What is known of a variant, as the table says it. */
+/** What is known of a variant, as in the table. */
 function details(row) {
-  return DETAILS.filter((name) => known(row[name]) && !(name === "loss_db" && row.trial === 0)).map((name) => {
-    const [title] = data.titles[name]
-    const unit = name.endsWith("_db") ? "dB" : name.endsWith("_bytes") ? "bytes" : ""
-    const value = [said(name, row[name]), unit, interval(name, row)].filter(Boolean).join(" ")
-    return [name === "chance" ? "chance of the front" : title, value]
-  })
+  const told = (name) => known(row[name]) && !(name === "loss_db" && row.trial === 0)
+  const title = (name) => (name === "chance" ? "probability of the front" : data.titles[name][0])
+  return DETAILS.filter(told).map((name) => [title(name), inFull(name, row)])
 }
 
 function walk(event) {
-  const { points, at } = chart, last = points.length - 1
+  const { points, at } = chart
+  const last = points.length - 1
   const along = (step) => {
-    let next = at < 0 ? (step > 0 ? 0 : last) : at + step
-    while (points[next] && points[next].kind === "beaten") next += step
+    let next = at + step
+    if (at < 0) next = step > 0 ? 0 : last
+    while (points[next]?.kind === "dominated") next += step
     return points[next] ? next : at
   }
   const to = {
-    ArrowRight: () => (at < 0 ? 0 : Math.min(at + 1, last)), ArrowLeft: () => (at < 0 ? last : Math.max(at - 1, 0)),
-    ArrowUp: () => along(1), ArrowDown: () => along(-1), Home: () => 0, End: () => last, Escape: () => -1,
+    ArrowRight: () => (at < 0 ? 0 : Math.min(at + 1, last)),
+    ArrowLeft: () => (at < 0 ? last : Math.max(at - 1, 0)),
+    ArrowUp: () => along(1),
+    ArrowDown: () => along(-1),
+    Home: () => 0,
+    End: () => last,
+    Escape: () => -1,
   }[event.key]
   if (event.ctrlKey || event.altKey || event.metaKey) return
   if (to) choosePoint(to(), true)
@@ -227,13 +272,16 @@ function walk(event) {
 }
 
 function pointing(box) {
+  const byMouse = (at) => (event) => {
+    if (event.pointerType !== "touch") choosePoint(at(event), false)
+  }
   let touched = false
   box.addEventListener("keydown", walk)
   box.addEventListener("pointerdown", (event) => { touched = event.pointerType === "touch" })
-  box.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") choosePoint(nearest(event), false) })
-  box.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") choosePoint(-1, false) })
+  box.addEventListener("pointermove", byMouse(nearest))
+  box.addEventListener("pointerleave", byMouse(() => -1))
   box.addEventListener("blur", () => choosePoint(-1, false))
-  box.addEventListener("click", (event) => {  // a finger cannot hover: its first tap shows, its second goes
+  box.addEventListener("click", (event) => {  // a finger's first tap shows, its second goes
     const at = nearest(event)
     if (at < 0 || (touched && at !== chart.at)) choosePoint(at, touched)
     else go(chart.points[at].row.trial)
@@ -241,13 +289,15 @@ function pointing(box) {
 }
 
 function legend() {
-  const kinds = new Set(chart.points.map(({ kind, best }) => (kind === "kept" && !best ? "hollow" : kind)))
+  const kinds = new Set(chart.points.map(({ kind, best }) =>
+    (kind === "kept" && !best ? "hollow" : kind)))
   if (scored.some((row) => known(row.low_db))) kinds.add("bar")
-  const hollow = ["parameters", "macs_per_s"].includes(chart.axis) ? "thanks to its other cost" : "but not the best at this cost"
-  const keys = { kept: "beaten by none", hollow: `beaten by none, ${hollow}`, beaten: "beaten", reference: "reference",
-    bar: "95 % interval" }
-  find("legend").replaceChildren(...Object.keys(keys).filter((kind) => kinds.has(kind)).map((kind) =>
-    make("li", { class: kind }, keys[kind])))
+  const objective = ["parameters", "macs_per_s"].includes(chart.axis)
+  const hollow = objective ? "thanks to the other cost" : "but not the best at this cost"
+  const keys = { kept: "Pareto-optimal", hollow: `Pareto-optimal, ${hollow}`,
+    dominated: "dominated", reference: "reference", bar: "95 % confidence interval" }
+  find("legend").replaceChildren(...Object.keys(keys).filter((kind) => kinds.has(kind))
+    .map((kind) => make("li", { class: kind }, keys[kind])))
 }
 
 function front() {
@@ -255,8 +305,9 @@ function front() {
     find("front").parentElement.querySelector(".scripted").hidden = true
     return
   }
-  choices(find("axes"), "axis", Object.fromEntries(measured.map((axis) => [axis, AXES[axis].title])), (axis) => {
-    chart = { ...chart, axis }
+  const titles = Object.fromEntries(measured.map((axis) => [axis, AXES[axis].title]))
+  choices(find("axes"), "axis", titles, (axis) => {
+    chart.axis = axis
     draw()
   })
   pointing(find("chart"))

@@ -4,7 +4,6 @@ import contextlib
 import re
 import shutil
 import socket
-import time
 
 import pytest
 
@@ -146,7 +145,7 @@ def test_the_script_says_every_value_as_the_table_without_script_does(opened, br
             break
         tab.click("#next")
     plain = opened(address, java_script_enabled=False)
-    assert plain.locator("#rows, #chart, #search, #theme").evaluate_all("all => all.every(one => !one.checkVisibility())")
+    assert plain.locator("#rows, #chart, #search").evaluate_all("all => all.every(one => !one.checkVisibility())")
     assert plain.locator("figure.drawn").first.is_visible()
     rows = plain.locator(".static tbody tr")
     assert rows.count() == len(made.rows) == len(with_script)
@@ -237,7 +236,7 @@ def test_pointing_says_what_the_row_says_and_a_click_goes_there_whatever_hides_i
     assert told["loss"].replace(" dB", "") == cells["loss_db"]
     assert told["memory"].removesuffix(" bytes") == cells["peak_memory_bytes"]
     for name, key in (("trial", "trial"), ("parameters", "parameters"), ("MACs", "macs_per_s"), ("seeds", "seeds"),
-                      ("real-time factor", "realtime_factor"), ("chance of the front", "chance")):
+                      ("real-time factor", "realtime_factor"), ("probability of the front", "chance")):
         assert told[name] == cells[key]
     assert tab.input_value("#words") == ""
 
@@ -355,31 +354,37 @@ def test_sounds_play_one_at_a_time(opened, address):
 GROUND = "getComputedStyle(document.body).backgroundColor"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_follow_the_system_until_the_button_says_otherwise_and_paper_is_white(opened, address, scheme):
-    tab = opened(address, fresh=True, color_scheme=scheme)
-    grounds = {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 25, 28)"}
-    other = "dark" if scheme == "light" else "light"
-    assert tab.evaluate(GROUND) == grounds[scheme]
-    assert tab.inner_text("#theme") == f"{other.title()} colours"
-    tab.click("#theme")
-    assert tab.evaluate(GROUND) == grounds[other]
-    until = time.monotonic() + 60                                   # what was stored may still be on its way to the disk
-    tab.reload()
-    while tab.evaluate(GROUND) != grounds[other] and time.monotonic() < until:
-        time.sleep(0.2)
-        tab.reload()
-    assert tab.evaluate(GROUND) == grounds[other]
+@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(22, 25, 28)")])
+def test_colours_follow_the_system_and_paper_is_white(opened, address, scheme, ground):
+    tab = opened(address, color_scheme=scheme)
+    assert tab.evaluate(GROUND) == ground
     tab.emulate_media(media="print")
-    assert tab.evaluate(GROUND) == grounds["light"]
+    assert tab.evaluate(GROUND) == "rgb(255, 255, 255)"
 
 
-def test_a_browser_that_refuses_storage_still_changes_colours(opened, browser, address):
-    tab = opened(address, fresh=True)
-    tab.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('refused') } })")
-    tab.reload()
-    tab.click("#theme")
-    assert tab.evaluate(GROUND) == "rgb(22, 25, 28)"
+@pytest.mark.parametrize("script", [True, False])
+def test_eight_columns_of_a_wide_table_are_shown_and_all_on_demand_by_keyboard_without_scripts_too(opened, address, script):
+    tab = opened(address, java_script_enabled=script)
+    for place in ("#front-table-caption", "#rows" if script else "#static-caption"):
+        wide = tab.locator(f".wide:has({place})")
+        heads, every = wide.locator("th"), wide.locator(".every input")
+        count = sum(heads.nth(i).is_visible() for i in range(heads.count()))
+        assert (count, wide.locator("tbody tr").first.locator("td:visible").count()) == (page.FIRST, page.FIRST)
+        assert wide.evaluate("one => { const box = one.querySelector('.scroll'); return box.scrollWidth <= box.clientWidth }")
+        every.focus()
+        tab.keyboard.press("Space")
+        assert all(heads.nth(i).is_visible() for i in range(heads.count()))
+        assert heads.count() > page.FIRST
+        every.uncheck()
+
+
+def test_the_script_writes_k_m_and_g_as_python_does(opened, address):
+    source = (page.HERE / "page.js").read_text()
+    numbers = [0, 0.000123, 0.5, 999.4, 999.5, 1000, 999_499, 999_500, 999_999, 1e6, 1_234_567, 9.995e8, 1e9, 1.5e12,
+               *(m * 10**e for m in (1, 1.005, 2.5, 9.994, 9.996) for e in range(-3, 13))]
+    functions = source[source.index("const minus"):source.index("const COUNTS")]
+    told = opened(address).evaluate(f"numbers => {{ {functions}; return numbers.map(engineering) }}", numbers)
+    assert told == [wording.engineering(number) for number in numbers]
 
 
 def test_on_paper_there_are_the_figures_and_the_static_table_and_nothing_to_press(opened, made, address):
@@ -404,7 +409,7 @@ def test_evil_names_stay_text(opened, tmp_path):
     made = made_up_pages.page_of(runs, study=evil, notes=[evil])
     made = made._replace(rows=[{**row, "name": f"{evil} {row['trial']}"} for row in made.rows])
     tab = opened(saved(made, tmp_path))
-    assert tab.locator("script").count() == 3
+    assert tab.locator("script").count() == 2
     assert column(tab, "name") == [f"{evil} {trial}" for trial in range(3)]
     assert column(tab, "reason")[1] == f"data: {evil}"
     tab.focus("#chart")
@@ -504,7 +509,7 @@ def test_everything_that_can_be_used_has_a_name_and_a_visible_focus(opened, addr
         }""")
         reached.add(focused[0])
         assert focused[1] == "solid" or focused[0] == "AUDIO", focused   # whose own buttons show it
-    assert {"theme", "chart", "parameters", "axis", "words", "state", "only", "view", "si_snri_db"} <= reached
+    assert {"chart", "parameters", "axis", "words", "state", "only", "view", "si_snri_db"} <= reached
 
 
 def test_who_wants_no_motion_gets_none(opened, address):
