@@ -27,6 +27,7 @@ from study.analysis.mixture_scores import from_rows
 from study.analysis.replicates import OUTLOOK, SCORES, per_trial, with_seeds
 from study.analysis.trials import COSTS, RISING, spared_s
 from study.analysis.wording import TITLES
+from study.database.leases import Owner
 from study.records import STATES, TRAINED, Result, Settings
 from study.report.tables import sexes_table
 from study.search.events import Rows
@@ -274,13 +275,12 @@ def show_status(name: str, settings: Settings | None, results: Rows, front: Rows
 
 
 def worker(run: Mapping[str, Any]) -> str:
-    """Who is at work on a run: 'host:pid' and 'host:…:pid:…' are told apart, any other name is shown as it is."""
+    """The host and process at work on a run; an owner that cannot be read is shown as it is."""
     owner, now = run.get("owner"), time.time()
     if not owner:
         return "no worker"
-    parts = owner.split(":")
-    host, pid = (parts[0], parts[2]) if len(parts) == 4 else (parts[0], parts[1]) if len(parts) == 2 else (owner, "")
-    name = f"{host}, process {pid}" if pid.isdecimal() else owner
+    known = Owner.parse(owner)
+    name = f"{known.host}, process {known.process}" if known else owner
     late = (run.get("lease_until_s") or now) < now
     return f"{name}, not heard of for long" if late else f"worker {name}"
 

@@ -1,7 +1,7 @@
-"""Whose a run is. A lease names the process that trains it and ends by itself unless it is renewed.
+"""The owner of a run: a lease names the process that trains it, and ends by itself unless it is renewed.
 
-On its own machine a process is asked for: it holds its runs as long as it lives, whatever the clock says, and not a
-moment longer. Of another machine only the lease's end is known, by the clock of the database's server.
+A process of this machine holds its runs as long as it lives, whatever the clock says, and not a moment longer. Of another
+machine only the lease's end is known, by the clock of the database's server.
 """
 
 import hashlib
@@ -11,15 +11,37 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 LEASE_S = 180.0     # how long a lease lasts
 RENEW_S = 20.0      # how often a training renews it, and at every epoch's end
 
 
-def me() -> str:
-    """This process, among those that may hold a lease: host, machine, process, its start."""
-    return f"{_host()}:{os.getpid()}:{started(os.getpid())}"
+class Owner(NamedTuple):
+    """A process that may hold a lease, in the database as `host:boot:process:started`."""
+
+    host: str
+    boot: str           # the machine since its last start, and the container: where process numbers mean the same
+    process: int
+    started: str        # when the process was started: process numbers are given out again
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The owner of a lease, also in the old form `host:process`; None for any other text."""
+        match text.split(":"):
+            case host, boot, process, start if process.isdecimal():
+                return cls(host, boot, int(process), start)
+            case host, process if process.isdecimal():
+                return cls(host, "", int(process), "")
+        return None
+
+
+def me() -> Owner:
+    """This process."""
+    return Owner(socket.gethostname(), _boot(), os.getpid(), started(os.getpid()))
 
 
 def is_held(run: Mapping[str, Any], now_s: float) -> bool:
@@ -27,22 +49,20 @@ def is_held(run: Mapping[str, Any], now_s: float) -> bool:
 
     A lease that lasts longer than any lease does was made by a clock that has been set back since: it is void.
     """
-    owner = run["owner"]
-    if owner in (None, me()):
+    if run["owner"] in (None, str(me())):
         return False
-    host, _, process = owner.rpartition(":")[0].rpartition(":")
-    if host == _host():
-        return bool(started(int(process)) == owner.rpartition(":")[2])
+    owner = Owner.parse(run["owner"])
+    if owner and (owner.host, owner.boot) == (me().host, me().boot):
+        return started(owner.process) == owner.started
     return bool(now_s <= (run["lease_until_s"] or 0) <= now_s + LEASE_S)
 
 
 @cache
-def _host() -> str:
-    """This machine since its last start, and within it this container: where process numbers mean the same."""
+def _boot() -> str:
     facts = [_read("/proc/sys/kernel/random/boot_id")]
     with suppress(OSError):
         facts.append(os.readlink("/proc/self/ns/pid"))
-    return f"{socket.gethostname()}:{hashlib.sha256(''.join(facts).encode()).hexdigest()[:8]}"
+    return hashlib.sha256("".join(facts).encode()).hexdigest()[:8]
 
 
 def started(process: int) -> str:

@@ -184,7 +184,7 @@ class Database(Reader):
         key, description = described(environment)
 
         def begin(connection: sa.Connection) -> int:
-            lease = {"owner": me(), "lease_until_s": now_s(connection) + LEASE_S, "environment": key}
+            lease = {"owner": str(me()), "lease_until_s": now_s(connection) + LEASE_S, "environment": key}
             _insert_new(connection, environments, {"key": key, "description": description}, "key")
             exact = {name: getattr(cost, name) for name in EXACT}
             _insert_new(connection, variants, {"key": variant.key, **asdict(variant), **exact}, "key")
@@ -217,11 +217,11 @@ class Database(Reader):
             for run in map(dict[str, Any], found.all()):
                 if run["id"] in besides or is_held(run, now):
                     continue
-                died = run["owner"] not in (None, me())     # whoever pauses gives the run back
+                died = run["owner"] not in (None, str(me()))     # whoever pauses gives the run back
                 taken = connection.execute(
                     runs.update().where(runs.c.id == run["id"], runs.c.owner.is_not_distinct_from(run["owner"]),
                                         runs.c.state == "running")
-                    .values(owner=me(), lease_until_s=now + LEASE_S, deaths=(run["deaths"] or 0) + died))
+                    .values(owner=str(me()), lease_until_s=now + LEASE_S, deaths=(run["deaths"] or 0) + died))
                 if taken.rowcount:
                     return dict(connection.execute(select(runs).where(runs.c.id == run["id"])).mappings().one())
             return None
@@ -275,13 +275,13 @@ class Database(Reader):
     def release(self, run: int) -> None:
         """Give a run back that is not finished: whoever comes next goes on with it."""
         self._write(lambda connection: connection.execute(
-            runs.update().where(runs.c.id == run, runs.c.owner == me()).values(owner=None, lease_until_s=None)))
+            runs.update().where(runs.c.id == run, runs.c.owner == str(me())).values(owner=None, lease_until_s=None)))
 
     def note_death(self, run: int, kind: str = "") -> None:
         """Give a run of ours back whose process died elsewhere; `kind` as in `records.FAILURES`, where it is known."""
         died: dict[str, Any] = {"deaths": sa.func.coalesce(runs.c.deaths, 0) + 1, **({"kind": kind} if kind else {})}
         self._write(lambda connection: connection.execute(
-            runs.update().where(runs.c.id == run, runs.c.owner == me()).values(owner=None, lease_until_s=None, **died)))
+            runs.update().where(runs.c.id == run, runs.c.owner == str(me())).values(owner=None, lease_until_s=None, **died)))
 
     def reopen(self, study: str, trial: int) -> None:
         """Let a trial's stopped and failed runs go on to their end, whatever the stop rule says."""
@@ -310,10 +310,10 @@ class Database(Reader):
 
     def note_out_of_memory(self, study: str, process: int) -> None:
         """Say of the run of a process of this machine that the kernel killed it for lack of memory."""
-        mine = f"{me().rpartition(':')[0].rpartition(':')[0]}:{process}:"
+        killed = str(me()._replace(process=process, started=""))        # without its start, which nobody can tell any more
+        its_run = runs.c.owner.startswith(killed, autoescape=True)
         self._write(lambda connection: connection.execute(
-            runs.update().where(runs.c.study == study, runs.c.state == "running", runs.c.owner.startswith(mine, autoescape=True))
-            .values(kind="out-of-memory")))
+            runs.update().where(runs.c.study == study, runs.c.state == "running", its_run).values(kind="out-of-memory")))
 
 
 def described(environment: Mapping[str, Any]) -> tuple[str, str]:
@@ -330,7 +330,7 @@ def now_s(connection: sa.Connection) -> float:
 
 
 def _renew(connection: sa.Connection, run: int, **values: Any) -> None:
-    mine = runs.update().where(runs.c.id == run, runs.c.owner == me())
+    mine = runs.update().where(runs.c.id == run, runs.c.owner == str(me()))
     if not connection.execute(mine.values(lease_until_s=now_s(connection) + LEASE_S, **values)).rowcount:
         raise LeaseLost
 

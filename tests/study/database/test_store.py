@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from study.analysis import pareto
 from study.analysis.replicates import OUTLOOK
 from study.database import connection, leases
-from study.database.leases import is_held, me
+from study.database.leases import Owner, is_held, me
 from study.database.schema import runs
 from study.database.store import Database, LeaseLost, open_database, stored_settings
 from study.records import Budget, Result, Settings
@@ -207,11 +207,10 @@ def test_reading_changes_nothing_and_works_while_another_writes(database, tmp_pa
 def test_a_run_is_held_while_its_owner_lives_and_renews(database):
     run, now = begin(database, 0), time.time()
     row, = database.runs("s")
-    here = me().rpartition(":")[0].rpartition(":")[0]
 
     def owned(process, started):
-        return {**row, "owner": f"{here}:{process}:{started}"}
-    assert row["owner"] == me()
+        return {**row, "owner": str(me()._replace(process=process, started=started))}
+    assert row["owner"] == str(me())
     assert not is_held(row, now)                                            # mine
     parent, its_start = os.getppid(), leases.started(os.getppid())
     for clock in (now, now + 1e6, now - 1e6):
@@ -224,6 +223,14 @@ def test_a_run_is_held_while_its_owner_lives_and_renews(database):
     assert not is_held(elsewhere, now - 3600)                               # the clock was set back: no lease lasts so long
     database.finish(run, complete(TINY, 1.0))
     assert not is_held(database.runs("s")[0], now)
+
+
+@pytest.mark.parametrize(("text", "owner"), [
+    ("box:12ab:1234:99", Owner("box", "12ab", 1234, "99")), ("box:1234", Owner("box", "", 1234, "")),
+    ("box:12ab:pid:99", None), ("elsewhere", None), ("a:b:c", None), ("", None)])
+def test_an_owner_is_read_from_what_is_written(text, owner):
+    assert Owner.parse(text) == owner
+    assert owner is None or Owner.parse(str(me())) == me()
 
 
 def test_a_zombie_is_dead():
@@ -275,7 +282,7 @@ def test_what_a_dead_process_left_is_taken_up_once_and_its_deaths_are_counted_un
             connection.exec_driver_sql("update runs set owner = 'elsewhere:0:1:1', lease_until_s = 1")
         taken = database.take_up("s")
         assert (taken["id"], taken["deaths"]) == (run, deaths)
-        assert database.runs("s")[0]["owner"] == me()
+        assert database.runs("s")[0]["owner"] == str(me())
     database.add_epoch(run, EPOCHS[0])
     assert database.runs("s")[0]["deaths"] == 0
     database.release(run)

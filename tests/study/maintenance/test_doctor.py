@@ -21,7 +21,7 @@ from tests.support.tiny import RECIPE, TINY
 
 EPOCHS = [Epoch(number, -2.0 * number, 1.5 * number, 1e-3, 10.0 * number, 0.5) for number in range(1, RECIPE.epochs + 1)]
 MIXTURES = tuple(MixtureScore(f"test/{index:03}", "a+b", "FM", 4.0, 0.1, 5.1, 5.0 + index) for index in range(3))
-MACHINE = leases.me().rpartition(":")[0].rpartition(":")[0]
+MACHINE = ":".join(leases.me()[:2])
 
 
 @pytest.fixture
