@@ -55,7 +55,7 @@ def fill(work: Runner, trials: int) -> None:
     """Give a study so many finished trials at once: what is measured comes after them."""
     rng = np.random.default_rng(trials)
     ranges = {name: IntDistribution(values[0], values[-1], step=values.step) for name, values in SPACE.ranges().items()}
-    rows, curves, told, variants = [], [], [], {row["key"]: None for row in work.database._rows("SELECT key FROM variants")}
+    rows, curves, told, variants = [], [], [], {row["key"]: None for row in work.database.query("SELECT key FROM variants")}
     fresh = []
     for number in range(1, trials):
         point = SPACE.point(int(rng.integers(len(SPACE))))

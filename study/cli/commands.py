@@ -149,7 +149,7 @@ def _work(given: argparse.Namespace, name: str, settings: "Settings", database: 
                             front(per_trial(database.results(name))), seed)
     with shown:
         ended = _engine(given.engine)(job, count, database, shown).run(given.timeout)
-    database.rest = lambda reason: time.sleep(0.5)      # a server that is gone now comes back
+    database = database.retrying(lambda reason: time.sleep(0.5))        # a server that is gone now comes back
     trained, states = database.trained(name, seed), database.counts(name, seed)
     beside = "".join(f", {states[state]} {state}" for state in ("stopped", "failed", "rejected") if states.get(state))
     say(f"study {name!r}: {trained} of {max(wanted, trained)} trials trained{beside}; all saved in {database.shown}"
@@ -417,9 +417,8 @@ def _examined(name: str, database: "Database") -> list["Finding"]:
     from study.search import optuna_study
     settings = database.settings(name)
     assert settings is not None
-    database.rest = lambda reason: time.sleep(0.5 if reason else 0.05)
-    study = database.patiently(lambda: optuna_study.open_study(name, settings, database))
-    database.rest = None        # a doctor says what is wrong instead of waiting
+    patient = database.retrying(lambda reason: time.sleep(0.5 if reason else 0.05))     # for this alone
+    study = patient.retry(lambda: optuna_study.open_study(name, settings, patient))
     return examine(database, name, optuna_study.trials(study), partial(optuna_study.tell_result, study, name, settings, database),
                    partial(optuna_study.mark_lost, study))
 

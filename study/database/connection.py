@@ -1,9 +1,10 @@
-"""A way to one SQL database: opened, waited for, and shared out turn by turn.
+"""The connection to one SQL database: opened, retried while it is locked or gone, and locked for who hands out work.
 
 Every write is one short transaction that may be done twice: so a database that is locked, gone or full for a while
 is waited for, and a process may die anywhere.
 """
 
+import copy
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ _PASSING = {
     "connection is closed": "the database server is gone", "consuming input failed": "the database server is gone"}
 
 T = TypeVar("T")
+Wait = Callable[[str], None]
 Place = tuple[int, int] | None      # a file's device and number there
 
 
@@ -109,7 +111,7 @@ def engine_of(url: sa.URL, read_only: bool, still: bool = False) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # A transaction that reads first and then writes cannot wait for its turn: SQLite refuses it at once.
+        # A transaction that reads first and then writes cannot wait for the lock: SQLite refuses it at once.
         if not read_only and connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -168,20 +170,25 @@ def see_in_place(held: Mapping[Path, Place]) -> None:
 class Connection:
     """One database. A context manager; `close` gives its connections back.
 
-    `rest` is told why, each time the database has to be waited for, and returns when it is to be tried again; without
-    it nothing is waited for.
+    `wait` is called with the reason each time the database refuses something for now, and returns when it is to be tried
+    again; without it, that is an error.
     """
 
-    def __init__(self, engine: sa.Engine):
-        self.engine = engine
+    def __init__(self, engine: sa.Engine, wait: Wait | None = None):
+        self.engine, self.wait = engine, wait
         self.reader = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.rest: Callable[[str], None] | None = None
         self.held: dict[Path, Place] = {}       # files and folders that must stay what they are
         self._held: sa.Connection | None = None
 
     def hold(self, path: Path) -> None:
         """Note a file or folder that must stay what it is as long as this is open."""
         self.held[path.absolute()] = place_of(path)
+
+    def retrying(self, wait: Wait | None) -> Self:
+        """The same database, with another way to wait for it."""
+        made = copy.copy(self)
+        made.wait = wait
+        return made
 
     def __enter__(self) -> Self:
         return self
@@ -211,27 +218,27 @@ class Connection:
         """Where the study's files lie: beside its SQLite file, else in results."""
         return Path(self.engine.url.database or "").parent if self.is_sqlite else Path("results")
 
-    def patiently(self, work: Callable[[], T]) -> T:
-        """Do `work`, which may be done twice, and again for as long as the database refuses it for now."""
+    def retry(self, work: Callable[[], T]) -> T:
+        """The result of `work`, which may be done twice, and is done again for as long as the database refuses it for now."""
         while True:
             try:
                 return work()
             except Exception as error:
                 see_in_place(self.held)
-                if self.rest is None or not (reason := passing(error)):
+                if self.wait is None or not (reason := passing(error)):
                     raise
-            self.rest(reason)       # outside of the handler: what failed is gone by now
+            self.wait(reason)       # outside of the handler: what failed is gone by now
 
     @contextmanager
-    def turn(self, study: str) -> Iterator[None]:
-        """Be the only process that hands out work of this study. A process that dies gives its turn back."""
+    def lock(self, study: str) -> Iterator[None]:
+        """Be the only process that hands out work of this study. The lock of a process that dies is free."""
         see_in_place(self.held)
         if self.engine.url.get_backend_name() == "postgresql":
             number = int.from_bytes(hashlib.sha256(f"tasnet-study {study}".encode()).digest()[:8], signed=True)
             with self.engine.connect() as connection:
                 while not _locked(connection, number):
-                    self._rest("")
-                yield       # the transaction's end gives the turn back
+                    self._wait_for_lock()
+                yield       # the transaction's end frees the lock
             return
         file = Path(f"{self.engine.url.database}.lock") if self.is_sqlite else self.folder / "study.lock"
         lock = FileLock(file)
@@ -239,17 +246,17 @@ class Connection:
             try:
                 lock.acquire(timeout=1)
             except Timeout:
-                self._rest("")
+                self._wait_for_lock()
         try:
             yield
         finally:
             lock.release()
 
-    def _rest(self, reason: str) -> None:
-        if self.rest is None:
+    def _wait_for_lock(self) -> None:
+        if self.wait is None:
             time.sleep(0.05)
         else:
-            self.rest(reason)
+            self.wait("")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -277,7 +284,8 @@ class Connection:
         found = self._held.execute(sa.text(query), values, execution_options={"stream_results": True, "max_row_buffer": size})
         yield from found.partitions(size)
 
-    def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+    def query(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        """The rows of an SQL query, whose `:name`s are these values."""
         def read_by(connection: sa.Connection) -> list[dict[str, Any]]:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
 
@@ -285,11 +293,11 @@ class Connection:
             see_in_place(self.held)
             with self.reader.connect() as connection:
                 return read_by(connection)
-        return self.patiently(read) if self._held is None else read_by(self._held)
+        return self.retry(read) if self._held is None else read_by(self._held)
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def write() -> T:
             see_in_place(self.held)
             with self.engine.begin() as connection:
                 return work(connection)
-        return self.patiently(write)
+        return self.retry(write)

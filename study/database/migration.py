@@ -42,7 +42,7 @@ def bring_up(database: Connection, say: Callable[[str], None]) -> None:
         UserError: no copy can be made, or a view not be dropped; nothing is changed then.
         sqlalchemy.exc.DBAPIError: it cannot be written.
     """
-    with database.turn(""):
+    with database.lock(""):
         with database.reader.connect() as connection:
             lacks = lacking(connection).rows
         kept = _kept(database) if lacks else None

@@ -29,7 +29,7 @@ class Reader(Connection):
 
     def studies(self) -> list[str]:
         """Names of the studies, the newest last."""
-        return [row["study"] for row in self._rows("SELECT study FROM study_settings ORDER BY created_s")]
+        return [row["study"] for row in self.query("SELECT study FROM study_settings ORDER BY created_s")]
 
     def choose(self, name: str | None, to_derive: bool = False) -> str:
         """The study that is meant: the named one, or the newest; `to_derive` others from, the newest that was not derived itself.
@@ -60,7 +60,7 @@ class Reader(Connection):
         """What the study runs with; None when there is no such study."""
         if not is_text(study):      # no database can be asked for it
             return None
-        rows = self._rows("SELECT settings FROM study_settings WHERE study = :study", study=study)
+        rows = self.query("SELECT settings FROM study_settings WHERE study = :study", study=study)
         return Settings.from_dict(json.loads(rows[0]["settings"])) if rows else None
 
     def identity(self, study: str) -> str:
@@ -72,38 +72,38 @@ class Reader(Connection):
         return self.folder / "checkpoints" / (self._home(study)[1] or former_folder(study))
 
     def _home(self, study: str) -> tuple[str, str]:
-        rows = self._rows("SELECT identity, folder FROM study_settings WHERE study = :study", study=study)
+        rows = self.query("SELECT identity, folder FROM study_settings WHERE study = :study", study=study)
         return (rows[0]["identity"] or "", rows[0]["folder"] or "") if rows else ("", "")
 
     def notes(self, study: str) -> list[str]:
         """What every report of this study has to say about its corpus."""
-        rows = self._rows("SELECT notes FROM study_settings WHERE study = :study", study=study)
+        rows = self.query("SELECT notes FROM study_settings WHERE study = :study", study=study)
         return json.loads(rows[0]["notes"]) if rows else []
 
     def hypervolume_point(self, study: str) -> dict[str, float] | None:
         """Where the study's hypervolumes are measured from; None where its reference was begun before that was stored."""
-        rows = self._rows("SELECT hypervolume_point FROM study_settings WHERE study = :study", study=study)
+        rows = self.query("SELECT hypervolume_point FROM study_settings WHERE study = :study", study=study)
         return json.loads(rows[0]["hypervolume_point"]) if rows and rows[0]["hypervolume_point"] else None
 
     def results(self, study: str) -> list[dict[str, Any]]:
         """The rows of the view `results`, in the order of trials, and the scores the view has no column for."""
         runs = {(run["trial"], run["seed"]): run for run in self.runs(study)}
-        rows = self._rows("SELECT * FROM results WHERE study = :study ORDER BY trial, seed", study=study)
+        rows = self.query("SELECT * FROM results WHERE study = :study ORDER BY trial, seed", study=study)
         return [{**row, **{name: bool(row[name]) for name in FLAGS},
                  **{name: runs.get((row["trial"], row["seed"]), {}).get(name) for name in _BESIDE}} for row in rows]
 
     def front(self, study: str) -> list[dict[str, Any]]:
         """The rows of the view `front`, the smallest first."""
-        return self._rows("SELECT * FROM front WHERE study = :study ORDER BY parameters, macs_per_s, trial", study=study)
+        return self.query("SELECT * FROM front WHERE study = :study ORDER BY parameters, macs_per_s, trial", study=study)
 
     def epochs(self, study: str) -> list[dict[str, Any]]:
         """Every epoch of every run, with its trial."""
-        return self._rows("SELECT r.trial, r.seed, e.* FROM epochs e JOIN runs r ON r.id = e.run "
+        return self.query("SELECT r.trial, r.seed, e.* FROM epochs e JOIN runs r ON r.id = e.run "
                           "WHERE r.study = :study ORDER BY r.trial, r.seed, e.number", study=study)
 
     def mixtures(self, study: str) -> list[dict[str, Any]]:
         """Every scored test mixture of every run, with its trial."""
-        return self._rows("SELECT r.trial, r.seed, m.* FROM mixtures m JOIN runs r ON r.id = m.run "
+        return self.query("SELECT r.trial, r.seed, m.* FROM mixtures m JOIN runs r ON r.id = m.run "
                           "WHERE r.study = :study ORDER BY r.trial, r.seed, m.mixture", study=study)
 
     def heard(self, study: str) -> Mixtures:
@@ -115,53 +115,53 @@ class Reader(Connection):
 
     def unscored(self, study: str) -> list[dict[str, Any]]:
         """Every test mixture of a run that lacks a score, and why."""
-        return self._rows("SELECT r.trial, r.seed, m.mixture, m.reason FROM runs r JOIN mixtures m ON m.run = r.id "
+        return self.query("SELECT r.trial, r.seed, m.mixture, m.reason FROM runs r JOIN mixtures m ON m.run = r.id "
                           "WHERE r.study = :study AND m.reason <> '' ORDER BY r.trial, r.seed, m.mixture", study=study)
 
     def environments(self, study: str) -> list[dict[str, Any]]:
         """Each machine and software that trained a run of the study."""
-        rows = self._rows("SELECT DISTINCT e.key, e.description FROM environments e JOIN runs r ON r.environment = e.key "
+        rows = self.query("SELECT DISTINCT e.key, e.description FROM environments e JOIN runs r ON r.environment = e.key "
                           "WHERE r.study = :study ORDER BY e.key", study=study)
         return [json.loads(row["description"]) for row in rows]
 
     def runs(self, study: str) -> list[dict[str, Any]]:
         """The rows of `runs`, in the order of trials."""
-        return self._rows("SELECT * FROM runs WHERE study = :study ORDER BY trial, seed", study=study)
+        return self.query("SELECT * FROM runs WHERE study = :study ORDER BY trial, seed", study=study)
 
     def put_in(self, study: str) -> set[int]:
         """The trials of this study that were enqueued, as Optuna's tables beside ours tell."""
         if not sa.inspect(self.reader).has_table("trial_user_attributes"):
             return set()
-        return {row["number"] for row in self._rows(
+        return {row["number"] for row in self.query(
             "SELECT t.number FROM trials t JOIN studies s ON s.study_id = t.study_id JOIN trial_user_attributes a "
             "ON a.trial_id = t.trial_id WHERE s.study_name = :study AND a.key = 'variant'", study=study)}
 
     def run_of(self, study: str, trial: int, seed: int) -> dict[str, Any] | None:
         """The run of a trial with a seed, its variant's exact cost beside it; None when it was never begun."""
-        rows = self._rows(f"SELECT r.*, {', '.join(f'v.{name}' for name in EXACT)} FROM runs r "
+        rows = self.query(f"SELECT r.*, {', '.join(f'v.{name}' for name in EXACT)} FROM runs r "
                           "JOIN variants v ON v.key = r.variant "
                           "WHERE study = :study AND trial = :trial AND seed = :seed", study=study, trial=trial, seed=seed)
         return rows[0] if rows else None
 
     def at_work(self, study: str, seed: int) -> set[int]:
         """The trials whose run with this seed is unfinished."""
-        return {row["trial"] for row in self._rows(
+        return {row["trial"] for row in self.query(
             "SELECT trial FROM runs WHERE study = :study AND state = 'running' AND seed = :seed", study=study, seed=seed)}
 
     def variant(self, key: str) -> Variant:
         """The variant of a key."""
-        row, = self._rows("SELECT * FROM variants WHERE key = :key", key=key)
+        row, = self.query("SELECT * FROM variants WHERE key = :key", key=key)
         return Variant.of(row)
 
     def counts(self, study: str, seed: int) -> dict[str, int]:
         """How many trials are in each state, by their run with the study's seed: replicates do not count."""
-        return {row["state"]: row["number"] for row in self._rows(
+        return {row["state"]: row["number"] for row in self.query(
             "SELECT state, COUNT(*) AS number FROM runs WHERE study = :study AND seed = :seed GROUP BY state",
             study=study, seed=seed)}
 
     def pulse(self, study: str) -> list[dict[str, Any]]:
         """A row per state, with numbers that cost little and are others whenever a report would be another."""
-        return self._rows(
+        return self.query(
             "SELECT r.state, COUNT(*) AS runs, COUNT(r.si_snri_db) AS scored, ROUND(SUM(r.seconds)) AS seconds, "
             "SUM(LENGTH(r.reason)) AS words, SUM((SELECT COUNT(*) FROM epochs e WHERE e.run = r.id)) AS epochs "
             "FROM runs r WHERE r.study = :study GROUP BY r.state ORDER BY r.state", study=study)
@@ -172,13 +172,13 @@ class Reader(Connection):
 
     def met(self, study: str, seed: int) -> set[tuple[Any, ...]]:
         """What has a run with this seed: keys of variants, each with what may be tuned of the recipe."""
-        return {tuple(row.values()) for row in self._rows(
+        return {tuple(row.values()) for row in self.query(
             "SELECT DISTINCT variant, learning_rate, segment_s, batch_size FROM runs WHERE study = :study AND seed = :seed",
             study=study, seed=seed)}
 
     def same(self, study: str, variant: Variant, recipe: Recipe) -> dict[str, Any] | None:
         """The first run of this variant, recipe and seed, in whatever state."""
-        rows = self._rows(      # sorted here: asked for an order, SQLite goes through all runs of the study in that order
+        rows = self.query(      # sorted here: asked for an order, SQLite goes through all runs of the study in that order
             "SELECT trial FROM runs WHERE study = :study AND variant = :variant AND "
             + " AND ".join(f"{name} = :{name}" for name in asdict(recipe)),
             study=study, variant=variant.key, **asdict(recipe))
@@ -195,7 +195,7 @@ class Reader(Connection):
         window = {number: mine.curve[number - 1] + margin_db for number in range(last - patience + 1, last + 1)}
         ahead = " OR ".join(f"(e.number = {number} AND e.valid_si_snri_db > :x{number})" for number in window)
         cheaper = "".join(f" AND {column} <= :{name}" for name, column in columns.items())
-        rows = self._rows(
+        rows = self.query(
             f"SELECT r.id, r.trial, {', '.join(columns.values())} FROM runs r JOIN variants v ON v.key = r.variant "
             "JOIN epochs e ON e.run = r.id "
             f"WHERE r.study = :study AND r.state = 'complete' AND r.seed = :seed{cheaper} AND ({ahead}) "
@@ -207,7 +207,7 @@ class Reader(Connection):
 
     def curve(self, run: int) -> tuple[float, ...]:
         """The validation scores of a run's epochs, in order."""
-        return tuple(row["valid_si_snri_db"] for row in self._rows(
+        return tuple(row["valid_si_snri_db"] for row in self.query(
             "SELECT valid_si_snri_db FROM epochs WHERE run = :run ORDER BY number", run=run))
 
 

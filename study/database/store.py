@@ -136,7 +136,7 @@ class Database(Reader):
         """
         known = self.settings(study)        # also that of a start at the same moment
         assert known is not None
-        stored, = self._rows("SELECT fingerprint FROM study_settings WHERE study = :study", study=study)
+        stored, = self.query("SELECT fingerprint FROM study_settings WHERE study = :study", study=study)
         same = stored["fingerprint"] == fingerprint
         check_same(study, replace(settings, corpus=known.corpus) if same and fingerprint else settings, known)
         if not same:
@@ -154,7 +154,7 @@ class Database(Reader):
             UserError: no folder can be made.
         """
         while self._home(study) == ("", ""):
-            with self.turn(""):
+            with self.lock(""):
                 if self._home(study) == ("", ""):
                     self._settle(study, say)
         folder = self.checkpoints(study)
@@ -165,7 +165,7 @@ class Database(Reader):
 
     def _settle(self, study: str, say: Callable[[str], None]) -> None:
         identity, plain = uuid.uuid4().hex, self.checkpoints(study)
-        if self._rows("SELECT id FROM runs WHERE study = :study LIMIT 1", study=study):
+        if self.query("SELECT id FROM runs WHERE study = :study LIMIT 1", study=study):
             folder = plain
         else:
             try:

@@ -187,6 +187,7 @@ class Ray(Engine):
         assert settings is not None
         self.stop = threading.Event()
         self.runner = Runner(job.study, settings, database, None, job.device, job.parts, watcher, self.stop)
+        self.database = self.runner.database
         self.workers: dict[Any, Worker] = {}        # by the event that is waited for
         self.exhausted, self.told, self.looked_s = False, False, 0.0
         tuned = {name: os.environ.get(name, value) for name, value in TUNABLES.items()}     # a node's own counts for less
@@ -299,7 +300,7 @@ class Ray(Engine):
     def _hand_out(self, worker: Worker) -> None:
         """Give a worker the next run, or let it go."""
         self.runner.environment = worker.environment
-        run = self.database.patiently(lambda: self.runner.next_run(self.job.trials))
+        run = self.database.retry(lambda: self.runner.next_run(self.job.trials))
         if run is not None:
             return self._begin(worker, run)
         if self.runner.teacher_state() == "running":        # whoever trains it

@@ -31,7 +31,7 @@ def derive(database: Database, name: str, settings: Settings, variants: Sequence
     """Make the study if it is not there, and let these variants be among its trials; returns how many trials it then has."""
     database.register(name, settings, notes, fingerprint)
     study, space = optuna_study.open_study(name, settings, database), space_of(settings)
-    with database.turn(name):
+    with database.lock(name):
         known = {database.variant(run["variant"]) for run in database.runs(name)} | optuna_study.waiting(study, space)
         for variant in variants:
             if variant not in known:

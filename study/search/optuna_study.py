@@ -25,7 +25,7 @@ def open_study(name: str, settings: Settings, database: Database) -> optuna.Stud
     """Optuna's study beside our tables, with the reference waiting as trial 0, or a whole list."""
     connect = {"connect_args": {"timeout": 5}} if database.is_sqlite else {"pool_pre_ping": True}
     space, metrics = space_of(settings), settings.objectives
-    with database.turn(""):     # of all studies: the first one makes Optuna's tables
+    with database.lock(""):     # of all studies: the first one makes Optuna's tables
         storage = optuna.storages.RDBStorage(database.optuna_url, engine_kwargs=connect)
         study = optuna.create_study(
             study_name=name, storage=storage, load_if_exists=True, directions=[OBJECTIVES[metric] for metric in metrics],

@@ -2,7 +2,7 @@
 
 A worker takes a run, trains it, and comes back for the next; any number of them, on any number of machines, may be at work
 on one study. Or it lets others train, several at a time, and records what they tell. Work is handed out by one at a time
-(`Database.turn`), so the total is kept and nothing is trained twice.
+(`Database.lock`), so the total is kept and nothing is trained twice.
 A result is in our tables before Optuna hears of it, and whoever hands out work next tells what a killed process left
 untold and takes up what it left unfinished. So no order of death loses a result.
 """
@@ -86,9 +86,9 @@ class Runner:
         self.at_work: set[int] = set()              # runs that others train for us
         self.begun: dict[int, Trial] = {}           # by number: of the runs that we have begun
         self.environment: Mapping[str, Any] | None = None       # where the next run will be trained; None: here
-        database.rest = self.rest
-        self.study = database.patiently(lambda: open_study(name, settings, database))
-        self.checkpoints = database.patiently(lambda: database.settle(name, self.watcher.says))
+        self.database = database = database.retrying(self.rest)
+        self.study = database.retry(lambda: open_study(name, settings, database))
+        self.checkpoints = database.retry(lambda: database.settle(name, self.watcher.says))
 
     def run(self, trials: int) -> None:
         """Work until the study has `trials` trials that are trained or with somebody, or nothing is left to train.
@@ -100,7 +100,7 @@ class Runner:
             UserError: when a checkpoint cannot be written, or nothing can be trained.
         """
         while True:
-            run = self.database.patiently(lambda: self.next_run(trials))
+            run = self.database.retry(lambda: self.next_run(trials))
             if run is not None:
                 try:
                     self.work_on(run)
@@ -119,7 +119,7 @@ class Runner:
     def next_run(self, trials: int) -> Mapping[str, Any] | None:
         """A run of ours: one that was left unfinished, or a new trial's; None when there is nothing to begin."""
         self.pause_if_asked()
-        with self.database.turn(self.name):
+        with self.database.lock(self.name):
             asked = self.all_trials()
             self.tell_untold(asked)
             if left := self.database.take_up(self.name, self.at_work):
@@ -290,15 +290,11 @@ class Runner:
         """Tell of a result that is stored."""
         self.watcher.trial_ends(run["trial"], run["seed"], variant, result)
         if run["seed"] == self.seed:
-            self.database.patiently(lambda: self.tell_end(run["trial"], result))
+            self.database.retry(lambda: self.tell_end(run["trial"], result))
         self.see_it_bears(run, result)
 
     def give_back(self, run: Mapping[str, Any]) -> None:
-        self.database.rest = None       # no patience now: whoever stops us wants an end, and a lease ends by itself
-        try:
-            self.database.release(run["id"])
-        finally:
-            self.database.rest = self.rest
+        self.database.retrying(None).release(run["id"])     # once: whoever stops us wants an end, and a lease ends by itself
 
     def task(self, run: Mapping[str, Any], variant: Variant) -> Task:
         """What is to be done for a run."""

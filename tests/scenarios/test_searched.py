@@ -56,7 +56,7 @@ def test_it_is_a_column_of_the_view_and_of_what_is_read_of_it(tmp_path, name, va
         first, second = database.results("fake")
         assert (first[name], second[name]) == (of(0)[name], value)
         assert type(second[name]) is type(value)
-        plain, = database._rows(f'SELECT "{name}" AS it FROM results WHERE trial = 1')
+        plain, = database.query(f'SELECT "{name}" AS it FROM results WHERE trial = 1')
         assert plain["it"] == value
 
 

@@ -162,7 +162,7 @@ def test_a_stream_gives_every_row_once_a_part_at_a_time(storage):
     with open_database(storage) as database, database.snapshot():
         parts = list(database.stream(query, 7))
         assert [len(part) for part in parts] == [7, 7, 6]
-        assert [tuple(row) for part in parts for row in part] == [tuple(row.values()) for row in database._rows(query)]
+        assert [tuple(row) for part in parts for row in part] == [tuple(row.values()) for row in database.query(query)]
         assert list(database.stream("SELECT run FROM epochs WHERE run = :run", 7, run=99)) == []
 
 
@@ -174,13 +174,13 @@ def test_a_long_reading_keeps_no_writer_waiting(made):
             writer.commit()
 
 
-def test_who_waits_for_a_turn_asks_seldom_and_gets_it_when_it_is_given_back(storage):
+def test_who_waits_for_a_lock_asks_seldom_and_gets_it_when_it_is_free(storage):
     with open_database(storage, read_only=False) as first, open_database(storage, read_only=False) as second:
         asked = []
-        second.rest = asked.append
+        second = second.retrying(asked.append)
         with ThreadPoolExecutor(1) as pool:
-            with first.turn("s"):
-                waiting = pool.submit(turn_at, second)
+            with first.lock("s"):
+                waiting = pool.submit(locked_at, second)
                 time.sleep(2.5)
                 given_back = time.monotonic()
             assert waiting.result(10) >= given_back
@@ -188,6 +188,6 @@ def test_who_waits_for_a_turn_asks_seldom_and_gets_it_when_it_is_given_back(stor
         assert set(asked) == {""}
 
 
-def turn_at(database):
-    with database.turn("s"):
+def locked_at(database):
+    with database.lock("s"):
         return time.monotonic()

@@ -78,7 +78,7 @@ def test_a_file_of_any_form_holds_every_value_of_the_tables(either, tmp_path, fo
     assert [path.name for path in written] == [f"{table}.{form}" for table in ("runs", "epochs", "mixtures")]
     with open_database(either) as database:
         runs, results = database.runs("fake"), database.results("fake")
-        beside = [{**database._rows("SELECT * FROM variants WHERE key = :key", key=run["variant"])[0], **run} for run in runs]
+        beside = [{**database.query("SELECT * FROM variants WHERE key = :key", key=run["variant"])[0], **run} for run in runs]
         rows = {"runs": [{**of, **row} for of, row in zip(beside, results, strict=True)],
                 "epochs": database.epochs("fake"), "mixtures": database.mixtures("fake")}
     for path, count in written.items():
@@ -96,7 +96,7 @@ def test_a_file_of_any_form_holds_every_value_of_the_tables(either, tmp_path, fo
 def test_runs_begin_with_the_columns_of_the_view_results_and_tell_all_of_variant_recipe_and_scores(storage):
     found = study.load(storage, "fake")
     with open_database(storage) as database:
-        row = database._rows("SELECT * FROM results LIMIT 1")[0]
+        row = database.query("SELECT * FROM results LIMIT 1")[0]
     names = list(found.runs.columns)
     assert names[:len(row)] == list(row)
     assert {"kind", "batch_size", "schedule", "sdr_db", "unscored", *Variant.__dataclass_fields__} <= set(names)

@@ -58,7 +58,7 @@ def test_an_older_database_gets_what_it_lacks_keeps_its_rows_and_is_kept_as_it_w
         assert [row["si_snri_db"] for row in database.results("s")] == [5.0, 6.0, 7.0, 8.0]
         assert len(database.mixtures("s")) == 80
         assert {row["sdr_db"] for row in database.mixtures("s")} == {None}
-        assert {row["last_residual"] for row in database._rows("SELECT last_residual FROM variants")} == {0}
+        assert {row["last_residual"] for row in database.query("SELECT last_residual FROM variants")} == {0}
     kept, = tmp_path.rglob("*.before-1")
     assert kept.parent == (tmp_path if "://" not in old else tmp_path / "results")
     line, = said
@@ -129,8 +129,8 @@ def test_a_view_of_other_words_is_made_anew_without_a_copy(old, tmp_path):
         open_database(old)
     with open_database(old, read_only=False, say=pytest.fail) as database:
         assert [row["trial"] for row in database.front("s")] == [0, 1, 2, 3]
-        assert len(database._rows("SELECT * FROM mine")) == 4       # nobody else's is touched
-        assert database._rows("SELECT * FROM failures") == []
+        assert len(database.query("SELECT * FROM mine")) == 4       # nobody else's is touched
+        assert database.query("SELECT * FROM failures") == []
     open_database(old).close()
     assert len(copies(tmp_path)) == 1
 
@@ -154,7 +154,7 @@ def test_a_view_of_a_users_that_stands_on_ours_is_never_dropped(old, monkeypatch
         change(old, "SELECT * FROM front", "SELECT * FROM mine")        # all is as it was
     else:
         with open_database(old, read_only=False) as database:
-            assert [row["trial"] for row in database._rows("SELECT * FROM mine")] == [3]
+            assert [row["trial"] for row in database.query("SELECT * FROM mine")] == [3]
 
 
 def test_a_copy_that_cannot_be_made_leaves_the_database_as_it_is(old, monkeypatch):

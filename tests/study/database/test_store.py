@@ -306,14 +306,13 @@ def test_a_locked_database_is_waited_for_and_says_so(tmp_path, database, monkeyp
         other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
         other.execute("begin immediate")
 
-        def rest(reason):
+        def wait(reason):
             said.append(reason)
             if len(said) == 3:
                 other.rollback()
         with pytest.raises(sqlalchemy.exc.OperationalError, match="locked"):
             waiting.renew(run)
-        waiting.rest = rest
-        waiting.add_epoch(run, EPOCHS[0])
+        waiting.retrying(wait).add_epoch(run, EPOCHS[0])
         other.close()
     assert said == ["the database is locked"] * 3
     assert [epoch["number"] for epoch in database.epochs("s")] == [1]
@@ -321,17 +320,17 @@ def test_a_locked_database_is_waited_for_and_says_so(tmp_path, database, monkeyp
 
 def test_only_one_process_hands_out_work_at_a_time(tmp_path, database):
     probe = ("import sys, time\nfrom study.database.store import open_database\n"
-             f"with open_database({str(tmp_path / 'study.db')!r}, read_only=False) as database, database.turn('s'):\n"
+             f"with open_database({str(tmp_path / 'study.db')!r}, read_only=False) as database, database.lock('s'):\n"
              "    print('mine', flush=True)\n    time.sleep(60)")
-    with database.turn("s"):
+    with database.lock("s"):
         other = subprocess.Popen([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True)
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(2)
     assert other.stdout.readline() == "mine\n"
-    other.kill()                # it gives its turn back by dying
+    other.kill()                # its lock is free when it is dead
     other.wait()
     other.stdout.close()
-    with database.turn("s"):
+    with database.lock("s"):
         pass
 
 

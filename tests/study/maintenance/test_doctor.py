@@ -119,7 +119,7 @@ def test_lost_scores_of_mixtures_are_scored_again_from_the_checkpoint(database):
     assert row(database, number)["state"] == "running"
     assert row(database, number)["stoppable"] == 0
     assert database.mixtures("s") == []
-    assert [one["mixture"] for one in database._rows("SELECT * FROM orphans_mixtures")] == ["test/000", "test/002"]
+    assert [one["mixture"] for one in database.query("SELECT * FROM orphans_mixtures")] == ["test/000", "test/002"]
     assert database.take_up("s")["id"] == number        # and its result can be stored
     database.finish(number, Result("complete", cost=exact(TINY), mixtures=MIXTURES, scores=Scores(mixtures=3)))
     assert once(database) == []
@@ -246,7 +246,7 @@ def test_a_training_without_its_checkpoint_begins_anew(database, fault):
     assert "begins anew" in found[-1].mended
     assert (len(found), files(database)) == ((1, []) if fault == "missing" else (2, ["orphans/trial-0000.pt"]))
     assert database.epochs("s") == []
-    assert [one["number"] for one in database._rows("SELECT * FROM orphans_epochs")] == [1, 2]
+    assert [one["number"] for one in database.query("SELECT * FROM orphans_epochs")] == [1, 2]
     assert row(database, number)["state"] == "running"
 
 

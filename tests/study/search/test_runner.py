@@ -37,7 +37,7 @@ def test_optuna_hears_what_the_database_keeps(tmp_path, trained):
     assert [(row["trial"], [row["si_snri_db"], row["parameters"], row["macs_per_s"]]) for row in rows] == [
         (number, values) for number, state, _, values in told(tmp_path)]
     with open_database(str(tmp_path / "study.db")) as database:     # and two tools can share the file
-        names = {row["name"] for row in database._rows("select name from sqlite_master where type = 'table'")}
+        names = {row["name"] for row in database.query("select name from sqlite_master where type = 'table'")}
     assert {"runs", "variants", "epochs", "mixtures", "environments", "trials", "studies"} <= names
 
 
