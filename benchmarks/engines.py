@@ -36,6 +36,7 @@ from study.engines.local import Workers
 from study.records import Result, Settings, StopRule
 from study.search import runner
 from study.search.events import Silent
+from study.space.plan import StudyPlan
 from study.space.toml import as_dict, space_named
 from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.cost import count as cost
@@ -101,7 +102,8 @@ def train(engine, storage, trials, slots, settings, open_corpus, watcher=None):
         if not database.settings("s"):
             database.register("s", settings)
         began = time.monotonic()
-        ended = engine(Job(storage, "s", trials, "cpu", 1, 1, open_corpus), slots, database, watcher or Silent()).run()
+        plan = replace(StudyPlan.of("s", settings, workers=slots), open_corpus=open_corpus)
+        ended = engine(Job(storage, plan, trials), database, watcher or Silent()).run()
         assert ended.finished
         return time.monotonic() - began
 

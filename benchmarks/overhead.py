@@ -23,6 +23,7 @@ from study.database.store import open_database
 from study.records import Result, Settings, StopRule
 from study.search import runner
 from study.search.runner import Runner
+from study.space.plan import StudyPlan
 from study.space.toml import space_named
 from tasnet_core.cost import count
 from tasnet_core.records import Epoch, MixtureScore, Scores, Variant
@@ -82,7 +83,7 @@ def main(places: list[int]) -> None:
     for place in places:
         with tempfile.TemporaryDirectory() as folder, open_database(str(Path(folder) / "study.db"), read_only=False) as database:
             database.register("s", SETTINGS)
-            work = Runner("s", SETTINGS, database, object())    # type: ignore[arg-type]  # no corpus is asked for anything
+            work = Runner(StudyPlan.of("s", SETTINGS), database, object())    # type: ignore[arg-type]  # no corpus is asked for anything
             work.run(1)
             fill(work, place - AROUND // 2)
             times = []

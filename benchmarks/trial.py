@@ -21,6 +21,7 @@ from study.database.store import open_database
 from study.records import Settings
 from study.search import evaluate as evaluating
 from study.search import runner
+from study.space.plan import StudyPlan
 from study.space.presets import QUICK
 from study.space.space import Listed
 from study.space.toml import as_dict
@@ -72,7 +73,7 @@ def trial(variant: Any, clock: Clock, folder: Path) -> float:
     corpus = open_corpus(settings.corpus)
     with open_database(f"sqlite:///{folder / 'study.db'}", read_only=False) as database:
         database.register("one", settings, corpus.notes, corpus.fingerprint)
-        one = runner.Runner("one", settings, database, corpus, "cpu")
+        one = runner.Runner(StudyPlan.of("one", settings), database, corpus)
         start = time.perf_counter()
         clock.seconds.clear()
         one.run(1)

@@ -16,6 +16,7 @@ from study.records import Result, Settings, StopRule
 from study.search import runner
 from study.search.optuna_study import enqueue
 from study.search.runner import Runner
+from study.space.plan import StudyPlan
 from tasnet_core.cost import count
 from tasnet_core.records import Epoch, Scores
 from tasnet_core.training.trainer import Training
@@ -60,7 +61,7 @@ def test_a_replay_stops_whom_the_runner_stops_and_when(tmp_path, monkeypatch):
     settings = Settings(corpus="tiny", space="tiny", recipe=replace(RECIPE, epochs=EPOCHS), stop=RULE)
     with open_database(str(tmp_path / "study.db"), read_only=False) as database:
         database.register("s", settings)
-        work = Runner("s", settings, database, Tiny())
+        work = Runner(StudyPlan.of("s", settings), database, Tiny())
         for index in order[1:]:
             enqueue(work.study, space, settings, rows[index].variant)
         work.run(len(rows))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from study.engines.base import Engine
     from study.maintenance.doctor import Finding
     from study.records import Settings
+    from study.space.plan import StudyPlan
     from tasnet_core.corpora.registry import Corpus
     from tasnet_core.records import Variant
 
@@ -50,38 +51,43 @@ def run(given: argparse.Namespace) -> str:
         check_name(name)
     check_installed(settings, chosen=bool(known or given.metrics))
     # Everything is looked at before anything is written.
-    corpus = _prepared(given, settings)
+    plan = _plan(given, name, settings)
+    corpus = _prepared(given, plan)
     if given.dry_run:
-        _dry_run(given, name, settings, corpus, begun=bool(known))
+        _dry_run(given, plan, corpus, begun=bool(known))
         return name
     with open_database(given.storage, read_only=False) as database:
         database.register(name, settings, corpus.notes, corpus.fingerprint)
-        finished = _work(given, name, settings, database, given.trials)
+        finished = _work(given, plan, database, given.trials)
         if finished and given.seeds > 1 and database.trained(name, settings.recipe.seed):
-            _confirm(given, name, settings, database, corpus, _best(database, name))
+            _confirm(given, plan, database, corpus, _best(database, name))
     return name
 
 
-def _prepared(given: argparse.Namespace, settings: "Settings") -> "Corpus":
+def _plan(given: argparse.Namespace, name: str, settings: "Settings") -> "StudyPlan":
+    """How the options want a study to be trained."""
+    from study.cli.settings import default_workers
+    from study.space.plan import StudyPlan
+    from tasnet_core.backend.devices import device_of
+    gpus = _gpus(given)
+    if given.engine == "ray":
+        device, workers = "cuda" if gpus else "cpu", given.workers
+    else:
+        device, gpus = device_of(given.device).type, 0.0
+        workers = given.workers or default_workers(device == "cuda", settings.threads)
+    micro_batches = int(getattr(given, "batch_size", None) != "auto")
+    return StudyPlan.of(name, settings, device, workers, micro_batches, gpus)
+
+
+def _prepared(given: argparse.Namespace, plan: "StudyPlan") -> "Corpus":
     """The corpus; what it and the compiled layers lack is said, once. Those are made here, before any worker wants them."""
-    from study.space.toml import space_of
     from tasnet_core.backend.devices import say_if_plain
     from tasnet_core.corpora.registry import open_corpus
-    reference = space_of(settings).reference
-    _gpus(given)        # refused before anything is done
+    reference, spec = plan.space.reference, plan.settings.corpus
     say_if_plain(reference, _device_here(given), say)
-    corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=say)
-    tell_unusable(corpus.unusable, settings.corpus)
+    corpus = open_corpus(spec, reference.C, reference.sample_rate_hz, say=say)
+    tell_unusable(corpus.unusable, spec)
     return corpus
-
-
-def _opener(settings: "Settings") -> Callable[[], "Corpus"]:
-    """What opens the corpus in other processes, without a word: it has been said."""
-    from study.engines.local import nothing
-    from study.space.toml import space_of
-    from tasnet_core.corpora.registry import CORPORA
-    reference, kind = space_of(settings).reference, settings.corpus.partition(":")[0].partition("?")[0]
-    return partial(CORPORA[kind], settings.corpus, reference.C, reference.sample_rate_hz, nothing)
 
 
 def _device_here(given: argparse.Namespace) -> str:
@@ -101,16 +107,6 @@ def _gpus(given: argparse.Namespace) -> float:
     return given.gpus_per_trial or float(given.device == "cuda")
 
 
-def _workers(given: argparse.Namespace, settings: "Settings") -> tuple[str, int | None]:
-    """The device, and how many trainings it has at a time; None: as many as a cluster has room for."""
-    from study.cli.settings import default_workers
-    from tasnet_core.backend.devices import device_of
-    if given.engine == "ray":
-        return "cuda" if _gpus(given) else "cpu", given.workers
-    device = device_of(given.device).type
-    return device, given.workers or default_workers(device == "cuda", settings.threads)
-
-
 def _engine(name: str) -> type["Engine"]:
     if name == "ray":
         from study.engines.ray_engine import Ray
@@ -119,36 +115,34 @@ def _engine(name: str) -> type["Engine"]:
     return local.Workers
 
 
-def _dry_run(given: argparse.Namespace, name: str, settings: "Settings", corpus: "Corpus", begun: bool) -> None:
+def _dry_run(given: argparse.Namespace, plan: "StudyPlan", corpus: "Corpus", begun: bool) -> None:
     from study.cli.settings import default_workers
     from study.database.store import open_database
     from study.planning.dry_run import command, dry_run
-    device, count = _workers(given, settings)
-    count = count or default_workers(device == "cuda", settings.threads)
+    workers = plan.workers or default_workers(plan.device == "cuda", plan.settings.threads)
     with ExitStack() as stack:
         database = stack.enter_context(open_database(given.storage)) if begun else None
         if database:
-            database.see_same(name, settings, corpus.fingerprint)
-        for line in dry_run(name, settings, given.trials, given.seeds, count, device, corpus, _opener(settings), database):
+            database.see_same(plan.name, plan.settings, corpus.fingerprint)
+        for line in dry_run(replace(plan, workers=workers), given.trials, given.seeds, corpus, database):
             say(line)
     say(command(given.words, given))
 
 
-def _work(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", trials: int) -> bool:
+def _work(given: argparse.Namespace, plan: "StudyPlan", database: "Database", trials: int) -> bool:
     """Let workers train until the study has so many trials, and say how far it came; whether the time was enough."""
     from study.analysis.replicates import per_trial
     from study.analysis.trials import front
     from study.cli import terminal
     from study.engines.base import Job
-    (device, count), seed = _workers(given, settings), settings.recipe.seed
+    name, settings, seed = plan.name, plan.settings, plan.settings.recipe.seed
     database.settle(name, print)
-    job = Job(given.storage, name, trials, device, settings.threads, int(getattr(given, "batch_size", None) != "auto"),
-              _opener(settings), _gpus(given) if given.engine == "ray" else 0.0, database.held)
+    job = Job(given.storage, plan, trials, database.held)
     wanted = trials or database.trained(name, seed)
     shown = terminal.watcher(wanted, database.trained(name, seed), settings.recipe.epochs,
                             front(per_trial(database.results(name))), seed)
     with shown:
-        ended = _engine(given.engine)(job, count, database, shown).run(given.timeout)
+        ended = _engine(given.engine)(job, database, shown).run(given.timeout)
     database = database.retrying(lambda reason: time.sleep(0.5))        # a server that is gone now comes back
     trained, states = database.trained(name, seed), database.counts(name, seed)
     beside = "".join(f", {states[state]} {state}" for state in ("stopped", "failed", "rejected") if states.get(state))
@@ -208,18 +202,19 @@ def _best(database: "Database", name: str, count: int | None = None) -> list[int
 def enqueue(given: argparse.Namespace) -> None:
     from study.search import optuna_study
     from study.search.inherit_recipe import recipe_of
+    from study.space.plan import StudyPlan
     from study.space.searched import TUNED
-    from study.space.toml import space_of
     from tasnet_core.records import as_word
     with _to_write(given.storage) as database:
         name, settings = _known(given, database)
-        space = space_of(settings)
+        plan = StudyPlan.of(name, settings)
+        space = plan.space
         wanted = [optuna_study.asked(text, space, settings.recipe) for text in given.variants]
         for variant, _ in wanted:
             _check_same_corpus(variant, space.reference)
             if settings.recipe.init == "inherit" and (why := variant.no_slice_of(space.reference)):
                 raise UserError(f"{variant}: {why}, so it cannot inherit from the reference; train it in a study from scratch")
-        study = optuna_study.open_study(name, settings, database)
+        study = optuna_study.open_study(plan, database)
         for variant, recipe in wanted:
             tuned = [as_word(field, getattr(recipe, field)) for field in TUNED if field in space.choices]
             named = " ".join([str(variant), *tuned])
@@ -247,37 +242,37 @@ def confirm(given: argparse.Namespace) -> None:
         trials = trials or _best(database, name, given.best)
         if not trials:
             raise UserError(f"study {name!r}: no trial is complete, so there is nothing to confirm; run more of it first")
-        corpus = _prepared(given, settings)
+        plan = _plan(given, name, settings)
+        corpus = _prepared(given, plan)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         say(f"trials {', '.join(map(str, trials))}: {counted(given.seeds, 'seed')} each")
-        _confirm(given, name, settings, database, corpus, trials)
+        _confirm(given, plan, database, corpus, trials)
 
 
-def _confirm(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", corpus: "Corpus",
-             trials: list[int]) -> None:
+def _confirm(given: argparse.Namespace, plan: "StudyPlan", database: "Database", corpus: "Corpus", trials: list[int]) -> None:
     """Train these trials with further seeds; where weights were inherited, from scratch in a study of their own."""
     from study.analysis.rank_agreement import lines
     from study.analysis.replicates import per_trial
-    inherited = name
-    if settings.recipe.init == "inherit":
+    inherited = plan.name
+    if plan.settings.recipe.init == "inherit":
         from study.records import SCRATCH
         from study.search.follow_up_studies import from_scratch
-        variants = _variants(database, name, trials)
-        name, settings = name + SCRATCH, from_scratch(settings)
-        say(f"their weights were inherited: trained from scratch in study {name!r}")
-        if not _derived(given, name, settings, database, corpus, variants):
+        variants = _variants(database, plan.name, trials)
+        plan = plan.of_study(plan.name + SCRATCH, from_scratch(plan.settings))
+        say(f"their weights were inherited: trained from scratch in study {plan.name!r}")
+        if not _derived(given, plan, database, corpus, variants):
             return
-        trials = sorted({run["trial"] for run in database.runs(name) if database.variant(run["variant"]) in variants} | {0})
-    database.queue_replicates(name, trials, given.seeds)
-    if _work(given, name, settings, database, 0) and name != inherited:
-        say(*lines([(study, per_trial(database.results(study))) for study in (inherited, name)]))
+        trials = sorted({run["trial"] for run in database.runs(plan.name) if database.variant(run["variant"]) in variants} | {0})
+    database.queue_replicates(plan.name, trials, given.seeds)
+    if _work(given, plan, database, 0) and plan.name != inherited:
+        say(*lines([(study, per_trial(database.results(study))) for study in (inherited, plan.name)]))
 
 
-def _derived(given: argparse.Namespace, name: str, settings: "Settings", database: "Database", corpus: "Corpus",
+def _derived(given: argparse.Namespace, plan: "StudyPlan", database: "Database", corpus: "Corpus",
              variants: "list[Variant]") -> bool:
     """Train variants of one study in another; whether the time was enough."""
     from study.search.follow_up_studies import derive
-    return _work(given, name, settings, database, derive(database, name, settings, variants, corpus.notes, corpus.fingerprint))
+    return _work(given, plan, database, derive(database, plan, variants, corpus.notes, corpus.fingerprint))
 
 
 def _variants(database: "Database", name: str, trials: list[int]) -> "list[Variant]":
@@ -291,10 +286,10 @@ def fidelity(given: argparse.Namespace) -> None:
     from study.cli.beforehand import see_checkpoints_to_lengthen
     from study.search.follow_up_studies import longer, spread
     from study.space.searched import TUNED
-    from study.space.toml import space_of
     with _to_write(given.storage) as database:
         name, settings = _known(given, database, to_derive=True)
-        if settings.recipe.init != "scratch" or not TUNED.keys().isdisjoint(space_of(settings).choices):
+        plan = _plan(given, name, settings)
+        if settings.recipe.init != "scratch" or not TUNED.keys().isdisjoint(plan.space.choices):
             raise UserError(f"study {name!r}: its trainings differ in more than their variants; name one whose trainings all "
                             "begin from scratch by one recipe")
         chosen = spread(per_trial(database.results(name)), given.variants)
@@ -302,13 +297,13 @@ def fidelity(given: argparse.Namespace) -> None:
             raise UserError(f"study {name!r}: {counted(len(chosen), 'trial')} complete, but at least 2 are needed to compare "
                             "orders; run more of it first")
         see_checkpoints_to_lengthen(database, name, [row["trial"] for row in chosen])
-        corpus, studies = _prepared(given, settings), [name]
+        studies, corpus = [name], _prepared(given, plan)
         variants = _variants(database, name, [row["trial"] for row in chosen])
         for times in sorted({budget for budget in given.budgets if budget > 1}):
             studies.append(f"{name}-x{times}")
             begun = database.settings(studies[-1])      # perhaps when other budgets were asked for
             base = (begun and begun.grown_from) or studies[-2]
-            if not _derived(given, studies[-1], longer(settings, times, base), database, corpus, variants):
+            if not _derived(given, plan.of_study(studies[-1], longer(settings, times, base)), database, corpus, variants):
                 return
         say(*lines([(study, per_trial(database.results(study))) for study in studies]))
 
@@ -319,11 +314,12 @@ def going_on(given: argparse.Namespace) -> None:
         name, settings = _known(given, database)
         trials = _trials(database, name, settings, given.trials, ("stopped", "failed", "running"))
         see_checkpoints_to_continue(database, name, trials)
-        corpus = _prepared(given, settings)
+        plan = _plan(given, name, settings)
+        corpus = _prepared(given, plan)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
         for trial in trials:
             database.reopen(name, trial)
-        _work(given, name, settings, database, 0)
+        _work(given, plan, database, 0)
 
 
 def report(given: argparse.Namespace) -> Path:
@@ -415,11 +411,13 @@ def doctor(given: argparse.Namespace) -> None:
 def _examined(name: str, database: "Database") -> list["Finding"]:
     from study.maintenance.doctor import examine
     from study.search import optuna_study
+    from study.space.plan import StudyPlan
     settings = database.settings(name)
     assert settings is not None
+    plan = StudyPlan.of(name, settings)
     patient = database.retrying(lambda reason: time.sleep(0.5 if reason else 0.05))     # for this alone
-    study = patient.retry(lambda: optuna_study.open_study(name, settings, patient))
-    return examine(database, name, optuna_study.trials(study), partial(optuna_study.tell_result, study, name, settings, database),
+    study = patient.retry(lambda: optuna_study.open_study(plan, patient))
+    return examine(database, name, optuna_study.trials(study), partial(optuna_study.tell_result, study, plan, database),
                    partial(optuna_study.mark_lost, study))
 
 

@@ -7,7 +7,7 @@ What a worker is, and where, is the engine's own: `workers.py` has processes of 
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from study.analysis.trials import front
 from study.database.connection import Place, passing, see_in_place
 from study.database.store import Database
 from study.search.events import Watcher
-from tasnet_core.corpora.registry import Corpus
+from study.space.plan import StudyPlan
 from tasnet_core.errors import UserError
 
 GRACE_S = 10.0          # between asking a worker to pause and killing it: only what is not saved yet is done again
@@ -30,16 +30,11 @@ STILLBORN = 5           # workers in a row, beside all at once, that die before 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to know. It goes to other processes, so the corpus goes as how to open it."""
+    """What a worker has to know."""
 
     storage: str
-    study: str
+    plan: StudyPlan
     trials: int
-    device: str
-    threads: int
-    parts: int
-    open_corpus: Callable[[], Corpus]
-    gpus: float = 0.0       # that a training takes of a node's; for engines that share them out
     held: Mapping[Path, Place] = field(default_factory=dict)    # files of the study, for who opens them anew
 
 
@@ -51,13 +46,10 @@ class Outcome(NamedTuple):
 
 
 class Engine:
-    """Everything that engines share; an engine says what `begin`, `busy`, `listen`, `pause` and `kill` do.
+    """Everything that engines share; an engine says what `begin`, `busy`, `listen`, `pause` and `kill` do."""
 
-    `count` is how many trainings there are at a time, where that is said.
-    """
-
-    def __init__(self, job: Job, count: int | None, database: Database, watcher: Watcher):
-        self.job, self.count, self.database, self.watcher = job, count, database, watcher
+    def __init__(self, job: Job, database: Database, watcher: Watcher):
+        self.job, self.database, self.watcher = job, database, watcher
         self.refusal, self.why, self.asked_s = "", "", 0.0
         self.stillborn, self.front_s = 0, (0.0, 0.0)
 
@@ -128,7 +120,7 @@ class Engine:
         if start - last < 100 * took:
             return
         with self.if_it_can():
-            self.watcher.front_is(front(per_trial(self.database.results(self.job.study))))
+            self.watcher.front_is(front(per_trial(self.database.results(self.job.plan.name))))
         self.front_s = start, time.monotonic() - start
 
     @contextmanager

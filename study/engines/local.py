@@ -77,16 +77,13 @@ def work(job: Job, number: int, pipe: Connection) -> None:
     import torch
 
     from study.search.runner import Runner
-    torch.set_num_threads(job.threads)
-    gpus = torch.cuda.device_count() if job.device == "cuda" else 0
+    torch.set_num_threads(job.plan.settings.threads)
+    gpus = torch.cuda.device_count() if job.plan.device == "cuda" else 0
+    plan = replace(job.plan, device=f"cuda:{number % gpus}") if gpus > 1 else job.plan
     sender = Sender(pipe)
     try:
         with open_again(job.storage, asked, job.held) as database:
-            settings = database.settings(job.study)
-            assert settings is not None
-            runner = Runner(job.study, settings, database, job.open_corpus(), f"cuda:{number % gpus}" if gpus > 1 else job.device,
-                            job.parts, sender, asked)
-            runner.run(job.trials)
+            Runner(plan, database, plan.open_corpus(), sender, asked).run(job.trials)
     except Paused:
         sys.exit(PAUSED)
     except UserError as error:
@@ -144,22 +141,19 @@ def unguarded() -> str:
             'if __name__ == "__main__":')
 
 
-def nothing(text: str) -> None:
-    """Say nothing: the parent has said it."""
-
-
 class Workers(Engine):
     """The parent's side."""
 
-    def __init__(self, job: Job, count: int | None, database: Database, watcher: Watcher):
-        super().__init__(job, count, database, watcher)
+    def __init__(self, job: Job, database: Database, watcher: Watcher):
+        super().__init__(job, database, watcher)
+        self.count = job.plan.workers or 1
         self.context = context()
         self.processes: dict[Any, tuple[int, Connection]] = {}      # by process: its number, and what it says
         self.heard: dict[int, bool] = {}                            # by number: whether it has said anything
         self.oom_kills = _oom_kills()
 
     def begin(self) -> None:
-        for number in range(self.count or 1):
+        for number in range(self.count):
             self.start(number)
 
     def busy(self) -> bool:
@@ -170,7 +164,7 @@ class Workers(Engine):
         process = self.context.Process(target=work, args=(self.job, number, theirs), name=f"worker {number + 1}")
         while not _forked(process):
             self.stillborn += 1
-            if self.give_up_on_stillborn(self.count or 1, "killed before they began"):
+            if self.give_up_on_stillborn(self.count, "killed before they began"):
                 return
         theirs.close()
         self.processes[process], self.heard[number] = (number, ours), False
@@ -211,8 +205,8 @@ class Workers(Engine):
             if status == -signal.SIGKILL and _oom_kills() > self.oom_kills:
                 self.oom_kills, died = _oom_kills(), "killed by the kernel: out of memory"
                 with self.if_it_can():
-                    self.database.note_out_of_memory(self.job.study, process.pid)
-            if self.give_up_on_stillborn(self.count or 1, died):
+                    self.database.note_out_of_memory(self.job.plan.name, process.pid)
+            if self.give_up_on_stillborn(self.count, died):
                 return
             self.watcher.says(f"{process.name} died ({died}); another takes its place and goes on from what is saved")
         self.start(number)

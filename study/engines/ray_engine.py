@@ -58,10 +58,10 @@ class Trainer:
         import torch
         with suppress(OSError):
             os.chdir(self.folder)       # where there is one folder for all, paths mean the same everywhere
-        torch.set_num_threads(self.job.threads)
+        torch.set_num_threads(self.job.plan.settings.threads)
         try:
-            self.corpus = self.job.open_corpus()
-            return "ready", (environment(self.job.device),), {}
+            self.corpus = self.job.plan.open_corpus()
+            return "ready", (environment(self.job.plan.device),), {}
         except UserError as error:
             return "refused", (str(error),), {}
 
@@ -86,7 +86,7 @@ class Trainer:
 
     def _train(self, task: Task, files: Files) -> None:
         import torch
-        torch.set_num_threads(self.job.threads)     # each thread has its own number
+        torch.set_num_threads(self.job.plan.settings.threads)     # each thread has its own number
         try:
             with tempfile.TemporaryDirectory(prefix="tasnet-study-") as scratch:
                 put(Path(scratch), files)
@@ -180,18 +180,17 @@ class Ray(Engine):
         UserError: Ray is not installed, or its cluster cannot be reached.
     """
 
-    def __init__(self, job: Job, count: int | None, database: Database, watcher: Watcher):
-        super().__init__(job, count, database, watcher)
+    def __init__(self, job: Job, database: Database, watcher: Watcher):
+        super().__init__(job, database, watcher)
         self.ray, self.ours = _connected()
-        settings = database.settings(job.study)
-        assert settings is not None
         self.stop = threading.Event()
-        self.runner = Runner(job.study, settings, database, None, job.device, job.parts, watcher, self.stop)
+        self.runner = Runner(job.plan, database, None, watcher, self.stop)
         self.database = self.runner.database
         self.workers: dict[Any, Worker] = {}        # by the event that is waited for
         self.exhausted, self.told, self.looked_s = False, False, 0.0
         tuned = {name: os.environ.get(name, value) for name, value in TUNABLES.items()}     # a node's own counts for less
-        self.actors = self.ray.remote(Trainer).options(num_cpus=job.threads, num_gpus=job.gpus, max_concurrency=2,
+        self.threads, self.gpus = job.plan.settings.threads, job.plan.gpus_per_trial       # of each training
+        self.actors = self.ray.remote(Trainer).options(num_cpus=self.threads, num_gpus=self.gpus, max_concurrency=2,
                                                        runtime_env={"env_vars": tuned})
 
     def begin(self) -> None:
@@ -233,14 +232,14 @@ class Ray(Engine):
         """Start workers where there is room, as long as there is work."""
         self.looked_s = time.monotonic()
         found = self.ray.cluster_resources()
-        room = int(found.get("CPU", 0) // self.job.threads)
-        if self.job.gpus:
-            room = min(room, int(found.get("GPU", 0) / self.job.gpus + 1e-9))
+        room = int(found.get("CPU", 0) // self.threads)
+        if self.gpus:
+            room = min(room, int(found.get("GPU", 0) / self.gpus + 1e-9))
         if not room and not self.workers:
-            gpus = f" and {self.job.gpus:g} GPUs" * bool(self.job.gpus)
+            gpus = f" and {self.gpus:g} GPUs" * bool(self.gpus)
             with suppress(Paused):
-                self.runner.rest(f"no node of the cluster has {self.job.threads} CPUs{gpus} for a training")
-        for _ in range(len(self.workers), self.count or room):     # a count that has no room yet asks a cluster to grow
+                self.runner.rest(f"no node of the cluster has {self.threads} CPUs{gpus} for a training")
+        for _ in range(len(self.workers), self.job.plan.workers or room):      # more than room asks a cluster to grow
             if not self.exhausted:
                 worker = Worker(self.actors.remote(replace(self.job, storage=""), os.getcwd()))     # no password leaves us
                 self.workers[worker.actor.ready.remote()] = worker

@@ -4,7 +4,7 @@ import argparse
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,8 @@ from study.planning.measure import Plan, Speeds, load_average, rehearse
 from study.planning.timing import Excerpt
 from study.records import TRAINED, Settings
 from study.search.inherit_recipe import recipe_of
+from study.space.plan import StudyPlan
 from study.space.space import Space
-from study.space.toml import space_of
 from tasnet_core.backend.memory import available_bytes
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.cost.formulas import exact
@@ -27,17 +27,17 @@ from tasnet_core.records import Recipe
 LENGTHS = 16            # recordings of a split whose lengths stand for all
 
 
-def dry_run(name: str, settings: Settings, trials: int, seeds: int, workers: int, device: str, corpus: Corpus,
-            open_corpus: Callable[[], Corpus], database: Database | None) -> Iterator[str]:
+def dry_run(study: StudyPlan, trials: int, seeds: int, corpus: Corpus, database: Database | None) -> Iterator[str]:
     """The lines of a dry run; the second comes after what is measured in between.
 
     Raises:
         UserError: where nothing can be measured.
     """
-    space, few = space_of(settings), Excerpt(corpus, LENGTHS)
+    name, settings, space, device = study.name, study.settings, study.space, study.device
+    workers, few = study.workers or 1, Excerpt(corpus, LENGTHS)
     sizes = Sizes(corpus.count("valid"), corpus.count("test"), few.lengths("valid"), few.lengths("test"))
     plain = replace(settings.recipe, init="scratch")        # there is no teacher yet, and steps take as long without one
-    plan = Plan(cases(space, plain, plain.seed), settings.metrics, device, settings.threads, open_corpus)
+    plan = Plan(cases(space, plain, plain.seed), settings.metrics, device, settings.threads, study.open_corpus)
     yield (f"study {name!r}, a dry run: nothing is stored; {counted(len(plan.cases), 'variant')} trained for some steps, "
            f"{workers} at once, on {device}")
     start = time.monotonic()

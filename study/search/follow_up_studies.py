@@ -11,7 +11,7 @@ from study.analysis.replicates import SCORE, Row
 from study.database.store import Database
 from study.records import Settings
 from study.search import optuna_study
-from study.space.toml import space_of
+from study.space.plan import StudyPlan
 from tasnet_core.records import Variant
 
 
@@ -26,16 +26,15 @@ def longer(settings: Settings, times: int, grown_from: str) -> Settings:
     return replace(settings, recipe=recipe, stop=None, grown_from=grown_from)
 
 
-def derive(database: Database, name: str, settings: Settings, variants: Sequence[Variant], notes: tuple[str, ...],
-           fingerprint: str) -> int:
+def derive(database: Database, plan: StudyPlan, variants: Sequence[Variant], notes: tuple[str, ...], fingerprint: str) -> int:
     """Make the study if it is not there, and let these variants be among its trials; returns how many trials it then has."""
-    database.register(name, settings, notes, fingerprint)
-    study, space = optuna_study.open_study(name, settings, database), space_of(settings)
-    with database.lock(name):
-        known = {database.variant(run["variant"]) for run in database.runs(name)} | optuna_study.waiting(study, space)
+    database.register(plan.name, plan.settings, notes, fingerprint)
+    study = optuna_study.open_study(plan, database)
+    with database.lock(plan.name):
+        known = {database.variant(run["variant"]) for run in database.runs(plan.name)} | optuna_study.waiting(study, plan.space)
         for variant in variants:
             if variant not in known:
-                optuna_study.enqueue(study, space, settings.recipe, variant)
+                optuna_study.enqueue(study, plan.space, plan.settings.recipe, variant)
     return len(known | set(variants))
 
 

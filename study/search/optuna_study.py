@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from study.database.store import Database
 from study.records import OBJECTIVES, Result, Settings
 from study.search.samplers import Proposals
+from study.space.plan import StudyPlan
 from study.space.searched import TUNED
 from study.space.space import Space, on_as_much_audio
-from study.space.toml import space_of
 from tasnet_core.__main__ import variant_of
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Recipe, Scores, Variant
@@ -21,14 +21,15 @@ from tasnet_core.records import Cost, Recipe, Scores, Variant
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def open_study(name: str, settings: Settings, database: Database) -> optuna.Study:
+def open_study(plan: StudyPlan, database: Database) -> optuna.Study:
     """Optuna's study beside our tables, with the reference waiting as trial 0, or a whole list."""
     connect = {"connect_args": {"timeout": 5}} if database.is_sqlite else {"pool_pre_ping": True}
-    space, metrics = space_of(settings), settings.objectives
+    settings, space = plan.settings, plan.space
+    metrics = settings.objectives
     with database.lock(""):     # of all studies: the first one makes Optuna's tables
         storage = optuna.storages.RDBStorage(database.optuna_url, engine_kwargs=connect)
         study = optuna.create_study(
-            study_name=name, storage=storage, load_if_exists=True, directions=[OBJECTIVES[metric] for metric in metrics],
+            study_name=plan.name, storage=storage, load_if_exists=True, directions=[OBJECTIVES[metric] for metric in metrics],
             sampler=Proposals(settings.sampler, space, settings.budget, settings.recipe.seed))
         known = len(study.get_trials(deepcopy=False))
         if not known:
@@ -149,12 +150,12 @@ def trials(study: optuna.Study) -> list[tuple[int, str]]:
             if "repeats_trial" not in trial.user_attrs and trial.number not in lost]
 
 
-def tell_result(study: optuna.Study, name: str, settings: Settings, database: Database, number: int) -> None:
+def tell_result(study: optuna.Study, plan: StudyPlan, database: Database, number: int) -> None:
     """Tell the result of a trial that Optuna still takes to be running."""
-    run = database.run_of(name, number, settings.recipe.seed)
+    run = database.run_of(plan.name, number, plan.settings.recipe.seed)
     trial = next(trial for trial in study.get_trials(False) if trial.number == number)
     assert run is not None
-    tell(study, settings, opened(study, trial), measured(run))
+    tell(study, plan.settings, opened(study, trial), measured(run))
 
 
 def mark_lost(study: optuna.Study, number: int) -> None:

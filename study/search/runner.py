@@ -25,15 +25,15 @@ from study.database.leases import RENEW_S
 from study.database.schema import MEASURED
 from study.database.store import Database, LeaseLost
 from study.database.study_names import checkpoint_name
-from study.records import OBJECTIVES, TRAINED, Budget, Result, Settings
+from study.records import OBJECTIVES, TRAINED, Budget, Result
 from study.search.environment import environment
 from study.search.evaluate import Hooks, evaluate, one_line
 from study.search.events import Silent, Watcher
 from study.search.inherit_recipe import recipe_of
 from study.search.optuna_study import created, measured, open_study, opened, refuse_outside, tell, tell_continued
 from study.search.samplers import Proposals, stride
+from study.space.plan import StudyPlan
 from study.space.space import on_as_much_audio, suggest, suggested_recipe
-from study.space.toml import space_of
 from tasnet_core.checkpoints.checkpoint import Origin
 from tasnet_core.checkpoints.training_files import before_decay, files_of
 from tasnet_core.corpora.registry import Corpus
@@ -75,11 +75,11 @@ def carry_out(task: Task, corpus: Corpus, hooks: Hooks) -> Result:
 class Runner:
     """One process at work on one study."""
 
-    def __init__(self, name: str, settings: Settings, database: Database, corpus: Corpus | None = None, device: str = "cpu",
-                 parts: int = 1, watcher: Watcher | None = None, stop: threading.Event | None = None):
-        self.name, self.settings, self.database, self.corpus, self.device = name, settings, database, corpus, device
-        self.parts, self.watcher, self.seed = parts, watcher or Silent(), settings.recipe.seed
-        self.space = space_of(settings)
+    def __init__(self, plan: StudyPlan, database: Database, corpus: Corpus | None = None, watcher: Watcher | None = None,
+                 stop: threading.Event | None = None):
+        self.name, self.settings, self.space, self.device = plan.name, plan.settings, plan.space, plan.device
+        self.database, self.corpus, self.parts = database, corpus, plan.micro_batches
+        self.watcher, self.seed = watcher or Silent(), plan.settings.recipe.seed
         self.stop = stop or threading.Event()       # set: pause at the next step, with everything saved
         self.said_s, self.barren = -math.inf, 0
         self.renewed_s: dict[int, float] = {}       # by run: when its lease was
@@ -87,8 +87,8 @@ class Runner:
         self.begun: dict[int, Trial] = {}           # by number: of the runs that we have begun
         self.environment: Mapping[str, Any] | None = None       # where the next run will be trained; None: here
         self.database = database = database.retrying(self.rest)
-        self.study = database.retry(lambda: open_study(name, settings, database))
-        self.checkpoints = database.retry(lambda: database.settle(name, self.watcher.says))
+        self.study = database.retry(lambda: open_study(plan, database))
+        self.checkpoints = database.retry(lambda: database.settle(plan.name, self.watcher.says))
 
     def run(self, trials: int) -> None:
         """Work until the study has `trials` trials that are trained or with somebody, or nothing is left to train.

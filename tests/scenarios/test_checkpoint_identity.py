@@ -16,6 +16,7 @@ from study.records import Settings
 from study.search import runner
 from study.search.events import Silent
 from study.search.runner import Runner
+from study.space.plan import StudyPlan
 from tasnet_core.checkpoints.checkpoint import Origin
 from tasnet_core.cost import count
 from tasnet_core.errors import CheckpointError, Foreign, UserError
@@ -56,7 +57,7 @@ def scores(folder, corpus, study="s", storage="study.db", lines=None):
     watcher, one = Heard(), replace(SETTINGS, recipe=SHORT)
     with open_database(str(folder / storage), read_only=False) as database:
         database.register(study, one, fingerprint=corpus.fingerprint)
-        Runner(study, one, database, corpus, watcher=watcher).run(1)
+        Runner(StudyPlan.of(study, one), database, corpus, watcher).run(1)
         if lines is not None:
             lines += watcher.lines
         return [row["si_snri_db"] for row in database.mixtures(study)]

@@ -9,6 +9,7 @@ from study.database.store import open_database
 from study.records import OBJECTIVES, Budget, Result, Settings
 from study.search.runner import Runner
 from study.search.samplers import Proposals
+from study.space.plan import StudyPlan
 from study.space.presets import SPACES
 from study.space.space import suggest
 from tasnet_core.cost import count
@@ -39,7 +40,7 @@ def made_up(given):
 def opened(folder, settings=SETTINGS):
     with open_database(str(folder / "study.db"), read_only=False) as database:
         database.register("s", settings)
-        yield Runner("s", settings, database, Tiny())
+        yield Runner(StudyPlan.of("s", settings), database, Tiny())
 
 
 def table(folder):

@@ -212,7 +212,7 @@ def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch)
     monkeypatch.setattr(local, "Workers", Idle)
     assert study([*RUN, "--trials", "1", "--batch-size", "auto"]) == 0
     assert study([*RUN, "--trials", "2"]) == 0      # the same settings: how a batch is computed is none of them
-    assert [job.parts for job in jobs] == [0, 1]    # 0: as few as memory allows
+    assert [job.plan.micro_batches for job in jobs] == [0, 1]    # 0: as few as memory allows
     assert core(["train", *str(TINY).split(), "--corpus", "tiny", "--checkpoint", "b.pt", "--epochs", "1", "--epoch-segments",
                  "4", "--segment-s", "0.05", "--batch-size", "auto"]) == 0
     assert fitted == [4]

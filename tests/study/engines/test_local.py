@@ -19,12 +19,14 @@ from study.database.store import open_database
 from study.engines import base, local
 from study.records import Settings
 from study.search.events import Silent
+from study.space.plan import StudyPlan
+from study.space.presets import QUICK
 from tasnet_core.cost import count as cost
 from tasnet_core.errors import UserError
 from tasnet_core.training.trainer import Paused
 from tests.support.tiny import RECIPE, TINY
 
-JOB = base.Job("", "s", 1, "cpu", 1, 1, lambda: None)
+PLAN = StudyPlan("s", Settings(), QUICK, lambda: None)
 OBEYS, STUBBORN = "obeys", "stubborn"       # ends of a script: waits until it is asked to pause; hears nothing but kill
 SAID = ("says", "here I am")
 
@@ -71,7 +73,7 @@ class Heard(Silent):
 
 def parent(*scripts, count=1, database=None):
     """Workers whose processes follow the scripts in the order in which they are started; the last one's again and again."""
-    one = local.Workers(JOB, count, database, Heard())
+    one = local.Workers(base.Job("", replace(PLAN, workers=count), 1), database, Heard())
     one.started = []
     left = itertools.chain(scripts, itertools.repeat(scripts[-1]))
 
@@ -116,7 +118,7 @@ def test_workers_that_die_before_they_say_anything_are_given_up_after_six_in_a_r
 
 def test_a_worker_starts_though_the_server_that_forks_it_is_killed_meanwhile(monkeypatch):
     monkeypatch.setattr(local, "work", slice)     # takes what `work` takes, and does nothing
-    one = local.Workers(replace(JOB, open_corpus=list), 1, None, Heard())
+    one = local.Workers(base.Job("", replace(PLAN, open_corpus=list), 1), None, Heard())
     forkserver.ensure_running()
     server = forkserver._forkserver._forkserver_pid
     os.kill(server, signal.SIGSTOP)                 # it has been asked for a process and has not answered yet

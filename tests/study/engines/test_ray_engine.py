@@ -23,6 +23,7 @@ from study.engines.ray_engine import Changes, Ray, put
 from study.records import Settings, StopRule
 from study.search import runner
 from study.search.events import Silent
+from study.space.plan import StudyPlan
 from study.space.toml import as_dict
 from tasnet_core.checkpoints.checkpoint import Origin
 from tasnet_core.cost import count as cost
@@ -99,7 +100,8 @@ def engine(kind, folder, open_corpus=opened, settings=SETTINGS, count=2, trials=
     storage = str(folder / "study.db")
     with open_database(storage, read_only=False) as database:
         database.register("s", settings)
-        yield kind(Job(storage, "s", trials, "cpu", 1, 1, open_corpus), count, database, Heard())
+        plan = replace(StudyPlan.of("s", settings, workers=count), open_corpus=open_corpus)
+        yield kind(Job(storage, plan, trials), database, Heard())
 
 
 def alone(folder, settings, trials=TRIALS):
@@ -107,7 +109,7 @@ def alone(folder, settings, trials=TRIALS):
     with pytest.MonkeyPatch.context() as patch, open_database(str(folder / "study.db"), read_only=False) as database:
         patch.setattr(runner, "measure_apart", cost.exact)
         database.register("s", settings)
-        runner.Runner("s", settings, database, Tiny()).run(trials)
+        runner.Runner(StudyPlan.of("s", settings), database, Tiny()).run(trials)
     return table(folder)
 
 
