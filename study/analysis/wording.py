@@ -1,11 +1,13 @@
 """Numbers as people read them: decibels, shares, counts; and what stands above a column."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from study.records import Estimate
 from study.space.searched import FLAGS, VARIED
 
+UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 Titles = Mapping[str, tuple[str, str]]  # by column: what stands above it, and the unit
 
 
@@ -113,9 +115,16 @@ def probability(share: float) -> str:
 
 
 def engineering(value: float) -> str:
-    """Three digits and k, M or G: 1234567 is 1.23M, and 999999 is 1.00M."""
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    """Three digits and k, M or G: 1234567 is 1.23M, and 999999 is 1.00M. `scaled` reads it."""
+    for letter in "GMk":
+        limit = UNITS[letter]
         if abs(value) >= 0.9995 * limit:
             digits = f"{value / limit:#.3g}" if abs(value) < 999.5 * limit else f"{value / limit:,.0f}"
             return digits.rstrip(".") + letter
     return f"{value:.3g}"
+
+
+def scaled(text: str, units: Mapping[str, float] = UNITS) -> float | None:
+    """The number of digits and a unit, such as 1.5M or 1,234; None where the text is none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([a-zA-Z]?)", text.replace(",", "").replace("_", ""))
+    return float(match[1]) * units[match[2]] if match and match[2] in units else None

@@ -1,11 +1,11 @@
 """The options of `python -m study`. Nothing of weight is imported here, so that `--help` answers at once."""
 
 import argparse
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from study.analysis.wording import scaled
 from study.records import DEFAULT_URL, SAMPLERS
 from tasnet_core.__main__ import Parser, number_above_0, path
 from tasnet_core.records import INITS, PRECISIONS
@@ -119,8 +119,7 @@ def _add_work(command: argparse.ArgumentParser) -> None:
 
 def whole(text: str, most: int = 10**15) -> int:
     """A whole number from 1, also as 300k or 1.5M."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text.replace(",", "").replace("_", ""))
-    number = float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]] if match else 0.0
+    number = scaled(text) or 0.0
     if not 1 <= number <= most or number != int(number):
         raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number of at least 1" + f", at most {most:,}" *
                                          (number > most))
@@ -183,8 +182,7 @@ def metric_names(text: str) -> tuple[str, ...]:
 
 def duration(text: str) -> float:
     """Seconds of 600, 600s, 90m or 11h."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    seconds = scaled(text, {"": 1, "s": 1, "m": 60, "h": 3600}) or 0.0
     if not 0 < seconds <= MOST_S:
         raise argparse.ArgumentTypeError(f"{_short(text)} is no duration such as 600, 90m or 11h" + ", at most 100000h" *
                                          (seconds > MOST_S))

@@ -26,7 +26,7 @@ from study.analysis.learned import finding
 from study.analysis.mixture_scores import from_rows
 from study.analysis.replicates import OUTLOOK, SCORES, per_trial, with_seeds
 from study.analysis.trials import COSTS, RISING, spared_s
-from study.analysis.wording import TITLES
+from study.analysis.wording import TITLES, engineering
 from study.database.leases import Owner
 from study.records import STATES, TRAINED, Result, Settings
 from study.report.tables import sexes_table
@@ -55,14 +55,6 @@ class Printed(Console):
         raise       # what rich has caught: it would end the program with a status of its own
 
 
-def si(number: float) -> str:
-    """A count with three digits and k, M or G: 331289 -> '331k'."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:g}"
-
-
 def outcome(result: Result) -> str:
     """How a trial ended, in a few words."""
     if result.state != "complete":
@@ -86,7 +78,7 @@ def front_table(front: Rows, title: str = "the front so far") -> Table:
     for row in front:
         seeds = f" ({row['seeds']}, {row['si_snri_sd_db']:.2f})" if row.get("seeds", 1) > 1 else " " * 10 * several
         letters = plain(configuration(row, "N L B H Sc X R".split(), telling))
-        table.add_row(str(row["trial"]), letters, si(row["parameters"]), si(row["macs_per_s"]),
+        table.add_row(str(row["trial"]), letters, engineering(row["parameters"]), engineering(row["macs_per_s"]),
                       f"{row['si_snri_db']:.2f}{seeds}" + (f" {RISING if rising(row) else ' '}" if mark else ""))
     return table
 
@@ -121,8 +113,8 @@ class Plain:
             self.says(f"{name}: taken up again after epoch {self.told.get(run, 0)}")
         else:
             place = min(self.done + len(self.running), self.trials)
-            self.says(f"{name} ({place} of {self.trials}): {variant}, {si(cost.parameters)} parameters, "
-                      f"{si(cost.macs_per_s)} MACs/s")
+            self.says(f"{name} ({place} of {self.trials}): {variant}, {engineering(cost.parameters)} parameters, "
+                      f"{engineering(cost.macs_per_s)} MACs/s")
 
     def epoch_ends(self, trial: int, seed: int, epoch: Epoch) -> None:
         run = trial, seed

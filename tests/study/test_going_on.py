@@ -194,7 +194,7 @@ def test_a_run_that_names_no_corpus_and_no_study_goes_on_with_the_only_one_or_as
     for table, name in (("study_settings", "study"), ("runs", "study"), ("studies", "study_name")):
         change(f"UPDATE {table} SET {name} = 'mine'")
     assert study(["run", "--trials", "5", "--device", "cpu"]) == 0
-    assert [job.study for job in jobs] == ["mine"]
+    assert [job.plan.name for job in jobs] == ["mine"]
     assert "goes on with study 'mine' in sqlite:///results/study.db; to begin another, name" in capsys.readouterr().out
     with open_database(STORAGE, read_only=False) as database:
         assert database.studies() == ["mine"]
