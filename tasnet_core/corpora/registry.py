@@ -3,10 +3,11 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from tasnet_core import audio
-from tasnet_core.corpora import librimix, speaker_names, stored_folders, voices, wsj0mix
+from tasnet_core.corpora import espeak, librimix, speaker_names, stored_folders, voices, wsj0mix
 from tasnet_core.corpora.audio_cache import Making, Recording, Unusable, cached
 from tasnet_core.corpora.folder import TRIM_DB, read_folder, read_noise
 from tasnet_core.corpora.mixed import MixedCorpus
@@ -66,20 +67,27 @@ def _quiet(message: str) -> None:
 
 def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet,
                 settings: voices.VoicesSettings | None = None) -> Corpus:
-    """`voices?seed=S&levels_db=X`: speech of espeak-ng, nothing to download; spoken once, kept in the cache."""
-    if spec.partition("?")[0] != "voices":
-        raise CorpusError(f"corpus {spec!r}: voices takes no path; write voices, or folder:PATH")
+    """`voices2?seed=S&levels_db=X`: speech of espeak-ng, nothing to download; spoken once, kept in the cache.
+
+    `voices` is the same for studies begun before there was `voices2`: 30 voices for its 208 speakers.
+    """
+    name = spec.partition("?")[0]
+    if name not in ("voices", "voices2"):
+        raise CorpusError(f"corpus {spec!r}: {name.partition(':')[0]} takes no path; write voices2, or folder:PATH")
     options = _options(spec, ("seed", "levels_db"))
     seed, levels_db = _seed(spec, options), _number(spec, options, "levels_db", 0.0, 40.0)
-    lines = voices.script(settings or voices.VoicesSettings())
+    settings = replace(settings or voices.VoicesSettings(), drawn=name == "voices2")
+    lines, voice_files = voices.script(settings), voices.voice_files(settings)
 
     def make(facts: dict[str, Any]) -> Making:
-        say(f"corpus voices: speaking {len(lines)} sentences, once")
-        for line, sound in voices.speak(lines):
-            yield line.id, audio.resample(sound, voices.RATE_HZ / line.speaker.tract, sample_rate_hz)
+        say(f"corpus {name}: speaking {len(lines)} sentences, once")
+        spoken = espeak.speak(voices.requests(lines), voice_files)
+        for line, sound in zip(lines, spoken, strict=True):
+            yield line.id, audio.resample(sound, espeak.RATE_HZ / line.speaker.tract, sample_rate_hz)
 
     # The key holds the script itself, so that no change of words or cast can meet old sound.
-    cache = cached("voices", [voices.EDITION, voices.espeak_edition(), sample_rate_hz, lines], make)
+    key = [voices.EDITION, espeak.edition(), sample_rate_hz, lines, *([voice_files] if voice_files else [])]
+    cache = cached(name, key, make)
     recordings = [Recording(entry, line.speaker.name, line.speaker.sex, line.speaker.split)
                   for entry, line in zip(cache.entries, lines, strict=True)]
     return MixedCorpus(spec, C, sample_rate_hz, cache, recordings, seed=seed, levels_db=levels_db)
@@ -153,7 +161,7 @@ def open_librimix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = 
 
 # A corpus is added by one entry here and, for more than a few lines, a file of its own.
 CORPORA: dict[str, Callable[[str, int, int, Say], Corpus]] = {
-    "voices": open_voices, "folder": open_folder, "wsj0mix": open_wsj0mix, "librimix": open_librimix}
+    "voices2": open_voices, "voices": open_voices, "folder": open_folder, "wsj0mix": open_wsj0mix, "librimix": open_librimix}
 
 
 def open_corpus(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet) -> Corpus:

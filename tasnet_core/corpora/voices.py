@@ -1,28 +1,18 @@
-"""Speech for the corpus that needs no download, spoken by espeak-ng.
+"""Speakers and sentences of the corpora that need no download: `voices2` and, for studies begun before it, `voices`.
 
-espeak-ng is a separate GPL-3 library, called through ctypes as the wheel `espeakng-loader` brings it. It runs
-in a process of its own: its noise depends on state that no call resets, so only a fresh process that is given
-the same sentences in the same order speaks them the same, bit for bit.
+`voices2` draws a voice for every speaker, a voice file of espeak-ng with formants, pitch and noise of its own, and its
+test has words that training never has. `voices` has 30 voice variants of espeak-ng for its 208 speakers, 7 of them for
+its 24 test speakers, so what it tells about new speakers rests on 7 voices.
 """
 
-import ctypes
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tasnet_core.errors import CorpusError
+from tasnet_core.corpora.espeak import Request
 
-RATE_HZ = 22050  # espeak-ng's own rate
 EDITION = 1  # raised when the same script would sound different
 
 # Voice variants of espeak-ng whose file says which sex they have and which sound like a person (no whisper,
@@ -85,11 +75,23 @@ chleb dom droga drzewo kawa kot las mleko noc okno pies rzeka szkola wiatr zima
 """
 WORDS = tuple(_TEXT.split())
 
+# Against espeak-ng's own voice, an adult man's: how much higher the formants of a drawn voice are, and the pitch in Hz
+# that its phrases fall to. The ranges are those of espeak-ng's variants that sound like a person.
+FORMANT_RATIO = {"F": (1.02, 1.26), "M": (0.86, 1.06)}
+PITCH_HZ = {"F": (145.0, 245.0), "M": (65.0, 135.0)}
+FORMANTS = 9  # of a voice file, 0 to 8; speech lies in 1 to 3
+FORMANT_SPREAD = 0.05  # standard deviation of each formant's logarithm within a voice
+
+# No two drawn voices of a sex are closer than this: the distance of the logarithms of pitch and of formants 1 to 3.
+# 3 % of one formant is about what listeners just notice (Kewley-Port and Watson 1994: 1 to 5 %).
+APART = 0.06
+
 
 @dataclass(frozen=True)
 class VoicesSettings:
-    """How much is spoken. The defaults make the corpus `voices`; smaller numbers make one for tests."""
+    """How much is spoken, and by whom. The defaults make the corpus `voices`; smaller numbers make one for tests."""
 
+    drawn: bool = False  # True: `voices2`, a voice for every speaker and words of its own for every split
     train_speakers: int = 168
     valid_speakers: int = 16
     test_speakers: int = 24
@@ -120,23 +122,48 @@ class Line(NamedTuple):
     text: str
 
 
-def espeak_edition() -> str:
-    """Which espeak-ng would speak, for the key of a cache.
+class Voice(NamedTuple):
+    """What makes one drawn voice, relative to espeak-ng's own where no unit is named."""
 
-    Raises:
-        CorpusError: when the wheel is not installed.
-    """
-    try:
-        return version("espeakng-loader")
-    except PackageNotFoundError as error:
-        raise CorpusError(
-            "corpus voices: the package espeakng-loader, which speaks it, is not installed; "
-            "pip install espeakng-loader, or give recordings of your own with folder:PATH") from error
+    pitch_hz: float
+    pitch_top_hz: float
+    formants: tuple[float, ...]  # frequency of each
+    strengths: tuple[float, ...]
+    widths: tuple[float, ...]
+    flutter: int  # 0 to 8, unsteadiness of the pitch
+    roughness: int  # 0 to 4
+    voicing: int  # per cent
+    consonants: tuple[int, int]  # per cent, unvoiced and voiced
+    breath: tuple[int, ...]  # noise in each formant
+    tone: tuple[int, ...]  # pairs of Hz and amplitude to 255: a filter over everything
+
+    def as_file(self, sex: str) -> str:
+        """A voice variant as espeak-ng reads it (its docs/voices.md)."""
+        formants = [f"formant {n} {100 * ratio:.0f} {100 * strength:.0f} {100 * width:.0f}"
+                    for n, (ratio, strength, width) in enumerate(
+                        zip(self.formants, self.strengths, self.widths, strict=True))]
+        return "\n".join([
+            "language variant", "name drawn", f"gender {'female' if sex == 'F' else 'male'}",
+            f"pitch {self.pitch_hz:.0f} {self.pitch_top_hz:.0f}", f"flutter {self.flutter}",
+            f"roughness {self.roughness}", *formants, f"voicing {self.voicing}",
+            "consonants " + " ".join(map(str, self.consonants)), "breath " + " ".join(map(str, self.breath)),
+            "tone " + " ".join(map(str, self.tone)), ""])
 
 
-def cast(settings: VoicesSettings) -> list[Speaker]:
-    """The speakers, half of them women, half men, each split with voice variants of its own."""
-    speakers = []
+class Role(NamedTuple):
+    """A speaker, and the voice that was drawn for it; None where espeak-ng has it."""
+
+    speaker: Speaker
+    voice: Voice | None
+
+
+def cast(settings: VoicesSettings) -> list[Role]:
+    """The speakers, half of them women, half men; no voice is in two splits."""
+    return _drawn_cast(settings) if settings.drawn else _variant_cast(settings)
+
+
+def _variant_cast(settings: VoicesSettings) -> list[Role]:
+    roles = []
     for number, (split, variants) in enumerate(VARIANTS.items()):
         rng = np.random.default_rng((settings.seed, number))
         for i in range(getattr(settings, f"{split}_speakers")):
@@ -144,137 +171,94 @@ def cast(settings: VoicesSettings) -> list[Speaker]:
             names = variants[sex]
             turn, which = divmod(i // 2, len(names))
             language = LANGUAGES[(turn + 5 * which + 3 * number) % len(LANGUAGES)]
-            speakers.append(Speaker(
+            roles.append(Role(Speaker(
                 name=f"{split}{i:03}-{language}-{names[which]}", split=split, sex=sex,
                 voice=f"{language}+{names[which]}", rate=int(rng.integers(145, 196)),
                 pitch=int(rng.integers(30, 71)), range=int(rng.integers(35, 66)),
-                tract=round(float(rng.uniform(0.94, 1.06)), 3)))
-    return speakers
+                tract=round(float(rng.uniform(0.94, 1.06)), 3)), None))
+    return roles
+
+
+def _drawn_cast(settings: VoicesSettings) -> list[Role]:
+    roles: list[Role] = []
+    places: dict[str, list[np.ndarray]] = {"F": [], "M": []}
+    for number, split in enumerate(VARIANTS):
+        rng = np.random.default_rng((settings.seed, number, 2))
+        for i in range(getattr(settings, f"{split}_speakers")):
+            sex = "FM"[i % 2]
+            voice = _drawn_voice(rng, sex)
+            while any(np.linalg.norm(place(voice) - other) < APART for other in places[sex]):
+                voice = _drawn_voice(rng, sex)
+            places[sex].append(place(voice))
+            name = f"{split}{i:03}"
+            language = LANGUAGES[(5 * (i // 2) + 3 * number + 8 * (i % 2)) % len(LANGUAGES)]
+            roles.append(Role(Speaker(
+                name=f"{name}-{language}", split=split, sex=sex, voice=f"{language}+{name}",
+                rate=int(rng.integers(145, 196)), pitch=50, range=int(rng.integers(35, 66)), tract=1.0), voice))
+    return roles
+
+
+def place(voice: Voice) -> np.ndarray:
+    """Where a voice lies: logarithms of its pitch and of its formants 1 to 3, [4]."""
+    return np.log((voice.pitch_hz, *voice.formants[1:4]))
+
+
+def _drawn_voice(rng: np.random.Generator, sex: str) -> Voice:
+    ratio, pitch_hz = rng.uniform(*FORMANT_RATIO[sex]), rng.uniform(*PITCH_HZ[sex])
+    tilt = rng.uniform(-0.08, 0.02)  # of the strengths, for each formant
+    return Voice(
+        pitch_hz=pitch_hz, pitch_top_hz=pitch_hz * rng.uniform(1.15, 1.7),
+        formants=(1.0, *(ratio * np.exp(rng.normal(0, FORMANT_SPREAD, FORMANTS - 1)))),
+        strengths=tuple(np.maximum(0.2, 1 + tilt * np.arange(FORMANTS) + rng.normal(0, 0.12, FORMANTS))),
+        widths=tuple(rng.uniform(0.75, 1.8, FORMANTS)),
+        flutter=int(rng.integers(0, 9)), roughness=int(rng.integers(0, 5)), voicing=int(rng.integers(80, 161)),
+        consonants=(int(rng.integers(60, 141)), int(rng.integers(60, 141))),
+        breath=tuple(rng.integers(0, 6, 8).tolist() if rng.random() < 0.5 else [0] * 8),
+        tone=(int(rng.integers(100, 600)), int(rng.integers(120, 256)), int(rng.integers(800, 1800)),
+              int(rng.integers(60, 256)), int(rng.integers(2000, 3500)), int(rng.integers(10, 160))))
+
+
+def words(split: str, drawn: bool) -> Sequence[str]:
+    """Words that a split has sentences of; of `voices2` each is in one split alone."""
+    if not drawn:
+        return WORDS
+    shuffled = [WORDS[i] for i in np.random.default_rng(0).permutation(len(WORDS))]
+    train, valid = len(WORDS) * 6 // 10, len(WORDS) * 15 // 100
+    bounds = {"train": (0, train), "valid": (train, train + valid), "test": (train + valid, len(WORDS))}
+    return shuffled[slice(*bounds[split])]
 
 
 def script(settings: VoicesSettings) -> list[Line]:
     """What every speaker says, about 4 s a sentence. No sentence is said twice in the whole corpus."""
     rng = np.random.default_rng((settings.seed, len(VARIANTS)))  # a stream beside those of the cast
-    said: set[str] = set()
+    taken: set[str] = set()
     lines = []
-    for speaker in cast(settings):
+    for speaker, _ in cast(settings):
+        vocabulary = words(speaker.split, settings.drawn)
         for number in range(getattr(settings, f"{speaker.split}_sentences")):
-            text = _sentence(rng, speaker.rate)
-            while text in said:
-                text = _sentence(rng, speaker.rate)
-            said.add(text)
+            text = _sentence(rng, speaker.rate, vocabulary)
+            while text in taken:
+                text = _sentence(rng, speaker.rate, vocabulary)
+            taken.add(text)
             lines.append(Line(f"{speaker.name}/{number:02}", speaker, text))
     return lines
 
 
-def _sentence(rng: np.random.Generator, rate: int) -> str:
+def _sentence(rng: np.random.Generator, rate: int, vocabulary: Sequence[str]) -> str:
     count = round(rng.uniform(3.3, 4.7) * rate / 60 * 0.9)  # espeak speaks our words slower than it says
-    words = [WORDS[i] for i in rng.choice(len(WORDS), count, replace=False)]
+    chosen = [vocabulary[i] for i in rng.choice(len(vocabulary), count, replace=False)]
     middle = int(rng.integers(3, count - 2))
-    words[middle] += ","
-    return " ".join(words) + "."
+    chosen[middle] += ","
+    return " ".join(chosen) + "."
 
 
-def speak(lines: Iterable[Line]) -> Iterator[tuple[Line, NDArray[np.float32]]]:
-    """Each line with its sound, float32 [T] at RATE_HZ · tract, silence before and after taken away.
-
-    Raises:
-        CorpusError: when espeak-ng cannot be loaded or ends early.
-    """
-    lines = list(lines)
-    espeak_edition()
-    with tempfile.TemporaryFile() as requests, tempfile.TemporaryFile() as complaints:
-        requests.write(json.dumps([_request(line) for line in lines]).encode())
-        requests.seek(0)
-        here = str(Path(__file__).resolve().parents[2])
-        paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tasnet_core.corpora.voices"], stdin=requests, stdout=subprocess.PIPE,
-            stderr=complaints, env={**os.environ, "PYTHONPATH": paths})
-        assert process.stdout is not None
-        try:
-            for line in lines:
-                sound = _receive(process.stdout)
-                if sound is None:
-                    status = process.wait()
-                    complaints.seek(0)
-                    reason = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-                    raise CorpusError(f"corpus voices: espeak-ng ended with status {status} in voice "
-                                      f"{line.speaker.voice} ({''.join(reason)}), but it speaks this corpus; "
-                                      f"mend its package or give recordings of your own with folder:PATH")
-                yield line, trim(sound)
-        finally:
-            process.stdout.close()
-            process.kill()
-            process.wait()
+def voice_files(settings: VoicesSettings) -> dict[str, str]:
+    """The drawn voices by the name that `Speaker.voice` has behind its plus sign, as files of espeak-ng."""
+    return {speaker.voice.partition("+")[2]: voice.as_file(speaker.sex)
+            for speaker, voice in cast(settings) if voice is not None}
 
 
-def _request(line: Line) -> tuple[str, str, int, int, int]:
-    who = line.speaker
-    return line.text, who.voice, who.rate, who.pitch, who.range
-
-
-def trim(sound: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Without the silence before and after: less than a hundredth of the peak; full scale at ±1."""
-    size = np.abs(sound.astype(np.int32))
-    loud = np.flatnonzero(size > 0.01 * size.max(initial=0))
-    if not len(loud):
-        return np.zeros(0, np.float32)
-    return sound[loud[0]:loud[-1] + 1].astype(np.float32) / np.float32(32768)
-
-
-def _receive(pipe: IO[bytes]) -> NDArray[np.int16] | None:
-    header = pipe.read(8)
-    size = int.from_bytes(header, "little")
-    sound = pipe.read(size)
-    return np.frombuffer(sound, "<i2") if len(header) == 8 and len(sound) == size else None
-
-
-class _Espeak:
-    """The library, loaded and ready to speak into memory; it plays nothing."""
-
-    SYNCHRONOUS, NO_EXIT, UTF8, RATE, PITCH, RANGE = 2, 0x8000, 1, 1, 3, 4  # as in its speak_lib.h
-
-    def __init__(self) -> None:
-        import espeakng_loader
-
-        self.heard: list[bytes] = []
-        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
-        rate = self.library.espeak_Initialize(
-            self.SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), self.NO_EXIT)
-        if rate != RATE_HZ:
-            raise RuntimeError(f"espeak_Initialize answered {rate}, not {RATE_HZ} Hz")
-        # espeak_Initialize seeds from the clock; the C library's generator is as new in a fresh process.
-        self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-        self.callback = kind(self._hear)  # kept: C holds no reference to it
-        self.library.espeak_SetSynthCallback(self.callback)
-
-    def _hear(self, sound: Any, count: int, events: Any) -> int:
-        if sound and count > 0:
-            self.heard.append(ctypes.string_at(sound, 2 * count))
-        return 0
-
-    def __call__(self, text: str, voice: str, rate: int, pitch: int, range: int) -> bytes:
-        if self.library.espeak_SetVoiceByName(voice.encode()):
-            raise RuntimeError(f"espeak-ng has no voice {voice}")
-        for parameter, value in ((self.RATE, rate), (self.PITCH, pitch), (self.RANGE, range)):
-            self.library.espeak_SetParameter(parameter, value, 0)
-        self.heard.clear()
-        words = text.encode()
-        self.library.espeak_Synth(words, ctypes.c_size_t(len(words) + 1), 0, 1, 0, self.UTF8, None, None)
-        self.library.espeak_Synchronize()
-        return b"".join(self.heard)
-
-
-def _main() -> None:
-    """The speaking process: requests as JSON on stdin; on stdout each one's size in 8 bytes and int16."""
-    say = _Espeak()
-    for request in json.load(sys.stdin):
-        sound = say(*request)
-        sys.stdout.buffer.write(len(sound).to_bytes(8, "little") + sound)
-    sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    _main()
+def requests(lines: Sequence[Line]) -> list[Request]:
+    """The lines in the order and the words of espeak-ng."""
+    return [Request(line.text, line.speaker.voice, line.speaker.rate, line.speaker.pitch, line.speaker.range)
+            for line in lines]
