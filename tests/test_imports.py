@@ -36,7 +36,7 @@ DOORS = {
     "seaborn": ["study/report/figures/style.py"], "matplotlib": ["study/report/figures/"],
     "scipy": ["tasnet_core/evaluation/metric_workers.py", "study/analysis/"],
     "pystoi": ["tasnet_core/evaluation/metric_workers.py"], "pesq": ["tasnet_core/evaluation/metric_workers.py"],
-    "espeakng_loader": ["tasnet_core/corpora/voices.py"],
+    "espeakng_loader": ["tasnet_core/corpora/espeak.py"],
     "rich": ["study/cli/terminal.py", "tasnet_core/progress.py"],
     "jinja2": ["study/report/page.py"], "regex": ["tasnet_core/corpora/speaker_names.py"],
     "ray": ["study/engines/ray_engine.py"],

@@ -52,6 +52,7 @@ def cache(prepared, monkeypatch):
 # One line for every corpus: how a test opens it, {here} being the folder above.
 OPENINGS = {
     "voices": "open_voices('voices', settings=TINY)",
+    "voices2": "open_voices('voices2', settings=TINY)",
     "folder by speaker": "open_corpus('folder:{here}/people')",
     "folder by recording": "open_corpus('folder:{here}/people?split=recording&seed=3')",
     "folder for three at 16 kHz": "open_corpus('folder:{here}/people?split=recording', 3, 16000)",
@@ -291,4 +292,4 @@ def test_more_people_in_a_mixture_than_a_split_has_is_one_line(prepared):
 
 
 def test_the_table_of_corpora_has_all():
-    assert {"voices", "folder", "wsj0mix", "librimix"} <= set(CORPORA)
+    assert {"voices2", "voices", "folder", "wsj0mix", "librimix"} <= set(CORPORA)
