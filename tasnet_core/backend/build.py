@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,16 +42,25 @@ def why_not() -> str:
     return _library()[1]
 
 
-def call(name: str, sizes: Sequence[int], tensors: Sequence[Tensor | None]) -> None:
-    """Let a function of kernels.cpp work on contiguous tensors of one dtype, float32 or float64."""
+def call(name: str, sizes: Sequence[int], given: Sequence[Any]) -> None:
+    """Let a function of kernels.cpp work on contiguous tensors of one dtype, float32 or float64.
+
+    `given` begins with a tensor, and may have records of tensors in it; None is one that is not there.
+    """
     library, reason = _library()
     assert library is not None, reason
-    dtype = next(str(tensor.dtype).removeprefix("torch.") for tensor in tensors if tensor is not None)
-    getattr(library, f"{name}_{dtype}")((ctypes.c_long * len(sizes))(*sizes), _addresses(tensors))
+    dtype = str(given[0].dtype).removeprefix("torch.")
+    addresses = [None if tensor is None else tensor.data_ptr() for tensor in _flat(given)]
+    getattr(library, f"{name}_{dtype}")(
+        (ctypes.c_long * len(sizes))(*sizes), (ctypes.c_void_p * len(addresses))(*addresses))
 
 
-def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(tensors))(*(None if tensor is None else tensor.data_ptr() for tensor in tensors))
+def _flat(given: Sequence[Any]) -> Iterator[Tensor | None]:
+    for one in given:
+        if isinstance(one, tuple):
+            yield from one
+        else:
+            yield one
 
 
 @cache

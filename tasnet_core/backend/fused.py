@@ -1,11 +1,17 @@
-"""The fast twin of a network on a CPU: the same numbers from a fraction of the passes over memory.
+"""The compiled layers of a network on a CPU: the same numbers in fewer passes over memory.
 
-network/model.py is the definition. `speed_up` lets a network compute by the functions of kernels.cpp, forward and backward, with
-signals as [B, K, channels]; where there is no compiler, or the variant has what they lack, the plain layers go on.
+network/model.py is the definition. `speed_up` lets a network compute by the functions of
+kernels.cpp, forward and backward, with signals as [B, K, channels]. Where there is no compiler, or
+the variant has what they lack, the plain layers go on.
+
+The records from `NarrowSizes` to `DecodeBackward` are the arguments of those functions. kernels.cpp
+sets their order; a test compares it with the fields here.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections import namedtuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,207 +22,271 @@ from tasnet_core.backend import build
 from tasnet_core.network.model import ConvTasNet, frames_of
 from tasnet_core.records import Variant
 
-# The numbers of kernels.h and kernels.cpp.
-NORMS = {"global": 1, "cumulative": 2, "frame": 3}      # 0 is no norm
+# The numbers of the enums in kernels.h and kernels.cpp.
+NO_NORM = 0
+NORMS = {"global": 1, "cumulative": 2, "frame": 3}
 MASKS = {"softmax": 0, "sigmoid": 1, "relu": 2}         # 0: as they are
-EACH = 14               # weights of a block
 
-Sizes = tuple[int, ...]
-Weights = tuple[Tensor | None, ...]
+Weight = Tensor | None      # None: of a layer that is not there
+Record = TypeVar("Record", bound=tuple[Any, ...])
+
+
+NarrowSizes = namedtuple("NarrowSizes", "half items frames channels norm out")
+BlockSizes = namedtuple(
+    "BlockSizes", "half items frames width channels norm taps dilation past out skip first")
+DecodeSizes = namedtuple("DecodeSizes", "items frames speakers filters length mask")
+BlockWeights = namedtuple(
+    "BlockWeights", "widen widen_bias slope1 gain1 offset1 depthwise depthwise_bias "
+    "slope2 gain2 offset2 residual residual_bias skip skip_bias")
+NarrowForward = namedtuple("NarrowForward", "x slope gain offset w b y s t")
+NarrowBackward = namedtuple(
+    "NarrowBackward", "x slope gain offset w s t dy dx dslope dgain doffset dw db")
+BlockForward = namedtuple("BlockForward", "x weights y z s1 t1 s2 t2 after skips")
+BlockBackward = namedtuple("BlockBackward", "x weights y z s1 t1 s2 t2 dx dskips dz gradients")
+DecodeForward = namedtuple("DecodeForward", "x encoded w masks signals")
+DecodeBackward = namedtuple("DecodeBackward", "masks encoded w dsignals dx dencoded dw")
 
 
 def supports(variant: Variant) -> bool:
-    """Whether a variant has a fast twin: all have, but those with batch norm, dropout or a second depthwise convolution."""
+    """Whether the compiled layers can compute a variant."""
     norms = {variant.norm, variant.input_norm or variant.norm}
     return norms <= NORMS.keys() and not variant.dropout and not variant.extra_dilation
 
 
 def speed_up(network: ConvTasNet, precision: str = "float32") -> ConvTasNet:
-    """Let a network compute by its fast twin wherever it is on a CPU and has one; returns the network.
+    """Let a network compute by the compiled layers where they can; returns the network.
 
-    With precision "bf16" factors of matrix products are rounded to bfloat16, in the plain layers by autocast. Norms,
-    sums, weights and their gradients stay float32.
+    With precision "bf16" factors of matrix products are rounded to bfloat16, in the plain layers by
+    autocast. Norms, sums, weights and their gradients stay float32.
     """
-    # A class, and no function of the network's own: that would hold the network, whose memory then waits for the collector.
-    if supports(network.variant) and not build.why_not():
-        network.__class__ = FastInBfloat16 if precision == "bf16" else Fast
-    else:
-        network.__class__ = PlainInBfloat16 if precision == "bf16" else ConvTasNet
+    half = precision == "bf16"
+    compiled = supports(network.variant) and not build.why_not()
+    network.compute = Compute(half, compiled) if half or compiled else None
     return network
 
 
-class Fast(ConvTasNet):
-    def forward(self, mixture: Tensor) -> Tensor:
-        return _forward(self, False, mixture)
+@dataclass(frozen=True)
+class Compute:
+    """The forward pass of a network by other layers than its own. It keeps no network alive."""
+
+    half: bool
+    compiled: bool
+
+    def __call__(self, network: ConvTasNet, mixture: Tensor) -> Tensor:     # [B, T] -> [B, C, T]
+        if self.compiled and mixture.is_cpu and not mixture.requires_grad:
+            return _forward(network, self.half, mixture)
+        if not self.half:
+            return network.plain(mixture)
+        with torch.autocast(mixture.device.type, torch.bfloat16):
+            signals = network.plain(mixture)
+        return signals.float()
 
 
-class FastInBfloat16(ConvTasNet):
-    def forward(self, mixture: Tensor) -> Tensor:
-        return _forward(self, True, mixture)
-
-
-class PlainInBfloat16(ConvTasNet):
-    def forward(self, mixture: Tensor) -> Tensor:
-        return _plain(self, True, mixture)
-
-
-def _plain(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:
-    with torch.autocast(mixture.device.type, torch.bfloat16, enabled=half):
-        signals = ConvTasNet.forward(network, mixture)
-    return signals.float() if half else signals
-
-
-def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:       # [B, T]
-    if not mixture.is_cpu or mixture.requires_grad:
-        return _plain(network, half, mixture)
+def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:
     v, separator = network.variant, network.separator
-    samples = mixture.shape[-1]
+    samples = mixture.shape[-1]                                                 # [B, T]
     covered = (frames_of(v, samples) + 1) * v.hop
     pieces = F.pad(mixture, (0, covered - samples)).unfold(-1, v.L, v.hop)      # [B, K, L]
     frames = network.rectify(pieces @ network.encoder.weight[:, 0].t())         # [B, K, N]
-    x = _narrow(half, NORMS[v.input_norm or v.norm], frames, None, separator.norm, separator.bottleneck)    # [B, K, B]
-    x = _apply(Blocks, Plan.of(network, half), x, *(weight for block in separator.blocks for weight in _weights(block)))
-    masks = _narrow(half, 0, x, separator.prelu, None, separator.to_masks).unflatten(-1, (v.C, v.N))    # [B, K, C, N]
+    norm: Any = separator.norm
+    x = _narrow((half, NORMS[v.input_norm or v.norm]), frames, None, norm.weight, norm.bias,
+                separator.bottleneck)                                           # [B, K, B]
+    weights = [weight for block in separator.blocks for weight in _weights_of(block)]
+    x = _apply(Blocks, Plan.of(network, half), x, *weights)                     # [B, K, Sc or B]
+    masks = _narrow((half, NO_NORM), x, separator.prelu.weight, None, None, separator.to_masks)
+    masks = masks.unflatten(-1, (v.C, v.N))                                     # [B, K, C, N]
     masks = masks.softmax(2) if v.mask == "softmax" else masks
-    signals = _apply(Decode, MASKS[v.mask], masks, frames, network.decoder.weight).transpose(1, 2)      # [B, C, K, L]
-    halves = F.pad(signals[..., :v.hop], (0, 0, 0, 1)) + F.pad(signals[..., v.hop:], (0, 0, 1, 0))
+    pieces = _apply(Decode, MASKS[v.mask], masks, frames, network.decoder.weight)
+    pieces = pieces.transpose(1, 2)                                             # [B, C, K, L]
+    first, second = pieces[..., :v.hop], pieces[..., v.hop:]
+    halves = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
     return halves.flatten(2)[..., :samples]                                     # [B, C, T]
 
 
-def _narrow(half: bool, norm: int, x: Tensor, prelu: Any, layer: Any, conv: Any) -> Tensor:
-    gains = (layer.weight, layer.bias) if norm else (None, None)
-    found: Tensor = _apply(Narrow, (half, norm), x, prelu and prelu.weight, *gains, conv.weight, conv.bias)
+def _narrow(how: tuple[bool, int], x: Tensor, slope: Weight, gain: Weight, offset: Weight,
+            conv: torch.nn.Conv1d) -> Tensor:
+    found: Tensor = _apply(Narrow, how, x, slope, gain, offset, conv.weight, conv.bias)
     return found
 
 
 class Narrow(torch.autograd.Function):
-    """PReLU, norm and 1×1 convolution, W norm(prelu(x)) + b: [B, K, in] -> [B, K, out]."""
+    """PReLU, norm and 1×1 convolution, W norm(prelu(x)) + b: [B, K, in] -> [B, K, out].
+
+    `how` is whether products are in bfloat16, and the norm's number.
+    """
 
     @staticmethod
-    def forward(ctx: Any, how: tuple[bool, int], x: Tensor, slope: Tensor | None, gain: Tensor | None, offset: Tensor | None,
-                w: Tensor, b: Tensor) -> Tensor:
-        (half, norm), x = how, x.contiguous()
-        sizes = (half, *x.shape, norm, len(w))
-        y = x.new_empty(*x.shape[:2], len(w))
-        s, t = (x.new_empty(x.shape[:2]) if norm else None for _ in range(2))
-        build.call("narrow_forward", sizes, (x, slope, gain, offset, w, b, y, s, t))
+    def forward(ctx: Any, how: tuple[bool, int], x: Tensor, slope: Weight, gain: Weight,
+                offset: Weight, w: Tensor, b: Tensor) -> Tensor:
+        half, norm = how
+        x = x.contiguous()
+        items, frames, channels = x.shape
+        sizes = NarrowSizes(half, items, frames, channels, norm, out=len(w))
+        y = x.new_empty(items, frames, len(w))
+        s, t = (x.new_empty(items, frames) if norm else None for _ in range(2))
+        build.call("narrow_forward", sizes, NarrowForward(x, slope, gain, offset, w, b, y, s, t))
         ctx.save_for_backward(x, slope, gain, offset, w, s, t)
         ctx.sizes = sizes
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Weight, ...]:
         x, slope, gain, offset, w, s, t = ctx.saved_tensors
-        dx, found = torch.empty_like(x), [_zeros(one) for one in (slope, gain, offset, w)]
-        db = w.new_zeros(len(w))
-        build.call("narrow_backward", ctx.sizes, (x, slope, gain, offset, w, s, t, grads[0].contiguous(), dx, *found, db))
-        return None, dx, *found, db
+        given = NarrowBackward(
+            x, slope, gain, offset, w, s, t, dy=grads[0].contiguous(), dx=torch.empty_like(x),
+            dslope=_zeros(slope), dgain=_zeros(gain), doffset=_zeros(offset),
+            dw=torch.zeros_like(w), db=w.new_zeros(len(w)))
+        build.call("narrow_backward", ctx.sizes, given)
+        return None, given.dx, given.dslope, given.dgain, given.doffset, given.dw, given.db
+
+
+def _weights_of(block: Any) -> BlockWeights:
+    """The weights of a block; None for those of a layer that is not there."""
+    residual, skip = block.residual, block.skip
+    return BlockWeights(
+        block.widen.weight, block.widen.bias,
+        block.prelu1.weight, block.norm1.weight, block.norm1.bias,
+        block.depthwise.weight, block.depthwise.bias,
+        block.prelu2.weight, block.norm2.weight, block.norm2.bias,
+        residual and residual.weight, residual and residual.bias,
+        skip and skip.weight, skip and skip.bias)
+
+
+class Reach(NamedTuple):
+    """What a block's depthwise convolution sees."""
+
+    dilation: int
+    past: int           # frames behind the present one
 
 
 class Plan(NamedTuple):
-    """What the blocks are, beside their weights."""
+    """What the blocks of a separator are, beside their weights."""
 
     half: bool
     norm: int
-    hearing: tuple[tuple[int, int], ...]    # of each block: its dilation, and how many frames it hears of the past
-    skips: bool                             # whether the sum of the skip paths goes on, or else the last residual
+    reaches: tuple[Reach, ...]
+    skips: bool         # whether the sum of the skip paths goes on, or else the last residual
 
     @classmethod
     def of(cls, network: ConvTasNet, half: bool) -> "Plan":
-        deep: list[Any] = [block.depthwise for block in network.separator.blocks]
-        return cls(half, NORMS[network.variant.norm], tuple((one.dilation[0], one.past) for one in deep), network.variant.Sc > 0)
+        layers: list[Any] = [block.depthwise for block in network.separator.blocks]
+        reaches = tuple(Reach(layer.dilation[0], layer.past) for layer in layers)
+        return cls(half, NORMS[network.variant.norm], reaches, network.variant.Sc > 0)
 
-    def blocks(self, x: Tensor, weights: Weights) -> Iterator[tuple[Sizes, Weights]]:
-        """Of each block the sizes that kernels.cpp asks for, and the weights in its order."""
-        for number, (dilation, past) in enumerate(self.hearing):
-            block = weights[number * EACH:(number + 1) * EACH]
-            w, taps, wr, ws = (block[i] for i in (0, 5, 10, 12))
-            assert w is not None
-            assert taps is not None
-            follows = wr is not None and not (self.skips and number + 1 == len(self.hearing))   # else the residual feeds nothing
-            yield ((self.half, *x.shape, len(w), self.norm, taps.shape[-1], dilation, past, x.shape[-1] if follows else 0,
-                    0 if ws is None else len(ws)), block)
+    def blocks(self, x: Tensor,
+               weights: Sequence[Weight]) -> Iterator[tuple[BlockSizes, BlockWeights]]:
+        """Sizes and weights of each block, from the weights of all of them in order."""
+        items, frames, width = x.shape
+        each = _in_records(BlockWeights, weights)
+        for number, (reach, block) in enumerate(zip(self.reaches, each, strict=True), 1):
+            feeds_nothing = self.skips and number == len(self.reaches)
+            yield BlockSizes(
+                self.half, items, frames, width=width, channels=len(block.widen), norm=self.norm,
+                taps=block.depthwise.shape[-1], dilation=reach.dilation, past=reach.past,
+                out=0 if block.residual is None or feeds_nothing else width,
+                skip=0 if block.skip is None else len(block.skip), first=number == 1), block
 
 
-def _weights(block: Any) -> Weights:
-    """The EACH weights of a block, as kernels.cpp asks for them; None for those of a convolution that is not there."""
-    residual, skip = ((None, None) if one is None else (one.weight, one.bias) for one in (block.residual, block.skip))
-    one, two, deep = block.norm1, block.norm2, block.depthwise
-    return (block.widen.weight, block.widen.bias, block.prelu1.weight, one.weight, one.bias, deep.weight, deep.bias,
-            block.prelu2.weight, two.weight, two.bias, *residual, *skip)
+class Kept(NamedTuple):
+    """What the backward pass of a block needs beside its weights."""
+
+    x: Tensor           # [B, K, B]
+    y: Tensor           # [B, K, H]
+    z: Tensor           # [B, K, H]
+    scales: Tensor      # [4, B, K]: s1, t1, s2, t2
 
 
 class Blocks(torch.autograd.Function):
     """All blocks of a separator: [B, K, B] -> [B, K, Sc], or [B, K, B] without skip paths.
 
-    One function, so that the sum of the skip paths, and that of the gradients of x, is one signal which all add to.
+    One function, so that the sum of the skip paths, and that of the gradients of x, is one signal
+    which all add to.
     """
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, x: Tensor, *weights: Tensor | None) -> Tensor:
+    def forward(ctx: Any, plan: Plan, x: Tensor, *weights: Weight) -> Tensor:
         x, training, skips = x.contiguous(), any(ctx.needs_input_grad), None
         kept: list[Tensor] = []
         for sizes, block in plan.blocks(x, weights):
-            _, items, frames, _, wide, _, _, _, _, out, skip = sizes
-            first = not kept
-            if first or training:       # else one block's signals may take the place of another's
-                y, z, moments = *(x.new_empty(items, frames, wide) for _ in range(2)), x.new_empty(4, items, frames)
-            if first and skip:
-                skips = x.new_empty(items, frames, skip)
-            after = torch.empty_like(x) if out else None
-            build.call("block_forward", (*sizes, first), (x, *block, y, z, *moments, after, skips))
-            kept += x, y, z, moments
+            signal = (sizes.items, sizes.frames)
+            if sizes.first or training:         # else blocks share the room for their signals
+                y, z = x.new_empty(*signal, sizes.channels), x.new_empty(*signal, sizes.channels)
+                scales = x.new_empty(4, *signal)
+            if sizes.first and sizes.skip:
+                skips = x.new_empty(*signal, sizes.skip)
+            after = torch.empty_like(x) if sizes.out else None
+            s1, t1, s2, t2 = scales
+            build.call("block_forward", sizes,
+                       BlockForward(x, block, y, z, s1, t1, s2, t2, after, skips))
+            if training:
+                kept += Kept(x, y, z, scales)
             x = x if after is None else after
-        if training:
-            ctx.save_for_backward(*weights, *kept)
         ctx.plan = plan
+        ctx.save_for_backward(*weights, *kept)
         return x if skips is None else skips
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        count = EACH * len(ctx.plan.hearing)
-        weights, kept = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
-        x, z = kept[0], kept[2]
-        dskips = grads[0].contiguous() if ctx.plan.skips else None
-        dx = torch.empty_like(x) if ctx.plan.skips else grads[0].clone(memory_format=torch.contiguous_format)
-        dz = torch.empty_like(z)
-        found: list[Tensor | None] = []
-        blocks = list(ctx.plan.blocks(x, weights))
-        for number in reversed(range(len(blocks))):
-            sizes, block = blocks[number]
-            x, y, z, moments = kept[4 * number:4 * number + 4]
-            unused = (10, 11) if not sizes[9] else ()
-            into = [None if i in unused else _zeros(weight) for i, weight in enumerate(block)]
-            build.call("block_backward", sizes, (x, *block, y, z, *moments, dx, dskips, dz, *into))
-            found = into + found
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Weight, ...]:
+        plan: Plan = ctx.plan
+        count = len(BlockWeights._fields) * len(plan.reaches)
+        weights = ctx.saved_tensors[:count]
+        kept = list(_in_records(Kept, ctx.saved_tensors[count:]))
+        dskips = grads[0].contiguous() if plan.skips else None
+        dx = torch.empty_like(kept[0].x) if plan.skips else \
+            grads[0].clone(memory_format=torch.contiguous_format)
+        dz = torch.empty_like(kept[0].z)
+        found: list[Weight] = []
+        blocks = list(plan.blocks(kept[0].x, weights))
+        for (sizes, block), (x, y, z, scales) in zip(reversed(blocks), reversed(kept), strict=True):
+            gradients = BlockWeights(*map(_zeros, block))
+            if not sizes.out:
+                gradients = gradients._replace(residual=None, residual_bias=None)
+            s1, t1, s2, t2 = scales
+            build.call("block_backward", sizes, BlockBackward(
+                x, block, y, z, s1, t1, s2, t2, dx, dskips, dz, gradients))
+            found = [*gradients, *found]
         return None, dx, *found
 
 
 class Decode(torch.autograd.Function):
-    """What each frame's filters play, masked: [B, K, C, N], [B, K, N], [N, 1, L] -> [B, K, C, L]. Never in bfloat16."""
+    """Masks on frames, and the decoder: [B, K, C, N], [B, K, N], [N, 1, L] -> [B, K, C, L].
+
+    Never in bfloat16.
+    """
 
     @staticmethod
-    def forward(ctx: Any, mask: int, x: Tensor, frames: Tensor, w: Tensor) -> Tensor:
-        x, frames = x.contiguous(), frames.contiguous()
-        masks, signals = torch.empty_like(x), x.new_empty(*x.shape[:3], w.shape[-1])
-        ctx.sizes = (*x.shape, w.shape[-1], mask)
-        build.call("decode_forward", ctx.sizes, (x, frames, w, masks, signals))
-        ctx.save_for_backward(masks, frames, w)
+    def forward(ctx: Any, mask: int, x: Tensor, encoded: Tensor, w: Tensor) -> Tensor:
+        x, encoded = x.contiguous(), encoded.contiguous()
+        items, frames, speakers, filters = x.shape
+        length = w.shape[-1]
+        masks, signals = torch.empty_like(x), x.new_empty(items, frames, speakers, length)
+        ctx.sizes = DecodeSizes(items, frames, speakers, filters, length, mask)
+        build.call("decode_forward", ctx.sizes, DecodeForward(x, encoded, w, masks, signals))
+        ctx.save_for_backward(masks, encoded, w)
         return signals
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        found = tuple(torch.empty_like(one) for one in ctx.saved_tensors)
-        build.call("decode_backward", ctx.sizes, (*ctx.saved_tensors, grads[0].contiguous(), *found))
-        return None, *found
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Weight, ...]:
+        masks, encoded, w = ctx.saved_tensors
+        given = DecodeBackward(
+            masks, encoded, w, dsignals=grads[0].contiguous(), dx=torch.empty_like(masks),
+            dencoded=torch.empty_like(encoded), dw=torch.empty_like(w))
+        build.call("decode_backward", ctx.sizes, given)
+        return None, given.dx, given.dencoded, given.dw
 
 
 def _apply(function: Any, *arguments: Any) -> Any:
     return function.apply(*arguments)
 
 
-def _zeros(tensor: Tensor | None) -> Tensor | None:
+def _in_records(record: type[Record], values: Sequence[Any]) -> Iterator[Record]:
+    """Records of so many values each."""
+    size = len(record._fields)      # type: ignore[attr-defined]
+    return (record(*values[start:start + size]) for start in range(0, len(values), size))
+
+
+def _zeros(tensor: Weight) -> Weight:
     return None if tensor is None else torch.zeros_like(tensor)

@@ -15,13 +15,59 @@
 
 namespace {
 
-// What an entry is given: sizes in order, then tensors in order; one that is not there is null.
-template <size_t n>
-const std::array<long, n>& numbers(const long* given) { return *reinterpret_cast<const std::array<long, n>*>(given); }
-template <class T, size_t n>
-std::array<T*, n> tensors(void** given) {
-    std::array<T*, n> found;
-    for (size_t i = 0; i < n; ++i) found[i] = static_cast<T*>(given[i]);
+// What the entries are given: sizes, then addresses of tensors; of a tensor that is not there it is null. This is the one place
+// that sets their order: fused.py has a record of the same name and the same fields for each, and a test compares them.
+struct NarrowSizes { long half, items, frames, channels, norm, out; };
+struct BlockSizes { long half, items, frames, width, channels, norm, taps, dilation, past, out, skip, first; };
+struct DecodeSizes { long items, frames, speakers, filters, length, mask; };
+
+// Of one block; T is constant for the weights themselves, and not for their gradients.
+template <class T>
+struct BlockWeights {
+    T *widen, *widen_bias, *slope1, *gain1, *offset1, *depthwise, *depthwise_bias, *slope2, *gain2, *offset2;
+    T *residual, *residual_bias, *skip, *skip_bias;
+};
+template <class T>
+struct NarrowForward {
+    const T *x, *slope, *gain, *offset, *w, *b;
+    T *y, *s, *t;
+};
+template <class T>
+struct NarrowBackward {
+    const T *x, *slope, *gain, *offset, *w, *s, *t, *dy;
+    T *dx, *dslope, *dgain, *doffset, *dw, *db;
+};
+template <class T>
+struct BlockForward {
+    const T* x;
+    BlockWeights<const T> weights;
+    T *y, *z, *s1, *t1, *s2, *t2, *after, *skips;
+};
+template <class T>
+struct BlockBackward {
+    const T* x;
+    BlockWeights<const T> weights;
+    const T *y, *z, *s1, *t1, *s2, *t2;
+    T* dx;
+    const T* dskips;
+    T* dz;
+    BlockWeights<T> gradients;
+};
+template <class T>
+struct DecodeForward {
+    const T *x, *encoded, *w;
+    T *masks, *signals;
+};
+template <class T>
+struct DecodeBackward {
+    const T *masks, *encoded, *w, *dsignals;
+    T *dx, *dencoded, *dw;
+};
+
+template <class Record>
+Record read(const void* given) {
+    Record found;
+    std::memcpy(&found, given, sizeof found);
     return found;
 }
 
@@ -133,129 +179,140 @@ void narrow_back(const Products& multiply, const Activation<T>& activation, cons
 // PReLU, norm and 1x1 convolution alone: around the blocks.
 template <class T>
 void narrow_forward(const long* sizes, void** given) {
-    const auto [half, items, frames, channels, norm, out] = numbers<6>(sizes);
-    const auto [x, slope, gain, offset, w, b, y, s, t] = tensors<T, 9>(given);
-    const Activation<T> activation(Norm(norm), items, frames, channels, slope, gain, offset, s, t);
+    const auto n = read<NarrowSizes>(sizes);
+    const auto at = read<NarrowForward<T>>(given);
+    const Norm norm = Norm(n.norm);
+    const Activation<T> activation(norm, n.items, n.frames, n.channels, at.slope, at.gain, at.offset, at.s, at.t);
     if (norm != NONE) {
-        each_tile(items, frames, channels, [&](Tile tile, int) {
+        each_tile(n.items, n.frames, n.channels, [&](Tile tile, int) {
             for (long row = tile.row(); row < tile.row() + tile.rows; ++row)
-                moments(x + row * channels, activation.slope, channels, s[row], t[row]);
+                moments(at.x + row * n.channels, activation.slope, n.channels, at.s[row], at.t[row]);
         });
-        scales(Norm(norm), items, frames, channels, s, t);
+        scales(norm, n.items, n.frames, n.channels, at.s, at.t);
     }
-    narrow<T>({half != 0}, activation, x, {{out, w, b, nullptr, y}});
+    narrow<T>({n.half != 0}, activation, at.x, {{n.out, at.w, at.b, nullptr, at.y}});
 }
 
 template <class T>
 void narrow_backward(const long* sizes, void** given) {
-    const auto [half, items, frames, channels, norm, out] = numbers<6>(sizes);
-    const auto [x, slope, gain, offset, w, s, t, dy, dx, dslope, dgain, doffset, dw, db] = tensors<T, 14>(given);
-    const Activation<T> activation(Norm(norm), items, frames, channels, slope, gain, offset, s, t);
-    narrow_back<T>({half != 0}, activation, x, {{out, w, dy, dw, db}}, dx, dslope, dgain, doffset, [](Tile, int) {});
+    const auto n = read<NarrowSizes>(sizes);
+    const auto at = read<NarrowBackward<T>>(given);
+    const Activation<T> activation(Norm(n.norm), n.items, n.frames, n.channels, at.slope, at.gain, at.offset, at.s, at.t);
+    narrow_back<T>({n.half != 0}, activation, at.x, {{n.out, at.w, at.dy, at.dw, at.db}}, at.dx, at.dslope, at.dgain, at.doffset,
+                   [](Tile, int) {});
 }
 
 // A block: y = W x + b and z = depthwise(norm(prelu(y))), which are kept, then x + residual and skips + skip of
 // norm(prelu(z)). A block without one of the two convolutions has no output there.
 template <class T>
 void block_forward(const long* sizes, void** given) {
-    const auto [half, items, frames, in, channels, norm, P, dilation, past, out, skip, first] = numbers<12>(sizes);
-    const auto [x, w, b, slope1, gain1, offset1, wd, bd, slope2, gain2, offset2, wr, br, ws, bs, y, z, s1, t1, s2, t2, after,
-                skips] = tensors<T, 23>(given);
-    const Products multiply{half != 0};
-    const Activation<T> one(Norm(norm), items, frames, channels, slope1, gain1, offset1, s1, t1),
-        two(Norm(norm), items, frames, channels, slope2, gain2, offset2, s2, t2);
-    const Taps<T> taps(P, dilation, past, channels, wd);
+    const auto n = read<BlockSizes>(sizes);
+    const auto at = read<BlockForward<T>>(given);
+    const BlockWeights<const T>& weights = at.weights;
+    const Norm norm = Norm(n.norm);
+    const long items = n.items, frames = n.frames, channels = n.channels;
+    const Products multiply{n.half != 0};
+    const Activation<T> one(norm, items, frames, channels, weights.slope1, weights.gain1, weights.offset1, at.s1, at.t1),
+        two(norm, items, frames, channels, weights.slope2, weights.gain2, weights.offset2, at.s2, at.t2);
+    const Taps<T> taps(n.taps, n.dilation, n.past, channels, weights.depthwise);
     each_tile(items, frames, channels, [&](Tile tile, int) {
-        T* here = y + tile.row() * channels;
-        for (long k = 0; k < tile.rows; ++k) std::copy(b, b + channels, here + k * channels);
-        multiply('N', 'T', tile.rows, channels, in, x + tile.row() * in, w, T(1), here);
+        T* here = at.y + tile.row() * channels;
         for (long k = 0; k < tile.rows; ++k)
-            moments(here + k * channels, one.slope, channels, s1[tile.row() + k], t1[tile.row() + k]);
+            std::copy(weights.widen_bias, weights.widen_bias + channels, here + k * channels);
+        multiply('N', 'T', tile.rows, channels, n.width, at.x + tile.row() * n.width, weights.widen, T(1), here);
+        for (long k = 0; k < tile.rows; ++k)
+            moments(here + k * channels, one.slope, channels, at.s1[tile.row() + k], at.t1[tile.row() + k]);
     });
-    scales(Norm(norm), items, frames, channels, s1, t1);
+    scales(norm, items, frames, channels, at.s1, at.t1);
     each_tile(items, frames, channels, [&](Tile tile, int) {
         const long begin = taps.first(tile), rows = taps.end(tile) - begin, item = tile.item * frames;
-        T* n = scratch<T, 0>(rows * channels);
-        one.apply(y, item + begin, rows, n);
+        T* normed = scratch<T, 0>(rows * channels);
+        one.apply(at.y, item + begin, rows, normed);
         for (long k = tile.first; k < tile.first + tile.rows; ++k) {
-            T* here = z + (item + k) * channels;
-            taps.convolve(k, frames, 1, n, begin, bd, here);
-            moments(here, two.slope, channels, s2[item + k], t2[item + k]);
+            T* here = at.z + (item + k) * channels;
+            taps.convolve(k, frames, 1, normed, begin, weights.depthwise_bias, here);
+            moments(here, two.slope, channels, at.s2[item + k], at.t2[item + k]);
         }
     });
-    scales(Norm(norm), items, frames, channels, s2, t2);
-    const Out<T> residual{out, wr, br, x, after}, skipping{skip, ws, bs, first ? nullptr : skips, skips};
-    if (!skip) narrow(multiply, two, z, {residual});
-    else if (!out) narrow(multiply, two, z, {skipping});
-    else narrow(multiply, two, z, {residual, skipping});
+    scales(norm, items, frames, channels, at.s2, at.t2);
+    const Out<T> residual{n.out, weights.residual, weights.residual_bias, at.x, at.after},
+        skipping{n.skip, weights.skip, weights.skip_bias, n.first ? nullptr : at.skips, at.skips};
+    if (!n.skip) narrow(multiply, two, at.z, {residual});
+    else if (!n.out) narrow(multiply, two, at.z, {skipping});
+    else narrow(multiply, two, at.z, {residual, skipping});
 }
 
 // dx comes in as the gradient of the residual's output, if there is one, and goes out as that of x.
 template <class T>
 void block_backward(const long* sizes, void** given) {
-    const auto [half, items, frames, in, channels, norm, P, dilation, past, out, skip] = numbers<11>(sizes);
-    const auto [x, w, b, slope1, gain1, offset1, wd, bd, slope2, gain2, offset2, wr, br, ws, bs, y, z, s1, t1, s2, t2, dx, dskips,
-                dz, dw, db, dslope1, dgain1, doffset1, dwd, dbd, dslope2, dgain2, doffset2, dwr, dbr, dws, dbs] =
-        tensors<T, 38>(given);
-    const Products multiply{half != 0};
-    const Activation<T> one(Norm(norm), items, frames, channels, slope1, gain1, offset1, s1, t1),
-        two(Norm(norm), items, frames, channels, slope2, gain2, offset2, s2, t2);
-    const Taps<T> taps(P, dilation, past, channels, wd);
-    Sums<T> products((P + 2) * channels, one.parts()), unheard(P * channels, one.parts()), sums(channels, one.parts());
+    const auto n = read<BlockSizes>(sizes);
+    const auto at = read<BlockBackward<T>>(given);
+    const BlockWeights<const T>& weights = at.weights;
+    const BlockWeights<T>& gradients = at.gradients;
+    const Norm norm = Norm(n.norm);
+    const long items = n.items, frames = n.frames, width = n.width, channels = n.channels;
+    const Products multiply{n.half != 0};
+    const Activation<T> one(norm, items, frames, channels, weights.slope1, weights.gain1, weights.offset1, at.s1, at.t1),
+        two(norm, items, frames, channels, weights.slope2, weights.gain2, weights.offset2, at.s2, at.t2);
+    const Taps<T> taps(n.taps, n.dilation, n.past, channels, weights.depthwise);
+    Sums<T> products((n.taps + 2) * channels, one.parts()), unheard(n.taps * channels, one.parts()),
+        sums(channels, one.parts());
     const auto correlate = [&](Tile tile, int thread) {
         const long begin = taps.first(tile), rows = taps.end(tile) - begin, item = tile.item * frames;
         T* h = scratch<T, 0>(rows * channels);
-        one.standardise(y, item + begin, rows, h);
+        one.standardise(at.y, item + begin, rows, h);
         for (long k = tile.first; k < tile.first + tile.rows; ++k)
-            taps.correlate(k, frames, dz + (item + k) * channels, h, begin, products.of(thread, tile.item),
+            taps.correlate(k, frames, at.dz + (item + k) * channels, h, begin, products.of(thread, tile.item),
                            unheard.of(thread, tile.item));
-        add_rows(dz + tile.row() * channels, tile.rows, channels, sums.of(thread, tile.item));
+        add_rows(at.dz + tile.row() * channels, tile.rows, channels, sums.of(thread, tile.item));
     };
-    const Back<T> residual{out, wr, dx, dwr, dbr}, skipping{skip, ws, dskips, dws, dbs};
+    const Back<T> residual{n.out, weights.residual, at.dx, gradients.residual, gradients.residual_bias},
+        skipping{n.skip, weights.skip, at.dskips, gradients.skip, gradients.skip_bias};
     const auto second = [&](std::initializer_list<Back<T>> outs) {
-        narrow_back<T>(multiply, two, z, outs, dz, dslope2, dgain2, doffset2, correlate);
+        narrow_back<T>(multiply, two, at.z, outs, at.dz, gradients.slope2, gradients.gain2, gradients.offset2, correlate);
     };
-    if (!skip) second({residual});
-    else if (!out) second({skipping});
+    if (!n.skip) second({residual});
+    else if (!n.out) second({skipping});
     else second({residual, skipping});
 
     Values<T> v(items * frames), u(items * frames), nothing(channels), of_dn(channels), of_dnh(channels);
     const auto spread = [&](Tile tile, T* dn) {
         for (long k = 0; k < tile.rows; ++k)
-            taps.convolve(tile.first + k, frames, -1, dz + tile.item * frames * channels, 0, nothing.data(), dn + k * channels);
+            taps.convolve(tile.first + k, frames, -1, at.dz + tile.item * frames * channels, 0, nothing.data(),
+                          dn + k * channels);
     };
     if (norm != GLOBAL)
         each_tile(items, frames, channels, [&](Tile tile, int) {
             T* dn = scratch<T, 0>(tile.rows * channels);
             spread(tile, dn);
             for (long k = 0, row = tile.row(); k < tile.rows; ++k, ++row)
-                one.reduce(y + row * channels, dn + k * channels, v[row], u[row]);
+                one.reduce(at.y + row * channels, dn + k * channels, v[row], u[row]);
         });
     for (long part = 0; part < one.parts(); ++part) {
         const T *product = products.total(part), *missed = unheard.total(part), *sum = sums.total(part);
         std::fill(of_dn.begin(), of_dn.end(), T(0)), std::fill(of_dnh.begin(), of_dnh.end(), T(0));
-        for (long i = 0; i < P * channels; ++i) {
+        for (long i = 0; i < n.taps * channels; ++i) {
             const long tap = i / channels, c = i % channels;
             const T heard = sum[c] - missed[i];
             of_dn[c] += taps.weights[i] * heard, of_dnh[c] += taps.weights[i] * product[i];
-            dwd[c * P + tap] += one.gain[c] * product[i] + one.offset[c] * heard;
+            gradients.depthwise[c * n.taps + tap] += one.gain[c] * product[i] + one.offset[c] * heard;
         }
-        one.account(part, of_dn.data(), of_dnh.data(), dgain1, doffset1, v.data(), u.data());
-        add_rows(sum, 1, channels, dbd);
+        one.account(part, of_dn.data(), of_dnh.data(), gradients.gain1, gradients.offset1, v.data(), u.data());
+        add_rows(sum, 1, channels, gradients.depthwise_bias);
     }
-    scale_gradients(Norm(norm), items, frames, channels, s1, t1, v.data(), u.data());
-    Sums<T> of_w(channels * in), of_b(channels), of_slope(1);
+    scale_gradients(norm, items, frames, channels, at.s1, at.t1, v.data(), u.data());
+    Sums<T> of_w(channels * width), of_b(channels), of_slope(1);
     each_tile(items, frames, channels, [&](Tile tile, int thread) {
         const long first = tile.row();
         T* dn = scratch<T, 0>(tile.rows * channels);
         spread(tile, dn);
         for (long k = 0, row = first; k < tile.rows; ++k, ++row)
-            *of_slope.of(thread) += one.gradient(y + row * channels, row, v.data(), u.data(), dn + k * channels);
+            *of_slope.of(thread) += one.gradient(at.y + row * channels, row, v.data(), u.data(), dn + k * channels);
         add_rows(dn, tile.rows, channels, of_b.of(thread));
-        multiply('N', 'N', tile.rows, in, channels, dn, w, T(out != 0), dx + first * in);
-        multiply('T', 'N', channels, in, tile.rows, dn, x + first * in, T(1), of_w.of(thread));
+        multiply('N', 'N', tile.rows, width, channels, dn, weights.widen, T(n.out != 0), at.dx + first * width);
+        multiply('T', 'N', channels, width, tile.rows, dn, at.x + first * width, T(1), of_w.of(thread));
     });
-    of_w.into(dw), of_b.into(db), of_slope.into(dslope1);
+    of_w.into(gradients.widen), of_b.into(gradients.widen_bias), of_slope.into(gradients.slope1);
 }
 
 // What a mask's values are made of, by model.py's words: as they are (softmax is over several), sigmoid, ReLU.
@@ -264,51 +321,53 @@ enum Mask : long { AS_IS, SIGMOID, RELU };
 // Masks on the frames, and the decoder's filters: signals[items, frames, C, L] = (mask(x) frames) Wd, before overlap-add.
 template <class T>
 void decode_forward(const long* sizes, void** given) {
-    const auto [items, frames, C, N, L, mask] = numbers<6>(sizes);
-    const auto [x, encoded, w, masks, signals] = tensors<T, 5>(given);
+    const auto n = read<DecodeSizes>(sizes);
+    const auto at = read<DecodeForward<T>>(given);
+    const long C = n.speakers, N = n.filters, L = n.length, mask = n.mask;
     const Products multiply{false};
-    each_tile(items, frames, C * N, [&](Tile tile, int) {
+    each_tile(n.items, n.frames, C * N, [&](Tile tile, int) {
         T* masked = scratch<T, 0>(tile.rows * C * N);
         for (long i = 0; i < tile.rows * C; ++i) {
-            const T *from = x + (tile.row() * C + i) * N, *frame = encoded + (tile.row() + i / C) * N;
-            T *to = masks + (tile.row() * C + i) * N, *out = masked + i * N;
+            const T *from = at.x + (tile.row() * C + i) * N, *frame = at.encoded + (tile.row() + i / C) * N;
+            T *to = at.masks + (tile.row() * C + i) * N, *out = masked + i * N;
             if (mask == SIGMOID)
 #pragma omp simd
-                for (long n = 0; n < N; ++n) to[n] = sigmoid(from[n]);
+                for (long f = 0; f < N; ++f) to[f] = sigmoid(from[f]);
             else
-                for (long n = 0; n < N; ++n) to[n] = mask == RELU ? std::max(from[n], T(0)) : from[n];
+                for (long f = 0; f < N; ++f) to[f] = mask == RELU ? std::max(from[f], T(0)) : from[f];
 #pragma omp simd
-            for (long n = 0; n < N; ++n) out[n] = to[n] * frame[n];
+            for (long f = 0; f < N; ++f) out[f] = to[f] * frame[f];
         }
-        multiply('N', 'N', tile.rows * C, L, N, masked, w, T(0), signals + tile.row() * C * L);
+        multiply('N', 'N', tile.rows * C, L, N, masked, at.w, T(0), at.signals + tile.row() * C * L);
     });
 }
 
 template <class T>
 void decode_backward(const long* sizes, void** given) {
-    const auto [items, frames, C, N, L, mask] = numbers<6>(sizes);
-    const auto [masks, encoded, w, dsignals, dx, dencoded, dw] = tensors<T, 7>(given);
+    const auto n = read<DecodeSizes>(sizes);
+    const auto at = read<DecodeBackward<T>>(given);
+    const long C = n.speakers, N = n.filters, L = n.length, mask = n.mask;
     const Products multiply{false};
     Sums<T> of_w(N * L);
-    each_tile(items, frames, C * N, [&](Tile tile, int thread) {
-        const T* ds = dsignals + tile.row() * C * L;
-        T *masked = scratch<T, 0>(tile.rows * C * N), *dmasked = dx + tile.row() * C * N;
-        multiply('N', 'T', tile.rows * C, N, L, ds, w, T(0), dmasked);
-        std::fill(dencoded + tile.row() * N, dencoded + (tile.row() + tile.rows) * N, T(0));
+    each_tile(n.items, n.frames, C * N, [&](Tile tile, int thread) {
+        const T* ds = at.dsignals + tile.row() * C * L;
+        T *masked = scratch<T, 0>(tile.rows * C * N), *dmasked = at.dx + tile.row() * C * N;
+        multiply('N', 'T', tile.rows * C, N, L, ds, at.w, T(0), dmasked);
+        std::fill(at.dencoded + tile.row() * N, at.dencoded + (tile.row() + tile.rows) * N, T(0));
         for (long i = 0; i < tile.rows * C; ++i) {
             const long row = tile.row() + i / C;
-            const T *m = masks + (tile.row() * C + i) * N, *frame = encoded + row * N;
-            T *out = masked + i * N, *dmask = dmasked + i * N, *dframe = dencoded + row * N;
+            const T *m = at.masks + (tile.row() * C + i) * N, *frame = at.encoded + row * N;
+            T *out = masked + i * N, *dmask = dmasked + i * N, *dframe = at.dencoded + row * N;
 #pragma omp simd
-            for (long n = 0; n < N; ++n) {
-                out[n] = m[n] * frame[n];
-                dframe[n] += dmask[n] * m[n];
-                dmask[n] *= frame[n] * (mask == SIGMOID ? m[n] * (1 - m[n]) : mask == RELU ? T(m[n] > 0) : T(1));
+            for (long f = 0; f < N; ++f) {
+                out[f] = m[f] * frame[f];
+                dframe[f] += dmask[f] * m[f];
+                dmask[f] *= frame[f] * (mask == SIGMOID ? m[f] * (1 - m[f]) : mask == RELU ? T(m[f] > 0) : T(1));
             }
         }
         multiply('T', 'N', N, L, tile.rows * C, masked, ds, T(1), of_w.of(thread));
     });
-    of_w.into(dw);
+    of_w.into(at.dw);
 }
 
 }  // namespace

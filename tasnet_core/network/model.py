@@ -178,8 +178,14 @@ class ConvTasNet(nn.Module):
         self.rectify = ENCODERS[v.encoder]()
         self.separator = Separator(v)
         self.decoder = nn.ConvTranspose1d(v.N, 1, v.L, stride=v.hop, bias=False)
+        # A faster forward pass in place of the plain one, such as backend.fused has it.
+        self.compute: Callable[[ConvTasNet, Tensor], Tensor] | None = None
 
-    def forward(self, mixture: Tensor) -> Tensor:                       # [B, T]
+    def forward(self, mixture: Tensor) -> Tensor:                       # [B, T] -> [B, C, T]
+        return self.plain(mixture) if self.compute is None else self.compute(self, mixture)
+
+    def plain(self, mixture: Tensor) -> Tensor:                         # [B, T]
+        """The forward pass by the layers of this file, which are the definition."""
         samples = mixture.shape[-1]
         # Zeros at the end until the last sample lies in a whole frame; cut off again below.
         covered = (frames_of(self.variant, samples) + 1) * self.variant.hop

@@ -1,9 +1,8 @@
-"""The fast twin of a network against the plain layers, which are the definition."""
+"""The compiled layers of a network against the plain ones, which are the definition."""
 
 import gc
 import os
-import subprocess
-import sys
+import re
 import weakref
 from dataclasses import replace
 
@@ -13,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tasnet_core.backend import build
-from tasnet_core.backend.fused import Blocks, Decode, Narrow, Plan, speed_up, supports
+from tasnet_core.backend import build, fused
+from tasnet_core.backend.fused import Blocks, Decode, Narrow, Plan, Reach, speed_up, supports
 from tasnet_core.files import cache_folder
 from tasnet_core.network.loss import pit_loss
 from tasnet_core.network.model import seeded
@@ -24,6 +23,37 @@ from tests.support.variants import variants
 
 compiled = pytest.mark.skipif(bool(build.why_not()), reason=build.why_not())
 SMALL = Variant(N=20, L=16, B=9, H=33, Sc=7, X=4, R=2)      # no number a multiple of a vector's
+
+
+def structs():
+    """The fields of every struct in kernels.cpp that fused.py has a record of, in order, by the struct's name."""
+    source = build.SOURCES[0].read_text()
+    found = {}
+    for name, body in re.findall(r"struct (\w+) \{(.*?)\};", source, re.DOTALL):
+        if hasattr(fused, name):
+            declared = re.sub(r"BlockWeights<[^>]*>|\b(?:const|long|T)\b|\*", "", body)
+            found[name] = [field.strip() for field in re.split("[,;]", declared) if field.strip()]
+    return found
+
+
+def enum(name):
+    source = "".join(path.read_text() for path in build.SOURCES)
+    return {word.strip().lower(): number for number, word in enumerate(
+        re.search(rf"enum {name} : long \{{(.*?)\}}", source)[1].split(","))}
+
+
+def test_the_arguments_of_the_compiled_functions_have_one_order():
+    """Kernels read them by position: one exchanged would be silent damage to memory."""
+    records = {name for name, value in vars(fused).items() if hasattr(value, "_fields")} - {"Compute", "Plan", "Reach", "Kept"}
+    assert structs().keys() == records
+    for name, declared in structs().items():
+        assert list(getattr(fused, name)._fields) == declared, name
+
+
+def test_norms_and_masks_have_the_numbers_of_the_compiled_functions():
+    assert enum("Norm") == {"none": fused.NO_NORM, **fused.NORMS}
+    masks = enum("Mask")
+    assert {"softmax": masks.pop("as_is"), **masks} == fused.MASKS
 
 
 def double(*shape):
@@ -44,9 +74,9 @@ def test_gradients_of_blocks_are_those_of_finite_differences(taps, dilation, cau
                     double(1), double(H), double(H))
         yield from (double(B, H, 1), double(B)) if residual else (None, None)
         yield from (double(Sc, H, 1), double(Sc))
-    hearing = tuple((each, each * (taps - 1) // (1 if causal else 2)) for each in (dilation, 1))
+    reaches = tuple(Reach(each, each * (taps - 1) // (1 if causal else 2)) for each in (dilation, 1))
     given = double(2, 5, B), *weights(True), *weights(False)
-    assert torch.autograd.gradcheck(lambda *tensors: Blocks.apply(Plan(False, norm, hearing, True), *tensors), given)
+    assert torch.autograd.gradcheck(lambda *tensors: Blocks.apply(Plan(False, norm, reaches, True), *tensors), given)
 
 
 @compiled
@@ -100,10 +130,10 @@ def test_a_whole_network_trains_on_the_same_numbers(variant, samples, seed):
                                      {"mask": "softmax"}, {"P": 5, "encoder": "relu", "input_norm": "frame"},
                                      {"mask": "relu"}], ids=str)
 def test_tiles_and_neighbours_join_without_a_seam(changes):
-    # 5003 frames' worth of sound is several tiles, the last one shorter, with dilations that reach over their ends.
+    # 2500 frames' worth of audio is several tiles, the last one shorter, with dilations that reach over their ends.
     variant = replace(SMALL, **changes)
     plain, fast = seeded(variant, 0).double(), speed_up(seeded(variant, 0).double())
-    sources = torch.randn(3, 2, 40_003, dtype=torch.float64)
+    sources = torch.randn(3, 2, 20_003, dtype=torch.float64)
     assert torch.allclose(fast(sources.sum(1)), plain(sources.sum(1)), rtol=1e-9, atol=1e-12)
     for one, other in zip(gradients(plain, sources), gradients(fast, sources), strict=True):
         assert (other - one).norm() <= 1e-9 * one.norm()
@@ -177,20 +207,24 @@ def test_a_network_is_gone_with_its_last_name(norm, precision):
         gc.enable()
 
 
-def say(**environment):
-    script = "from tasnet_core.backend import build; print(build.why_not())"
-    command = [sys.executable, "-W", "error", "-c", script]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+def reason(monkeypatch, **environment):
+    """Why there are no compiled layers in a process with this environment and no other."""
+    with monkeypatch.context() as patch:
+        for name in os.environ.keys() - {"TMPDIR"}:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return build._library.__wrapped__()[1]
 
 
-def test_without_a_compiler_one_line_says_so(tmp_path):
+def test_without_a_compiler_one_line_says_so(tmp_path, monkeypatch):
     (tmp_path / "bad").write_text("#!/bin/sh\necho 'kernels.cpp:1: error: no such standard' >&2\nexit 1\n")
     (tmp_path / "bad").chmod(0o755)
-    assert "no C++ compiler" in say(PATH="", TASNET_CACHE=str(tmp_path))
-    assert "no such standard" in say(PATH="", CXX=str(tmp_path / "bad"), TASNET_CACHE=str(tmp_path))
-    assert say(TASNET_PLAIN="1") == "TASNET_PLAIN is set"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad"]      # nothing half made
+    cache = str(tmp_path)
+    assert "no C++ compiler" in reason(monkeypatch, PATH="", TASNET_CACHE=cache)
+    assert "no such standard" in reason(monkeypatch, PATH="", CXX=str(tmp_path / "bad"), TASNET_CACHE=cache)
+    assert reason(monkeypatch, TASNET_PLAIN="1") == "TASNET_PLAIN is set"
+    assert [path.name for path in tmp_path.iterdir()] == ["bad"]      # nothing half made
 
 
 @pytest.fixture(scope="module")
@@ -220,10 +254,16 @@ def loaded(place):
     return True
 
 
-@compiled
-def test_a_damaged_library_is_made_again(planted, library):
+@pytest.fixture
+def made(library, monkeypatch):
+    """A compiler that makes the library at once."""
+    monkeypatch.setattr(build, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
+
+
+def test_a_damaged_library_is_made_again(planted, library, made, monkeypatch):
     planted.write_bytes(b"")        # as after a power failure
-    assert say(PATH=os.environ["PATH"], TASNET_CACHE=str(planted.parents[1])) == ""
+    monkeypatch.setenv("TASNET_CACHE", str(planted.parents[1]))
+    assert build._load()
     assert [path.name for path in planted.parent.iterdir()] == [library.name]
     assert planted.stat().st_size == library.stat().st_size
 
@@ -250,23 +290,22 @@ def test_a_library_of_another_user_is_not_loaded(planted, which, monkeypatch):
     assert not loaded(planted)
 
 
-def test_a_library_that_others_may_have_written_is_made_anew(planted, library, monkeypatch):
+def test_a_library_that_others_may_have_written_is_made_anew(planted, library, made, monkeypatch):
     planted.write_bytes(b"theirs")
     monkeypatch.setenv("TASNET_CACHE", str(planted.parents[1]))
-    monkeypatch.setattr(build, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
     planted.chmod(0o777)
     assert build._load()
     assert (planted.read_bytes(), planted.stat().st_mode & 0o022) == (library.read_bytes(), 0)     # now it is ours
+    planted.unlink()        # else the library that is loaded would change
     planted.write_bytes(b"theirs")
     planted.parent.chmod(0o777)
     assert build._load()                           # from a folder of its own
     assert planted.read_bytes() == b"theirs"
 
 
-def test_a_cache_that_cannot_be_written_costs_the_compiled_layers_nothing_but_time(library, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_costs_the_compiled_layers_nothing_but_time(made, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("TASNET_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(build, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
     assert build._load()
 
 
