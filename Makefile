@@ -1,12 +1,15 @@
 # make study   train six networks and draw their front (minutes on two cores)
-# make test    lint, types, tests
+# make test    lint, types, and the tests that need no server, browser, cluster, notebook or long study
+# make test-all    those and all others
 # make bench   measure this machine: a table with ratios, added to benchmarks/RESULTS.md
 # make clean   remove what the two made, but never results/ or reports/
 
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
+SLOW := server or browser or cluster or notebook or long
 
-.PHONY: study test bench clean
+.PHONY: study test test-all test-slow bench clean
 
 study: .venv/installed
 	$(BIN)/python -m study run --trials 6
@@ -15,7 +18,12 @@ study: .venv/installed
 test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
+	$(PYTEST) -m "not ($(SLOW))"
+
+test-all: test test-slow
+
+test-slow: .venv/installed-test-all
+	$(PYTEST) -m "$(SLOW)"
 
 bench: .venv/installed-test
 	$(BIN)/python benchmarks/bench.py
@@ -37,3 +45,7 @@ clean:
 .venv/installed-test: .venv/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch .venv/installed $@
+
+.venv/installed-test-all: .venv/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test-all]'
+	touch .venv/installed .venv/installed-test $@

@@ -10,6 +10,13 @@ import sqlalchemy as sa
 os.environ.setdefault("OMP_NUM_THREADS", "1")      # for the processes that tests start as well
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for fixture, marker in (("database_url", "server"), ("nodes", "cluster")):
+            if fixture in item.fixturenames:
+                item.add_marker(marker)
+
+
 @pytest.fixture
 def database_url():
     """A new PostgreSQL database, beside the one that TASNET_TEST_POSTGRESQL names; dropped afterwards."""

@@ -43,10 +43,12 @@ def submit(queue, storage, *command):
     assert any("2 of 2" in log for log in logs), "whoever ended last saw the study complete"
 
 
+@pytest.mark.long
 def test_tasks_of_a_slurm_array_are_workers_of_one_study_on_postgresql(queue, database_url):
     submit(queue, database_url, "sbatch", "--array=1-2", EXAMPLES / "slurm.sh")
 
 
+@pytest.mark.long
 def test_tasks_of_a_grid_engine_array_are_workers_of_one_study(queue):
     submit(queue, str(queue[0] / "shared.db"), "qsub", "-t", "1-2", EXAMPLES / "sge.sh")
 
@@ -65,6 +67,7 @@ def run_command(words):
     return parser().parse_args(words[3:])
 
 
+@pytest.mark.cluster
 def test_the_kubernetes_job_is_one_that_kubernetes_knows_and_starts_workers():
     validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate, which holds the schemas")
     import yaml

@@ -16,6 +16,7 @@ from tests.support import killed_studies
 from tests.support.made_up_search import table, told
 from tests.support.processes import Started
 
+pytestmark = pytest.mark.long
 POSTGRESQL = os.environ.get("TASNET_TEST_POSTGRESQL")
 SEED = int(os.environ.get("TASNET_TEST_SEED", "0"))      # of the moments of death
 

@@ -9,6 +9,7 @@ from tests.support import ROOT, study_folder
 nbformat = pytest.importorskip("nbformat", reason="needs nbformat")
 nbclient = pytest.importorskip("nbclient", reason="needs nbclient")
 pytest.importorskip("ipykernel", reason="needs ipykernel")
+pytestmark = pytest.mark.notebook
 OPTIONS = {"trials": 2, "corpus": "folder:speech", "space": "tiny.toml", "device": "cpu", "workers": 1}
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support import ROOT, study_folder
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):

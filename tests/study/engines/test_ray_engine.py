@@ -325,6 +325,7 @@ ray.shutdown()
 """
 
 
+@pytest.mark.cluster
 def test_a_cluster_of_our_own_listens_on_loopback_and_asks_for_a_token_of_this_process_alone(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
     said = subprocess.run([sys.executable, "-c", OWN_CLUSTER], capture_output=True, text=True, check=True, cwd=tmp_path,
