@@ -2,14 +2,16 @@
 # make test    lint, types, and the tests that need no server, browser, cluster, notebook or long study
 # make test-all    those and all others
 # make bench   measure this machine: a table with ratios, added to benchmarks/RESULTS.md
-# make clean   remove what the two made, but never results/ or reports/
+# make docs    build the manual into site/, strictly and offline; open site/index.html
+# make docs-reference   write the pages of the manual that are made from the code
+# make clean   remove what these made, but never results/ or reports/
 
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
 SLOW := server or browser or cluster or notebook or long
 
-.PHONY: study test test-all test-slow bench clean
+.PHONY: study test test-all test-slow bench docs docs-reference clean
 
 study: .venv/installed
 	$(BIN)/python -m study run --trials 6
@@ -28,8 +30,14 @@ test-slow: .venv/installed-test-all
 bench: .venv/installed-test
 	$(BIN)/python benchmarks/bench.py
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-reference: .venv/installed
+	$(BIN)/python tools/reference.py
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -49,3 +57,7 @@ clean:
 .venv/installed-test-all: .venv/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test-all]'
 	touch .venv/installed .venv/installed-test $@
+
+.venv/installed-docs: .venv/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch .venv/installed $@

@@ -74,6 +74,16 @@ def test_the_drawing_is_of_this_house():
     assert {wing(dotted(name)) for name in NAMES} == {(package, name) for package in FLOORS for name in FLOORS[package]}
 
 
+def test_the_picture_of_the_architecture_is_of_these_floors():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    lines = text.partition("## The picture")[2].split("```")[1].strip("\n").splitlines()
+    middle = lines[0].index("tasnet_core")
+    for package, column in (("study", slice(0, middle)), ("tasnet_core", slice(middle, None))):
+        drawn = [line[column].split() for line in lines]
+        assert drawn[0] == [package]
+        assert {wing: int(floor) for floor, *wings in filter(None, drawn[1:]) for wing in wings} == FLOORS[package]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_imports_point_down_and_outside_things_have_one_door(name):
     package, here = wing(dotted(name))

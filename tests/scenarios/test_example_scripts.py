@@ -102,6 +102,6 @@ def test_systemd_has_nothing_to_say_about_the_unit(tmp_path):
     assert not ours
 
 
-def test_the_readme_names_every_example():
-    readme = (ROOT / "README.md").read_text()
-    assert {path.name for path in EXAMPLES.iterdir()} == set(re.findall(r"\(examples/([\w.-]+)\)", readme))
+def test_the_manual_names_every_example():
+    page = (ROOT / "docs/running/clusters.md").read_text(encoding="utf-8")
+    assert {path.name for path in EXAMPLES.iterdir()} == set(re.findall(r"/examples/([\w.-]+)\)", page))

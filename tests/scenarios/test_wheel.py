@@ -43,12 +43,13 @@ def test_an_environment_with_the_wheel_alone_runs_a_study_from_another_folder(wh
     python = tmp_path / "venv/bin/python"
     home = Path(subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
                                check=True, capture_output=True, text=True).stdout.strip())
-    zipfile.ZipFile(wheel).extractall(home)
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel],
+                   check=True)
     (home / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     here = study_folder.make(tmp_path / "here")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for arguments in (["run", "--trials", "2", *study_folder.ARGUMENTS], ["report"]):
-        done = subprocess.run([python, "-m", "study", *arguments], cwd=here, env=environment, check=False,
+        done = subprocess.run([tmp_path / "venv/bin/tasnet-study", *arguments], cwd=here, env=environment, check=False,
                               capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert "<svg" in (here / "reports/index.html").read_text()

@@ -71,14 +71,14 @@ def change(statement):
 
 
 def example(words):
-    """The README's Python that has these words, for the study of this file."""
-    readme = (ROOT / "README.md").read_text()
-    return next(code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if words in code).replace(
+    """The manual's Python that has these words, for the study of this file."""
+    manual = (ROOT / "docs/how-to/read-the-database.md").read_text()
+    return next(code for code in re.findall(r"```python\n(.*?)```", manual, re.DOTALL) if words in code).replace(
         "quick-voices", "tiny-tiny")
 
 
 @pytest.mark.filterwarnings("ignore:optuna.visualization.matplotlib:optuna.exceptions.ExperimentalWarning")
-def test_optuna_draws_its_front_of_the_same_database_as_the_readme_says(here):
+def test_optuna_draws_its_front_of_the_same_database_as_the_manual_says(here):
     matplotlib.use("agg")
     found = {}
     exec(example("plot_pareto_front"), found)
@@ -88,7 +88,7 @@ def test_optuna_draws_its_front_of_the_same_database_as_the_readme_says(here):
     assert (here / "front.png").stat().st_size
 
 
-def test_what_the_readme_does_with_a_loaded_study_can_be_done(here):
+def test_what_the_manual_does_with_a_loaded_study_can_be_done(here):
     found = {}
     exec(example("study.load"), found)
     assert len(found["found"].runs) == 4

@@ -118,8 +118,8 @@ def test_a_description_counts_variants_apart_from_recipes():
     assert said.startswith("# quick: 2,560 variants times 45 recipes\n")
 
 
-def test_the_example_of_the_readme_is_read(tmp_path):
-    example, = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+def test_the_example_of_the_manual_is_read(tmp_path):
+    example, = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/reference/space-files.md").read_text("utf-8"), re.S)
     path = tmp_path / "mine.toml"
     path.write_text(example, "utf-8")
     space = read_space(path)
