@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from tasnet_core.errors import UserError
-from tasnet_core.records import METRICS, VALIDATION, VALIDATION_BEFORE, Cost, Epoch, MixtureScore, Recipe, Scores
+from tasnet_core.records import DEFAULT_CORPUS, METRICS, VALIDATION, VALIDATION_BEFORE, Cost, Epoch, MixtureScore, Recipe, Scores
 
 DEFAULT_URL = "sqlite:///results/study.db"     # of the study database, where none is named
 STATES = ("running", "complete", "stopped", "rejected", "failed")
@@ -122,7 +122,7 @@ class StopRule:
 class Settings:
     """Everything that decides a study's numbers. Stored with the study; a later run must agree."""
 
-    corpus: str = "voices"
+    corpus: str = DEFAULT_CORPUS
     space: str = "quick"
     recipe: Recipe = field(default_factory=Recipe)
     budget: Budget = field(default_factory=Budget)

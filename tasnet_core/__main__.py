@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tasnet_core.errors import UserError
 from tasnet_core.files import home
-from tasnet_core.records import Recipe, Variant, as_word
+from tasnet_core.records import DEFAULT_CORPUS, Recipe, Variant, as_word
 from tasnet_core.terminal import complain, guarded, plain, say
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def parser() -> argparse.ArgumentParser:
     mix.add_argument("--seconds", type=number_above_0, default=4.0, metavar="S", help="of each of them (4)")
     mix.add_argument("--seed", type=int_from(0), default=0, metavar="S", help="of drawing them (0)")
     for command in (check, mix):
-        command.add_argument("corpus", metavar="CORPUS", help="voices | folder:PATH | wsj0mix:PATH | librimix:PATH, with "
+        command.add_argument("corpus", metavar="CORPUS", help="voices2 | folder:PATH | wsj0mix:PATH | librimix:PATH, with "
                              "options such as ?speaker=REGEX&split=recording")
         command.add_argument("-C", type=int_from(1), default=2, metavar="C", help="speakers in a mixture (2)")
         command.add_argument("--sample-rate-hz", type=int_from(1), default=8000, metavar="HZ", help="(8000)")
     train = commands.add_parser("train", help="train one variant; running it again continues")
     train.add_argument("variant", nargs="*", metavar="LETTERS", help=LETTERS_HELP)
-    train.add_argument("--corpus", default="voices", metavar="CORPUS")
+    train.add_argument("--corpus", default=DEFAULT_CORPUS, metavar="CORPUS")
     train.add_argument("--checkpoint", type=path, required=True, metavar="FILE", help="made, or continued")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     for field in fields(Recipe):

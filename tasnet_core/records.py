@@ -22,6 +22,7 @@ PRECISIONS = ("float32", "bf16")     # bf16: the factors of matrix products alon
 # What epochs are compared by: the mean SI-SNRi over whole validation mixtures. It was one over segments of them, which
 # says nothing where one of the speakers pauses; what was trained so is read, and not gone on with.
 VALIDATION, VALIDATION_BEFORE = "whole mixtures", "segments"
+DEFAULT_CORPUS = "voices2"      # where none is named; studies begun before it have "voices"
 MOST = 2**31 - 1        # of what is counted in a network: then products, and sums of them, are numbers torch can count with
 MOST_BLOCKS = 10_000    # so that whatever goes through them one by one ends; the paper's largest network has 32
 

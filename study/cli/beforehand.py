@@ -8,6 +8,7 @@ from study.database.connection import url_of
 from study.database.store import Database, begun_studies
 from study.maintenance.doctor import checkpoint_of, ranges
 from tasnet_core.errors import UserError
+from tasnet_core.records import DEFAULT_CORPUS
 from tasnet_core.terminal import say
 
 
@@ -17,7 +18,7 @@ def meant(given: argparse.Namespace, space: str) -> str:
     Raises:
         UserError: there are several, and none has the name that a new one would have.
     """
-    name = f"{space}-{(given.corpus or 'voices').partition(':')[0].partition('?')[0]}"
+    name = f"{space}-{(given.corpus or DEFAULT_CORPUS).partition(':')[0].partition('?')[0]}"
     begun = {} if given.corpus else begun_studies(given.storage, given.dry_run)
     found = [study for study, settings in begun.items() if given.space is None or settings.space == space]
     if name in begun or not found:

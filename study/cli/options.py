@@ -8,7 +8,7 @@ from pathlib import Path
 from study.analysis.wording import scaled
 from study.records import DEFAULT_URL, SAMPLERS
 from tasnet_core.__main__ import Parser, number_above_0, path
-from tasnet_core.records import INITS, PRECISIONS
+from tasnet_core.records import DEFAULT_CORPUS, INITS, PRECISIONS
 
 MOST = 2**31 - 1001     # the integers of every database, and room for further seeds
 MOST_EPOCHS, MOST_SEEDS, MOST_WORKERS, MOST_THREADS = 1_000_000, 1000, 1000, 1024
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_settings(run: argparse.ArgumentParser) -> None:
     """What is stored with a study."""
-    run.add_argument("--corpus", metavar="SPEC", help="voices | folder:PATH | wsj0mix:PATH | librimix:PATH (voices)")
+    run.add_argument("--corpus", metavar="SPEC", help=f"voices2 | folder:PATH | wsj0mix:PATH | librimix:PATH ({DEFAULT_CORPUS})")
     run.add_argument("--space", metavar="NAME",
                      help="quick | full | thesis | table2 | causal, or a TOML file (quick, with a GPU full)")
     run.add_argument("--objectives", type=words, metavar="LIST", help="of si_snri or sdri, and parameters, macs, "

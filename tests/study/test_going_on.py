@@ -73,8 +73,8 @@ def change(statement):
 def example(words):
     """The manual's Python that has these words, for the study of this file."""
     manual = (ROOT / "docs/how-to/read-the-database.md").read_text()
-    return next(code for code in re.findall(r"```python\n(.*?)```", manual, re.DOTALL) if words in code).replace(
-        "quick-voices", "tiny-tiny")
+    code = next(code for code in re.findall(r"```python\n(.*?)```", manual, re.DOTALL) if words in code)
+    return re.sub("quick-voices2?", "tiny-tiny", code)
 
 
 @pytest.mark.filterwarnings("ignore:optuna.visualization.matplotlib:optuna.exceptions.ExperimentalWarning")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from study.records import OBJECTIVE_WORDS, objectives_of
 from tasnet_core.errors import UserError
-from tasnet_core.records import Recipe, Variant, differences
+from tasnet_core.records import DEFAULT_CORPUS, Recipe, Variant, differences
 
 
 @pytest.mark.parametrize(("letters", "words"), [
@@ -98,3 +98,12 @@ def test_objectives_without_one_quality_and_a_cost_are_refused(words, said):
         objectives_of(words)
     assert said in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_new_study_hears_a_voice_for_every_speaker_and_an_old_one_what_it_heard():
+    """The corpus where none is named has been another; what is stored with a study stays."""
+    from tasnet_core.corpora.registry import CORPORA
+    assert Settings().corpus == DEFAULT_CORPUS == "voices2"
+    assert {"voices", "voices2"} <= CORPORA.keys()
+    stored = Settings(corpus="voices").as_dict()
+    assert Settings.from_dict(stored).corpus == "voices"
