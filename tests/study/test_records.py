@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.records import OBJECTIVE_WORDS, objectives_of
+from study.records import OBJECTIVE_WORDS, Settings, objectives_of
 from tasnet_core.errors import UserError
 from tasnet_core.records import DEFAULT_CORPUS, Recipe, Variant, differences
 
