@@ -81,7 +81,8 @@ def test_the_picture_of_the_architecture_is_of_these_floors():
     for package, column in (("study", slice(0, middle)), ("tasnet_core", slice(middle, None))):
         drawn = [line[column].split() for line in lines]
         assert drawn[0] == [package]
-        assert {wing: int(floor) for floor, *wings in filter(None, drawn[1:]) for wing in wings} == FLOORS[package]
+        found = {wing: int(floor) for floor, *wings in filter(None, drawn[1:]) for wing in wings}
+        assert found == FLOORS[package], "draw the floors anew in ARCHITECTURE.md"
 
 
 @pytest.mark.parametrize("name", NAMES)
