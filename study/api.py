@@ -124,8 +124,8 @@ class Study:
 
     def answer(self) -> list[str]:
         """What the report says first, in sentences: how small, at what loss; or why nothing can be recommended yet."""
-        from study.report.write import summary
-        return summary(self.storage, self.name)
+        from study.report.write import answer
+        return answer(self.storage, self.name)
 
     def report(self, out: str | Path = "reports", *, watch: float | None = None, max_parameters: int | str | None = None,
                max_macs: int | str | None = None, max_realtime_factor: float | None = None) -> Path:

@@ -1,124 +1,182 @@
-"""Everything a report says beyond the rows themselves: intervals, chances, picks, advice. From rows alone, no model is loaded."""
+"""Everything a report contains beyond the rows: intervals, probabilities, recommendations.
+
+From rows alone; no model is loaded.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from study.analysis import effects, trials
-from study.analysis import recommendations as picks
-from study.analysis import reduction_path as advice
+from study.analysis import effects, reduction_path, trials
 from study.analysis.bootstrap import Difference, Repeated, SeedSpread, holm, on_front
 from study.analysis.effects import Effects, Importance, Interaction
 from study.analysis.hypervolume_curve import Progress, point_of, progress
 from study.analysis.learned import finding
 from study.analysis.mixture_scores import Mixtures
-from study.analysis.recommendations import Pick
-from study.analysis.reduction_path import Model
-from study.analysis.replicates import SCORE, Row, counts, failed_trainings, per_trial, unlearned
+from study.analysis.recommendations import Compared, Recommendation, recommend
+from study.analysis.replicates import (
+    SCORE,
+    Row,
+    counts,
+    failed_trainings,
+    per_trial,
+    unlearned,
+)
 from study.analysis.wording import Table, decibels
 from study.records import Estimate
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
 
+NAMED_AT_MOST = 8  # runs that are left out
+
 
 class Analysis(NamedTuple):
     """One study, worked out."""
 
-    runs: list[Row]                         # those that are comparable with the reference
-    tested: Mixtures                        # their scores, owners are (trial, seed)
-    rows: list[dict[str, Any]]              # one per variant
-    heard: Mixtures                         # their scores, owners are trials
+    runs: list[Row]  # those comparable with the reference
+    tested: Mixtures  # their scores, owners are (trial, seed)
+    rows: list[dict[str, Any]]  # one per variant
+    per_variant: Mixtures  # their scores, owners are trials
     repeated: Repeated
-    scores: Mapping[int, Estimate]          # by trial, SI-SNRi
-    losses: Mapping[int, Estimate]          # by trial, below the reference
-    # These only where some variants were trained with several seeds.
-    differences: Mapping[int, Difference]   # by trial, of the front and what is picked: against the reference, p-values corrected
-    chance: Mapping[int, float]             # by trial, of being on the front
+    scores: Mapping[int, Estimate]  # by trial, SI-SNRi
+    losses: Mapping[int, Estimate]  # by trial, below the reference
+    # These only where some variants were trained with several seeds: without their spread every
+    # probability would hold for these trainings alone, and be far too sure.
+    differences: Mapping[int, Difference]  # of the front and the recommended, p-values corrected
+    chance: Mapping[int, float]  # by trial, probability of being Pareto-optimal
     effects: Effects
     importance: list[Importance]
     interaction: Interaction
     progress: Progress | None
-    finding: str                            # why nothing can be recommended; then there are neither picks nor a path
-    picks: list[Pick]
+    finding: str  # why nothing can be recommended; then there are no picks and no path
+    picks: list[Recommendation]
     advice: list[str]
     path: Table
-    notes: list[str]                        # what was left out, and why; seeds that learned nothing
+    notes: list[str]  # what was left out, and why; seeds that learned nothing
+
+    @property
+    def compared(self) -> Compared:
+        return Compared.of(self.rows, self.losses)
+
+    @property
+    def with_seeds(self) -> Repeated | None:
+        """The bootstrap, where it contains the spread of seeds."""
+        return self.repeated if self.repeated.spread else None
 
 
-def comparable(runs: Sequence[Row], heard: Mixtures) -> tuple[list[Row], Mixtures, list[str]]:
-    """The runs and scores without those of other mixtures than the reference's, and a sentence on what is left out.
+def comparable(
+    runs: Sequence[Row], scores: Mixtures
+) -> tuple[list[Row], Mixtures, list[str]]:
+    """The runs tested on the reference's mixtures, their scores, and a note on those left out.
 
-    Without a reference most decide. A run that is left out stays in the table of all runs.
+    Without a reference the mixtures of most runs decide. A run left out stays in the table of runs.
     """
-    tests = {owner: int(test) for owner, test in zip(heard.owners, heard.tests, strict=True)}
-    tested = [run for run in runs if counts(run) and (run["trial"], run["seed"]) in tests]
-    of = [tests[run["trial"], run["seed"]] for run in tested]
-    first = [test for run, test in zip(tested, of, strict=True) if run["trial"] == 0]
-    right = first[0] if first else max(of, key=of.count, default=0)
-    others = [run for run, test in zip(tested, of, strict=True) if test != right]
+    tests = {owner: int(test) for owner, test in zip(scores.owners, scores.tests, strict=True)}
+    tested = {}
+    for run in runs:
+        owner = run["trial"], run["seed"]
+        if counts(run) and owner in tests:
+            tested[owner] = tests[owner]
+    of_reference = [test for (trial, _), test in tested.items() if trial == 0]
+    found = list(tested.values())
+    right = of_reference[0] if of_reference else max(found, key=found.count, default=0)
+    others = [owner for owner, test in tested.items() if test != right]
     if not others:
-        return list(runs), heard, []
-    named = ", ".join(f"{run['trial']} (seed {run['seed']})" for run in others[:8]) + (" …" if len(others) > 8 else "")
-    note = (f"{counted(len(others), 'run')} {'was' if len(others) == 1 else 'were'} tested on other mixtures than the "
-            f"{'reference' if first else 'most'}, and {'is' if len(others) == 1 else 'are'} left out of every comparison: "
+        return list(runs), scores, []
+    named = ", ".join(f"{trial} (seed {seed})" for trial, seed in others[:NAMED_AT_MOST])
+    named += " …" if len(others) > NAMED_AT_MOST else ""
+    was, is_ = ("was", "is") if len(others) == 1 else ("were", "are")
+    note = (f"{counted(len(others), 'run')} {was} tested on other mixtures than the "
+            f"{'reference' if of_reference else 'most'}, and {is_} left out of every comparison: "
             f"trial {named}.")
-    left_out = {(run["trial"], run["seed"]) for run in others}
-    kept = [run for run in runs if (run["trial"], run["seed"]) not in left_out]
-    return kept, heard.only(owner for owner in heard.owners if owner not in left_out), [note]
+    kept = [run for run in runs if (run["trial"], run["seed"]) not in others]
+    return kept, scores.only(owner for owner in scores.owners if owner not in others), [note]
 
 
 def learned_nothing(runs: Sequence[Row]) -> list[str]:
     """A sentence for each run that learned nothing where another seed of its variant did."""
     best = {row["trial"]: row.get("si_snri_high_db") or row[SCORE] for row in per_trial(runs)}
-    return [f"Seed {run['seed']} of trial {run['trial']} learned next to nothing: {decibels(run[SCORE])} dB, where another seed "
-            f"has {decibels(best[run['trial']])}. It is in no mean and no spread, which are of trainings that learned; more "
-            "seeds tell how often that happens." for run in unlearned(runs)]
+    return [
+        f"Seed {run['seed']} of trial {run['trial']} learned next to nothing: "
+        f"{decibels(run[SCORE])} dB, where another seed has {decibels(best[run['trial']])}. It is "
+        "in no mean and no spread, which are of trainings that learned; more seeds tell how often "
+        "that happens."
+        for run in unlearned(runs)]
 
 
 def _failed(rows: Sequence[Row]) -> list[str]:
     """A sentence for each variant whose training failed without an error."""
-    return [f"Trial {row['trial']} learned next to nothing ({decibels(row[SCORE])} dB), where one that costs no more did: its "
-            f"training failed, and it is left out of what is said of hyperparameters; "
-            f"python -m study confirm {row['trial']} trains it again." for row in rows]
+    return [
+        f"Trial {row['trial']} learned next to nothing ({decibels(row[SCORE])} dB), where one that "
+        "costs no more did: its training failed, and it is left out of what is said of "
+        f"hyperparameters; python -m study confirm {row['trial']} trains it again."
+        for row in rows]
 
 
-def analyse(runs: Sequence[Row], heard: Mixtures, reference: Variant | None, point: Mapping[str, float] | None = None,
-            limits: Sequence[Mapping[str, float]] = ()) -> Analysis:
+def analyse(
+    runs: Sequence[Row],
+    scores: Mixtures,
+    reference: Variant | None,
+    point: Mapping[str, float] | None = None,
+    limits: Sequence[Mapping[str, float]] = (),
+) -> Analysis:
     """Work a study out from its runs and their scores, owners (trial, seed)."""
-    kept, heard, notes = comparable(runs, heard)
-    rows, by_trial = per_trial(kept), heard.per_trial(kept)
+    kept, tested, notes = comparable(runs, scores)
+    rows, per_variant = per_trial(kept), tested.per_trial(kept)
     known = trials.finished(rows)
-    repeated = Repeated(by_trial, {row["trial"]: row["seeds"] for row in known}, SeedSpread.of(known))
-    numbers = [row["trial"] for row in known]
-    losses = repeated.losses(numbers, 0)
+    seeds = {row["trial"]: row["seeds"] for row in known}
+    repeated = Repeated(per_variant, seeds, SeedSpread.of(known))
+    with_seeds = repeated if repeated.spread else None
+    losses = repeated.losses(list(seeds), 0)
     failed = failed_trainings(known)
     learned = [row for row in known if row not in failed]
-    design = effects.design(learned, trials.reference(rows) or max(learned, key=lambda row: row["parameters"]))
-    why = finding(rows, losses, by_trial.of(0, SCORE))
-    model = why or (advice.model_of(design, reference) if reference else "the reference is missing")
-    # Without the spread of seeds every chance would speak of these trainings alone, and be far too sure of itself.
-    told = repeated if repeated.spread else None
-    made = picks.picks(rows, losses, told, limits)
-    shown = {row["trial"] for row in trials.front(rows)} | {pick.trial for pick in made if pick.trial is not None}
+    base = trials.reference(rows) or max(learned, key=lambda row: row["parameters"])
+    design = effects.design(learned, base)
+
+    why = finding(rows, losses, per_variant.of(0, SCORE))
+    picks = [] if why else recommend(Compared.of(rows, losses), with_seeds, limits)
+    advice, path = _reduction(design, reference, known, losses) if not why else ([], None)
+    shown = {row["trial"] for row in trials.front(rows)}
+    shown |= {pick.trial for pick in picks if pick.trial is not None}
     return Analysis(
-        kept, heard, rows, by_trial, repeated, repeated.scores(numbers), losses,
-        against_reference(told, sorted(shown)) if told else {},
-        on_front(known, trials.COSTS, told) if told else {}, effects.main_effects(design), effects.importance(design),
-        effects.interaction(design), _progress(kept, rows, point), why, made,
-        advice.sentences(model) if isinstance(model, Model) else
-        [] if why else [f"Which letter to lower first cannot be said yet: {model}."],
-        advice.path(model, known, {trial: loss.value for trial, loss in losses.items()}) if isinstance(model, Model)
-        else Table(advice.PATH, []), [*notes, *learned_nothing(kept), *_failed(failed)])
+        runs=kept, tested=tested, rows=rows, per_variant=per_variant, repeated=repeated,
+        scores=repeated.scores(list(seeds)), losses=losses,
+        differences=against_reference(with_seeds, sorted(shown)) if with_seeds else {},
+        chance=on_front(known, trials.COSTS, with_seeds) if with_seeds else {},
+        effects=effects.main_effects(design), importance=effects.importance(design),
+        interaction=effects.interaction(design), progress=_progress(kept, rows, point),
+        finding=why, picks=picks, advice=advice, path=path or Table(reduction_path.PATH, []),
+        notes=[*notes, *learned_nothing(kept), *_failed(failed)])
+
+
+def _reduction(
+    design: effects.Design,
+    reference: Variant | None,
+    known: Sequence[Row],
+    losses: Mapping[int, Estimate],
+) -> tuple[list[str], Table | None]:
+    """The reduction path in sentences and as a table; or why there is none."""
+    refused = effects.refusal(design) if reference else "the reference is missing"
+    if refused or reference is None:
+        return [f"Which hyperparameter to lower first cannot be said yet: {refused}."], None
+    model = reduction_path.model_of(design, reference)
+    measured = {trial: loss.value for trial, loss in losses.items()}
+    return reduction_path.sentences(model), reduction_path.path(model, known, measured)
 
 
 def against_reference(repeated: Repeated, trials: Sequence[int]) -> dict[int, Difference]:
-    """Each of these variants against the reference, with p-values corrected for their number (Holm)."""
-    found = {trial: one for trial in trials if trial and (one := repeated.difference(trial, 0))}
+    """Each of these variants against the reference, p-values corrected for their number (Holm)."""
+    found = {}
+    for trial in trials:
+        if trial and (difference := repeated.difference(trial, 0)):
+            found[trial] = difference
     corrected = holm({trial: one.p for trial, one in found.items()})
     return {trial: one._replace(p=corrected[trial]) for trial, one in found.items()}
 
 
-def _progress(runs: Sequence[Row], rows: Sequence[Row], point: Mapping[str, float] | None) -> Progress | None:
-    """From the point stored with the study; one that was begun before there was any has that of its reference."""
+def _progress(
+    runs: Sequence[Row], rows: Sequence[Row], point: Mapping[str, float] | None
+) -> Progress | None:
+    """From the point stored with the study, else from the one of its reference."""
     base = trials.reference(rows)
     if point is None and base is not None:
         point = point_of(base["parameters"], base["macs_per_s"])

@@ -1,7 +1,10 @@
-"""How well scores at one budget agree with those at another: ranks, picks, fronts. From rows alone."""
+"""How well scores at one budget agree with those at another: ranks, the smallest, fronts.
+
+From rows alone.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,57 +15,63 @@ from study.analysis.learned import TOLERANCE_DB, finding
 from study.analysis.replicates import SCORE, Row
 from study.records import Estimate
 
-FIELLER = 0.437     # variance of atanh(tau) times (n - 4): Fieller, Hartley and Pearson 1957, for tau well below 1
-LEAST = 5           # variants from which on tau has an interval
+# Variance of atanh(tau) times (n - 4): Fieller, Hartley and Pearson 1957, for tau well below 1.
+FIELLER = 0.437
+LEAST = 5  # variants from which on tau has an interval
 
 
 class Agreement(NamedTuple):
-    """Scores of the same variants, once by what is asked about and once by what is believed."""
+    """Scores of the same variants at the budget asked about and at the one that is believed."""
 
     variants: int
-    tau: Estimate               # Kendall's tau-b of the two orders, with its 95 % interval
-    difference_db: float        # mean absolute difference of scores
-    gain_db: float              # mean difference: believed minus asked about
-    pick: str                   # the smallest within TOLERANCE_DB of the reference, by what is asked about; empty where
-    believed_pick: str          # nothing can be recommended (`learned.finding`)
-    regret_db: float | None     # by how much the pick is worse than the other pick, where scores are believed; below 0: better
-    front: float                # share of the variants on either front that are on both
+    tau: Estimate  # Kendall's tau-b of the two orders, with its 95 % interval
+    difference_db: float  # mean absolute difference of scores
+    gain_db: float  # mean difference: believed minus asked about
+    # The smallest within TOLERANCE_DB of the reference, at the budget asked about and at the other;
+    # empty where nothing can be recommended (`learned.finding`).
+    pick: str
+    believed_pick: str
+    regret_db: float | None  # by how much the pick is worse than the other, where believed
+    front: float  # share of the variants on either front that are on both
 
 
 def agreement(rows: Sequence[Row], believed: Sequence[Row]) -> Agreement | None:
-    """Compare rows of two studies, one per variant; None where fewer than two variants have both scores, or no reference."""
-    mine, theirs = (by_variant(trials.finished(some)) for some in (rows, believed))
+    """Compare rows of two studies, one per variant; None where fewer than two variants have both
+    scores, or no reference."""
+    mine, theirs = ({row["variant"]: row for row in trials.finished(some)}
+                    for some in (rows, believed))
     both = [key for key in mine if key in theirs]
     base = next((row["variant"] for row in theirs.values() if row["trial"] == 0), None)
-    if len(both) < 2 or base not in both:
+    if len(both) < 2 or base is None or base not in both:
         return None
     names = trials.names([theirs[key] for key in both])
-    scores = np.array([[some[key][SCORE] for key in both] for some in (mine, theirs)])
-    picks = ["" if finding(whole) else pick([some[key] for key in both], base)
-             for whole, some in ((rows, mine), (believed, theirs))]
-    fronts = [{row["variant"] for row in trials.front([some[key] for key in both])} for some in (mine, theirs)]
+    shared = [[some[key] for key in both] for some in (mine, theirs)]
+    scores = np.array([[row[SCORE] for row in some] for some in shared])
+    picks = ["" if finding(whole) else pick(some, base)
+             for whole, some in zip((rows, believed), shared, strict=True)]
+    fronts = [{row["variant"] for row in trials.front(some)} for some in shared]
     gains = scores[1] - scores[0]
-    mine_name, their_name = (key and names[theirs[key]["trial"]] for key in picks)
-    return Agreement(len(both), tau(*scores), float(np.abs(gains).mean()), float(gains.mean()), mine_name, their_name,
-                     theirs[picks[1]][SCORE] - theirs[picks[0]][SCORE] if all(picks) else None,
-                     len(fronts[0] & fronts[1]) / len(fronts[0] | fronts[1]))
-
-
-def by_variant(rows: Sequence[Row]) -> Mapping[str, Row]:
-    return {row["variant"]: row for row in rows}
+    regret = theirs[picks[1]][SCORE] - theirs[picks[0]][SCORE] if all(picks) else None
+    named = [key and names[theirs[key]["trial"]] for key in picks]
+    return Agreement(
+        variants=len(both), tau=tau(*scores), difference_db=float(np.abs(gains).mean()),
+        gain_db=float(gains.mean()), pick=named[0], believed_pick=named[1], regret_db=regret,
+        front=len(fronts[0] & fronts[1]) / len(fronts[0] | fronts[1]))
 
 
 def pick(rows: Sequence[Row], base: str) -> str:
     """The key of the smallest variant within TOLERANCE_DB of the reference, which is `base`."""
     reference = next(row for row in rows if row["variant"] == base)
-    found = trials.smallest_within(rows, lambda row: float(reference[SCORE] - row[SCORE]), TOLERANCE_DB)
+    found = trials.smallest_within(
+        rows, lambda row: float(reference[SCORE] - row[SCORE]), TOLERANCE_DB)
     return str((found or reference)["variant"])
 
 
 def tau(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> Estimate:
-    """Kendall's tau-b and its 95 % interval by Fisher's transformation; the widest there is below LEAST values.
+    """Kendall's tau-b and its 95 % interval by Fisher's transformation; the widest there is below
+    LEAST values.
 
-    A perfect order is taken for one that is half a pair away from it: else its interval would have no width.
+    A perfect order is treated as half a pair away from it: else its interval had no width.
     """
     found, n = float(stats.kendalltau(one, other).statistic), len(one)
     if n < LEAST or not math.isfinite(found):
@@ -74,24 +83,33 @@ def tau(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) 
 
 
 def lines(studies: Sequence[tuple[str, Sequence[Row]]]) -> list[str]:
-    """A Markdown table: how well each study, named and with one row per variant, agrees with the last."""
+    """A Markdown table: how well each study, a row per variant, agrees with the last."""
     name, believed = studies[-1]
-    columns = ("study", "s of sound", "variants", "Kendall's τ [95 %]", "mean difference, dB", "mean gain, dB",
-               f"smallest within {TOLERANCE_DB:g} dB", "worse than the right choice by, dB", "on both fronts")
-    said = [f"Against {name}, trained on {_sound(believed)} s of sound:", "", f"| {' | '.join(columns)} |",
-            "|" + "---|" * len(columns)]
+    columns = (
+        "study", "s of audio", "variants", "Kendall's τ [95 %]", "mean difference, dB",
+        "mean gain, dB", f"smallest within {TOLERANCE_DB:g} dB",
+        "worse than the right choice by, dB", "on both fronts")
+    table = [f"Against {name}, trained on {_audio(believed)} s of audio:", "",
+             f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for other, rows in studies[:-1]:
-        if found := agreement(rows, believed):
-            low, high = (f"{end:.2f}" for end in found.tau[1:])
-            mine, right = (name or "none: too little learned" for name in (found.pick, found.believed_pick))
-            picked = mine if mine == right else f"{mine}, not {right}"
-            cells = (other, _sound(rows), found.variants, f"{found.tau.value:.2f} [{low}, {high}]", f"{found.difference_db:.2f}",
-                     f"{found.gain_db:+.2f}", picked, "" if found.regret_db is None else f"{found.regret_db:.2f}",
-                     f"{100 * found.front:.0f} %")
-            said.append(f"| {' | '.join(map(str, cells))} |")
-    return said
+        found = agreement(rows, believed)
+        if found is None:
+            continue
+        low, high = (f"{end:.2f}" for end in found.tau[1:])
+        mine, right = (name or "none: too little learned"
+                       for name in (found.pick, found.believed_pick))
+        cells = (
+            other, _audio(rows), str(found.variants), f"{found.tau.value:.2f} [{low}, {high}]",
+            f"{found.difference_db:.2f}", f"{found.gain_db:+.2f}",
+            mine if mine == right else f"{mine}, not {right}",
+            "" if found.regret_db is None else f"{found.regret_db:.2f}",
+            f"{100 * found.front:.0f} %")
+        table.append(f"| {' | '.join(cells)} |")
+    return table
 
 
-def _sound(rows: Sequence[Row]) -> str:
-    heard = sorted({row["audio_s"] for row in trials.finished(rows)})
-    return " to ".join(f"{seconds:,.0f}" for seconds in dict.fromkeys((heard[0], heard[-1]))) if heard else "none"
+def _audio(rows: Sequence[Row]) -> str:
+    trained = sorted({row["audio_s"] for row in trials.finished(rows)})
+    if not trained:
+        return "none"
+    return " to ".join(f"{seconds:,.0f}" for seconds in dict.fromkeys((trained[0], trained[-1])))

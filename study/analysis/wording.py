@@ -117,10 +117,11 @@ def probability(share: float) -> str:
 def engineering(value: float) -> str:
     """Three digits and k, M or G: 1234567 is 1.23M, and 999999 is 1.00M. `scaled` reads it."""
     for letter in "GMk":
-        limit = UNITS[letter]
-        if abs(value) >= 0.9995 * limit:
-            digits = f"{value / limit:#.3g}" if abs(value) < 999.5 * limit else f"{value / limit:,.0f}"
-            return digits.rstrip(".") + letter
+        amount = value / UNITS[letter]
+        if abs(amount) >= 999.5:
+            return f"{amount:,.0f}{letter}"
+        if abs(amount) >= 0.9995:
+            return f"{amount:#.3g}".rstrip(".") + letter
     return f"{value:.3g}"
 
 

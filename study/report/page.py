@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from study.analysis import trials, wording
-from study.analysis.recommendations import Pick
+from study.analysis.recommendations import Recommendation
 from study.analysis.replicates import SCORE, Row, number
 from study.analysis.wording import Table, Titles
 from study.report.tables import SAID_ANYWAY
@@ -118,7 +118,7 @@ class Page(NamedTuple):
     corpus: str
     answer: Sequence[str]
     sure: str
-    picks: Sequence[Pick]
+    picks: Sequence[Recommendation]
     rows: Sequence[Row]
     runs: Sequence[Row]
     figures: Sequence[Figure]
@@ -189,12 +189,17 @@ def _with_reasons(page: Page) -> Page:
     runs = []
     reasons: dict[int, dict[str, None]] = {}
     for run in page.runs:
-        reason = ": ".join(word for word in (run.get("kind"), run.get("reason")) if word)
+        reason = reason_of(run)
         runs.append({**run, "reason": reason})
         if reason:
             reasons.setdefault(run["trial"], {})[reason] = None
     rows = [{**row, "reason": "; ".join(reasons.get(row["trial"], ()))} for row in page.rows]
     return page._replace(runs=runs, rows=rows)
+
+
+def reason_of(run: Row) -> str:
+    """Why a run was not completed, with the kind of its failure."""
+    return ": ".join(word for word in (run.get("kind"), run.get("reason")) if word)
 
 
 def _hash(script: str) -> str:
@@ -315,7 +320,7 @@ def _link(trial: int, text: str, trials: Iterable[int]) -> Markup:
     return Markup("<a {}>{}</a>").format(where.format(trial), text)
 
 
-def _sentence(pick: Pick, trials: Iterable[int]) -> Markup:
+def _sentence(pick: Recommendation, trials: Iterable[int]) -> Markup:
     """A recommendation's sentence, its trial a link."""
     if pick.trial is None:
         return escape(tied(pick.sentence))

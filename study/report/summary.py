@@ -1,17 +1,41 @@
-"""The answer of a study in words, worked out from rows, one per variant: how small, and at what cost in dB."""
+"""The answer of a study in sentences, worked out from rows, one per variant."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from study.analysis import trials
 from study.analysis.bootstrap import DRAWS, Repeated
 from study.analysis.extrapolation import Crossing, crossings, rising
-from study.analysis.learned import NO_FINDING_DB, TOLERANCE_DB, ended, finding, limit_db
+from study.analysis.learned import NO_FINDING_DB, TOLERANCE_DB, ended, limit_db
+from study.analysis.recommendations import Compared, within
 from study.analysis.replicates import EXPECTED, SCORE, Row, number, pooled_seed_sd, with_seeds
 from study.analysis.wording import decibels, percent
 from study.space.searched import configuration
 from tasnet_core.errors import counted
 
-PAIRS_AT_MOST = 5       # of each kind that may change places
+PAIRS_AT_MOST = 5  # of each kind that may change places
+
+
+class Answer(NamedTuple):
+    """How small, and how sure that is; empty where there is nothing to say."""
+
+    finding: str  # why nothing can be recommended (`learned.finding`); then no smallest
+    front: str
+    smallest: str
+    reference: str
+    uncertainty: str
+
+    @property
+    def sentences(self) -> list[str]:
+        return [sentence for sentence in self if sentence]
+
+
+def answer(compared: Compared, mixtures: int, why: str = "",
+           repeated: Repeated | None = None) -> Answer:
+    """The answer of a study tested on so many mixtures."""
+    smallest = "" if why else _smallest(compared, repeated)
+    return Answer(why, _front(compared), smallest, _reference(compared),
+                  _uncertainty(compared, mixtures))
 
 
 def inherited(rows: Sequence[Row], name: str) -> list[str]:
@@ -19,175 +43,178 @@ def inherited(rows: Sequence[Row], name: str) -> list[str]:
     if not any(map(trials.inherited, rows)):
         return []
     tuned = max((row["epochs"] for row in rows if row["init"] == "inherit"), default=0)
-    began = f"began as a slice of the reference and was tuned for {counted(tuned, 'epoch')}" if tuned else "is a slice of the " \
-            "reference as it is, without a training of its own"
-    return [f"Every variant {began}: scores to search by. The front is what holds from scratch: python -m study confirm --study "
-            f"{name} trains it so."]
+    began = "is a slice of the reference as it is, without a training of its own"
+    if tuned:
+        began = f"began as a slice of the reference and was tuned for {counted(tuned, 'epoch')}"
+    return [f"Every variant {began}: scores to search by. The front from scratch counts: "
+            f"python -m study confirm --study {name} trains it so."]
 
 
-def answer(rows: Sequence[Row], mixtures: int, why: str = "") -> list[str]:
-    """Sentences: how many are beaten by none, the smallest near the reference, how sure that is. Where nothing can be
-    recommended (`learned.finding`, which is also asked here), that comes first, instead of the smallest."""
-    told, why = [_beaten_by_none(rows), _smallest_near(rows), _how_sure(rows, mixtures)], why or finding(rows)
-    return [why, told[0], told[2]] if why else told
-
-
-def _beaten_by_none(rows: Sequence[Row]) -> str:
-    known, kept = trials.finished(rows), trials.front(rows)
+def _front(compared: Compared) -> str:
+    known, kept = compared.known, trials.front(compared.known)
     if len(known) == 1:
         return "Only one variant has been measured, so there is nothing to compare it with yet."
     verb = "is" if len(kept) == 1 else "are"
-    return (f"Of {len(known)} variants measured, {len(kept)} {verb} beaten by none: no other separates at least as well "
-            f"with no more parameters and no more MACs.")
+    return (f"Of {len(known)} variants measured, {len(kept)} {verb} Pareto-optimal: no other "
+            "separates at least as well with no more parameters and no more MACs.")
 
 
-def _smallest_near(rows: Sequence[Row]) -> str:
-    base, known = trials.reference(rows), trials.finished(rows)
-    if base is None or base not in known:
-        best = max(known, key=lambda row: (row[SCORE], -row["parameters"]))
-        fate = "is missing" if base is None else f"has no score (state: {base['state']}"
-        if base is not None:
-            fate += "".join(f", {why}" for why in (base.get("kind"), base["reason"]) if why) + ")"
-        return (f"The reference, trial 0, {fate}, so no loss against it can be given; "
-                f"the best measured is trial {best['trial']} with {decibels(best[SCORE])} dB SI-SNRi{_in_brackets(best)}.")
-    smaller = [row for row in known if row["parameters"] < base["parameters"]]
-    named = (f"the reference ({configuration(base)}: {decibels(base[SCORE])} dB SI-SNRi"
-             f"{', ' if with_seeds(base) else ''}{with_seeds(base)})")
-    if not smaller:
-        return f"Nothing smaller than {named} has been measured yet."
-    pick = trials.smallest_within(smaller, lambda row: float(base[SCORE] - row[SCORE]), TOLERANCE_DB)
-    if pick is None:
-        best = max(smaller, key=lambda row: (row[SCORE], -row["parameters"]))
-        return (f"No smaller variant comes within {TOLERANCE_DB} dB of {named}; "
-                f"the nearest is {_beside(best, base, rows)}.")
-    return f"The smallest within {TOLERANCE_DB} dB of {named} is {_beside(pick, base, rows)}."
+def _smallest(compared: Compared, repeated: Repeated | None) -> str:
+    if compared.base is None:
+        best = max(compared.known, key=lambda row: (row[SCORE], -row["parameters"]))
+        return f"The best measured: {compared.described(best)}."
+    if not compared.smaller:
+        return "Nothing smaller than the reference has been measured yet."
+    return within(compared, repeated, TOLERANCE_DB).sentence
 
 
-def _in_brackets(row: Row) -> str:
-    return f" ({with_seeds(row)})" if with_seeds(row) else ""
+def _reference(compared: Compared) -> str:
+    base = compared.reference
+    if base is None:
+        return "The reference, trial 0, is missing, so no loss against it can be given."
+    if base not in compared.known:
+        why = "".join(f", {word}" for word in (base.get("kind"), base["reason"]) if word)
+        return (f"The reference, trial 0, has no score (state: {base['state']}{why}), so no loss "
+                "against it can be given.")
+    seeds = f" ({with_seeds(base)})" if with_seeds(base) else ""
+    return f"The reference is {configuration(base)}: {decibels(base[SCORE])} dB SI-SNRi{seeds}."
 
 
-def _beside(row: Row, base: Row, rows: Sequence[Row]) -> str:
-    loss = base[SCORE] - row[SCORE]
-    how = f"{decibels(loss)} dB worse" if round(loss, 2) > 0 else \
-        f"{decibels(-loss)} dB better" if round(loss, 2) < 0 else "equally good"
-    parameters, macs = (percent(row[cost] / base[cost]) for cost in trials.COSTS)
-    name = trials.names(rows)[row["trial"]]
-    return f"{name}{_in_brackets(row)}: {how}, with {parameters} of its parameters and {macs} of its MACs"
-
-
-def _how_sure(rows: Sequence[Row], mixtures: int) -> str:
-    known = trials.finished(rows)
+def _uncertainty(compared: Compared, mixtures: int) -> str:
+    known = compared.known
     if len(known) == 1:
         return ""
-    mixed = len({_seeds(row) > 1 for row in known}) == 2
-    tested = f"{'; all were' if mixed else ' and'} tested on {counted(mixtures, 'mixture')}" if mixtures else ""
-    return f"{_trained(known)}{tested}: {_limit(known)}{_without(known)}{_too_short(known)}"
+    tested = ""
+    if mixtures:
+        mixed = len({_seeds(row) > 1 for row in known}) == 2
+        tested = f"{'; all were' if mixed else ' and'} tested on {counted(mixtures, 'mixture')}"
+    return (f"{_trained(known)}{tested}: {_limit(known)}{_without(known)}"
+            f"{_too_short(compared)}")
 
 
 def _trained(known: Sequence[Row]) -> str:
     """How often each variant was trained."""
-    several = [seeds for row in known if (seeds := _seeds(row)) > 1]
+    several = [_seeds(row) for row in known if _seeds(row) > 1]
     if not several:
         return "Each variant was trained once"
-    how = f"{min(several)}" + (f" to {max(several)}" if max(several) > min(several) else "")
+    least, most = min(several), max(several)
+    how = f"{least} to {most}" if most > least else f"{least}"
     how = f"trained with {how} seeds (scores are their means)"
     once = len(known) - len(several)
     if not once:
         return f"Each variant was {how}"
-    return (f"{len(several)} of {len(known)} variants {'was' if len(several) == 1 else 'were'} {how}, "
-            f"the other{'' if once == 1 else f' {once}'} once")
+    others = "other" if once == 1 else f"other {once}"
+    were = "was" if len(several) == 1 else "were"
+    return f"{len(several)} of {len(known)} variants {were} {how}, the {others} once"
 
 
 def _limit(known: Sequence[Row]) -> str:
-    """Below which difference two scores may differ by chance, and the spread it rests on where it was measured."""
+    """The difference that two scores may have by chance, and the spread it is computed from."""
     spread, least = pooled_seed_sd(known), min(map(_seeds, known))
     between = " between variants trained once" if least == 1 and spread else ""
-    seen = f" Seeds of one variant differ by a standard deviation of {decibels(spread[0])} dB." if spread else ""
-    return f"differences below about {limit_db(known):.1f} dB{between} are not findings.{seen}"
+    told = f"differences below about {limit_db(known):.1f} dB{between} are not findings."
+    if spread:
+        told += f" Seeds of one variant differ by a standard deviation of {decibels(spread[0])} dB."
+    return told
 
 
 def _without(known: Sequence[Row]) -> str:
     """Further trainings of these variants that are in no mean."""
-    others, nothing = (sum(row.get(name, 0) for row in known) for name in ("seeds_without", "seeds_unlearned"))
-    said = ""
-    if others:
-        said = (f" {counted(others, 'further training')} of these variants {'has' if others == 1 else 'have'} no score "
-                f"(stopped, failed or still running) and {'is' if others == 1 else 'are'} in no mean.")
-    if nothing:
-        said += (f" {counted(nothing, 'further training')} of these variants learned nothing, where another seed did, and "
-                 f"{'is' if nothing == 1 else 'are'} in no mean.")
-    return said
+    why = {"seeds_without": "{have} no score (stopped, failed or still running)",
+           "seeds_unlearned": "learned nothing, where another seed did,"}
+    told = ""
+    for column, reason in why.items():
+        count = sum(row.get(column, 0) for row in known)
+        if count:
+            have, are = ("has", "is") if count == 1 else ("have", "are")
+            told += (f" {counted(count, 'further training')} of these variants "
+                     f"{reason.format(have=have)} and {are} in no mean.")
+    return told
+
+
+def _too_short(compared: Compared) -> str:
+    """A warning where smaller variants are ahead: the budget, not the size, decides then."""
+    base = compared.base
+    if base is None or all(row[SCORE] <= base[SCORE] + NO_FINDING_DB for row in compared.smaller):
+        return ""
+    return (f" Smaller variants are ahead of the reference: with {base['audio_s']:,.0f} s of audio "
+            "it has not learned all it could, so a longer training may change the order.")
 
 
 def _seeds(row: Row) -> int:
     return int(row.get("seeds", 1))
 
 
-def still_rising(rows: Sequence[Row], picked: Sequence[int] = ()) -> str:
-    """Sentences on what a longer training may change: who still rises, and which of the front, the reference and the trials
-    `picked` may change places at twice the sound; empty where no curve is long enough to tell."""
-    judged = [row for row in trials.finished(rows) if number(row.get(EXPECTED)) is not None]
-    if not judged:
+def not_converged(rows: Sequence[Row], recommended: Sequence[int] = ()) -> str:
+    """Which trainings have not converged, and which variants a longer training may reorder.
+
+    Of the front, the reference and the trials `recommended`; empty where no curve can be fitted.
+    """
+    fitted = [row for row in trials.finished(rows) if number(row.get(EXPECTED)) is not None]
+    if not fitted:
         return ""
-    high, done = sum(map(rising, judged)), sum(ended(row) and not rising(row) for row in judged)
-    rest = len(judged) - high - done
-    told = (f"At the end of their training {high} of {counted(len(judged), 'variant')} with a curve that can be fitted "
-            f"{'was' if high == 1 else 'were'} clearly still rising ({trials.RISING})")
-    told += f", {done} had less than {NO_FINDING_DB:g} dB to gain from twice the sound" if done else ""
-    told += f", and of {rest} the curve is too short or uneven to tell." if rest else "."
-    shown = {0, *picked, *(row["trial"] for row in trials.front(rows))}
-    near = [row for row in judged if row["trial"] in shown]
-    if len(near) < 2:       # where weights were inherited, the reference alone has a curve
+    high = sum(map(rising, fitted))
+    done = sum(ended(row) and not rising(row) for row in fitted)
+    parts = [f"{high} clearly {'has' if high == 1 else 'have'} not converged ({trials.RISING})"]
+    if done:
+        parts.append(f"{done} had less than {NO_FINDING_DB:g} dB to gain from twice the audio")
+    if unclear := len(fitted) - high - done:
+        parts.append(f"for {unclear} the curve is too short or uneven to tell")
+    told = f"Of {counted(len(fitted), 'fitted learning curve')} {', '.join(parts)}."
+    shown = {0, *recommended, *(row["trial"] for row in trials.front(rows))}
+    near = [row for row in fitted if row["trial"] in shown]
+    if len(near) < 2:  # where weights were inherited, the reference alone has a curve
         return told
     pairs = crossings(near, trials.COSTS)
     if not pairs:
-        return f"{told} By these curves no pair of the front would change places at twice the sound."
+        return f"{told} At twice the audio no pair of the front is forecast to change places."
     passing = _listed([_passes(pair) for pair in pairs if pair.passes])
-    unsure = _listed([f"{pair.below['trial']} and {pair.above['trial']}" for pair in pairs if not pair.passes])
-    both = filter(None, (passing, unsure and f"the intervals overlap of trials {unsure}"))
-    return f"{told} The front could still change order: at twice the sound {'; '.join(both)}."
+    unsure = _listed([f"{pair.below['trial']} and {pair.above['trial']}"
+                      for pair in pairs if not pair.passes])
+    if unsure:
+        unsure = f"the confidence intervals overlap of trials {unsure}"
+    return (f"{told} The front could still change order: at twice the audio "
+            f"{'; '.join(filter(None, (passing, unsure)))}.")
 
 
 def _passes(pair: Crossing) -> str:
-    here, there = (f"trial {row['trial']}" for row in pair[:2])
-    return f"{here} is expected to pass {there} ({decibels(pair.below[EXPECTED])} against {decibels(pair.above[EXPECTED])} dB)"
+    below, above = pair.below, pair.above
+    return (f"trial {below['trial']} is forecast to pass trial {above['trial']} "
+            f"({decibels(below[EXPECTED])} against {decibels(above[EXPECTED])} dB)")
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:PAIRS_AT_MOST]) + (f" and {len(words) - PAIRS_AT_MOST} more" if len(words) > PAIRS_AT_MOST else "")
+    more = len(words) - PAIRS_AT_MOST
+    return ", ".join(words[:PAIRS_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def stopped(runs: Sequence[Row]) -> str:
-    """A sentence on the runs, one row each, that were stopped early; empty when none was."""
-    count, spared = sum(run["state"] == "stopped" for run in runs), trials.spared_s(runs)
+    """A sentence on the runs that were stopped early; empty when none was."""
+    count = sum(run["state"] == "stopped" for run in runs)
     if not count:
         return ""
-    trained = sum(number(run["audio_s"]) or 0 for run in runs)
-    return (f"{counted(count, 'run')} {'was' if count == 1 else 'were'} stopped early, when another that costs no more was well "
-            f"ahead at the same epoch; that saved {spared:,.0f} s of sound, {percent(spared / (spared + trained))} of what the "
-            "study would have trained on.")
+    saved = trials.spared_s(runs)
+    share = saved / (saved + sum(number(run["audio_s"]) or 0 for run in runs))
+    were = "was" if count == 1 else "were"
+    return (f"{counted(count, 'run')} {were} stopped early, when another that costs no more was "
+            f"well ahead at the same epoch; that saved {saved:,.0f} s of audio, {percent(share)} "
+            "of what the study would have trained on.")
 
 
 def intervals(repeated: Repeated) -> str:
-    """What the intervals of a report are, and what they do not hold."""
+    """What the confidence intervals of a report cover, and what they do not."""
+    pairs = counted(repeated.pairs, "pair")
     if not repeated.enough:
-        return (f"The test has {counted(repeated.pairs, 'pair')} of speakers, too few for intervals."
-                if repeated.pairs else "")
-    seeds = ("and the spread of seeds, pooled over the variants that have several" if repeated.spread else
-             "but not the chance of a training: no variant was trained with several seeds (python -m study confirm), so no "
-             "chance of being on the front can be given")
-    told = (f"Intervals are made to hold the truth in 95 of 100 studies. They hold the chance of the test mixtures, by {DRAWS:,} "
-            f"bootstrap draws of {counted(repeated.pairs, 'pair')} of speakers, {seeds}. They speak of people like these: where "
-            "single voices matter much, new ones differ more.")
-    return told + (" The chance of being on the front is a share of these draws." if repeated.spread else "")
-
-
-def _too_short(known: Sequence[Row]) -> str:
-    """A warning where the order of sizes is upside down: the budget, not the size, then decides who is ahead."""
-    base = trials.reference(known)
-    if base is None or not any(row["parameters"] < base["parameters"] and row[SCORE] > base[SCORE] + NO_FINDING_DB
-                               for row in known):
-        return ""
-    return (f" Smaller variants are ahead of the reference: with {base['audio_s']:,.0f} s of sound it has not learned "
-            "all it could, so a longer training may change the order.")
+        if not repeated.pairs:
+            return ""
+        return f"The test has {pairs} of speakers, too few for confidence intervals."
+    seeds = ("and the spread of seeds, pooled over the variants that have several. The probability "
+             "of being Pareto-optimal is a share of these draws.")
+    if not repeated.spread:
+        seeds = ("but not the chance of a training: no variant was trained with several seeds "
+                 "(python -m study confirm), so no probability of being Pareto-optimal can be "
+                 "given.")
+    return ("Confidence intervals are made to contain the truth in 95 of 100 studies. They cover "
+            f"the choice of test mixtures, by {DRAWS:,} bootstrap draws of {pairs} of speakers, "
+            f"{seeds} They hold for people like these: where single voices matter much, new ones "
+            "differ more.")

@@ -1,12 +1,12 @@
-"""The report of a study: one page, its figures and its tables, from rows alone. No model is ever loaded.
+"""The report of a study: one page, its figures and its tables, from rows alone; no model is loaded.
 
-Everything is made in memory first; then each file appears whole or not at all, and nothing else is touched.
+Everything is made in memory first; then each file appears whole or not at all.
 """
 
 import re
 import shlex
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,10 @@ from markupsafe import Markup
 from study.analysis import reduction_path, trials, wording
 from study.analysis.analyse import Analysis, analyse
 from study.analysis.mixture_scores import Mixtures
-from study.analysis.recommendations import Pick
 from study.analysis.replicates import EXPECTED, SCORE, Row, number, per_trial
 from study.database import store
 from study.records import Settings
-from study.report import again, page, published, tables
-from study.report import summary as answer
+from study.report import again, page, published, summary, tables
 from study.report.figures import all as figures
 from study.report.figures import captions, style
 from study.report.figures.front import Published
@@ -32,83 +30,113 @@ from tasnet_core.inference import example_files
 from tasnet_core.records import Variant
 
 WAY_OUT = "python -m study run --trials 6"
-HEARD_AT_MOST = 5       # variants beside the reference that can be listened to
+LISTENED_AT_MOST = 5  # variants beside the reference that can be listened to
 FORECAST = (
-    f"{trials.RISING} and 'twice the sound' come from a power law fitted to each run's validation curve before the decay. They "
-    "assume that test scores gain as much and that the decay lifts a longer training alike; their intervals hold neither the "
-    "chance of seeds nor of test mixtures. The longer trainings known to us gained a little more than forecast.")
+    f"'Not converged' ({trials.RISING}) and 'forecast' come from a power law fitted to each run's "
+    "validation curve before the decay. They assume that test scores gain as much and that the "
+    "decay lifts a longer training alike; their confidence intervals contain neither the chance of "
+    "seeds nor of test mixtures. The longer trainings known to us gained a little more than "
+    "forecast.")
+OTHER_METRICS = (
+    "SDRi is the same with the signal-to-distortion ratio of BSS Eval v3 (512 taps), STOI the "
+    "short-time objective intelligibility, PESQ the estimated listening quality; each is a mean "
+    "over the test mixtures that have it.")
 # Section and title of each figure, in their order on the page.
 FIGURES = {
-    "front_parameters": ("What nothing beats", "Against parameters"), "front_macs": ("What nothing beats", "Against MACs"),
-    "front_realtime": ("What nothing beats", "Against speed"), "front_memory": ("What nothing beats", "Against memory"),
-    "effects": ("Letter by letter", "What each letter does"), "letters": ("Letter by letter", "Scores by letter"),
-    "interaction": ("Letter by letter", "X and R together"), "importance": ("Letter by letter", "Which letters matter"),
-    "parallel": ("Letter by letter", "All variants at once"),
-    "mixtures": ("Mixture by mixture", "Every test mixture"), "sexes": ("Mixture by mixture", "By the sexes of the speakers"),
-    "conditions": ("Mixture by mixture", "What makes a mixture hard"),
-    "curves": ("How they learned", "Learning curves"), "hypervolume": ("How they learned", "How the front grew")}
+    "front_parameters": ("Pareto front", "Against parameters"),
+    "front_macs": ("Pareto front", "Against MACs"),
+    "front_realtime": ("Pareto front", "Against speed"),
+    "front_memory": ("Pareto front", "Against memory"),
+    "effects": ("Hyperparameters", "Effect of each hyperparameter"),
+    "letters": ("Hyperparameters", "Scores by hyperparameter value"),
+    "interaction": ("Hyperparameters", "X and R together"),
+    "importance": ("Hyperparameters", "Importance of the hyperparameters"),
+    "parallel": ("Hyperparameters", "All variants at once"),
+    "mixtures": ("Test mixtures", "Every test mixture"),
+    "sexes": ("Test mixtures", "By the sexes of the speakers"),
+    "conditions": ("Test mixtures", "What makes a mixture hard"),
+    "curves": ("Learning curves", "Validation score over the audio trained on"),
+    "hypervolume": ("Learning curves", "Hypervolume of the front"),
+}
 
 
 class Study(NamedTuple):
-    """Everything the database knows of one study."""
+    """Everything the database has of one study."""
 
     name: str
     settings: Settings | None  # None: made by something else than `run`
     notes: list[str]
-    runs: list[dict[str, Any]]  # of the view `results`, and beside its columns the kind of a failure, the segments of an epoch
+    runs: list[dict[str, Any]]  # of the view `results`, and columns of RUN_COLUMNS
     epochs: list[dict[str, Any]]
-    heard: Mixtures  # owners are (trial, seed)
+    scores: Mixtures  # owners are (trial, seed)
     unscored: list[dict[str, Any]]  # test mixtures that lack a score, with the cause
     environments: list[dict[str, Any]]
     reference: Variant | None
     point: dict[str, float] | None  # where hypervolumes are measured from
-    checkpoints: Path  # the folder they lie in
+    checkpoints: Path  # the folder they are in
     put_in: Collection[int] = ()  # trials that were enqueued
 
     @property
-    def variants(self) -> list[dict[str, Any]]:
-        """One row per variant: the mean over its seeds."""
-        return per_trial(self.runs)
+    def corpus(self) -> str:
+        return self.settings.corpus if self.settings else "unknown"
+
+    @property
+    def form(self) -> published.Form | None:
+        """The published table that the study repeats."""
+        return published.form_of(self.settings.space) if self.settings else None
+
+    def analyse(self, limits: Sequence[Mapping[str, float]] = ()) -> Analysis:
+        return analyse(self.runs, self.scores, self.reference, self.point, limits)
 
 
-def write_report(url: str, study: str | None, out: Path, limits: Sequence[Mapping[str, float]] = ()) -> Path:
-    """Write index.html, figures/ and tables/ under `out`; the newest study where none is named. `limits` are those
-    of `picks.picks`.
+RUN_COLUMNS = ("kind", "epoch_segments", "checkpoint")
+
+
+def write_report(
+    url: str, study: str | None, out: Path, limits: Sequence[Mapping[str, float]] = ()
+) -> Path:
+    """Write index.html, figures/ and tables/ under `out`; the newest study where none is named.
+
+    `limits` are those of `recommendations.recommend`.
 
     Raises:
         UserError: when the database cannot be read, the study is unknown or has no finished run,
-            or `out` cannot be written; nothing has been written then, unless the disk filled up meanwhile.
+            or `out` cannot be written; nothing has been written then, unless the disk is full.
     """
     found, out = _read(url, study), Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(out, error) from error
-    worked_out = analyse(found.runs, found.heard, found.reference, found.point, limits)
-    drawn = figures.draw_all(_material(found, worked_out))
+    analysis = found.analyse(limits)
+    rows = with_uncertainty(analysis)
+    drawn = figures.draw_all(_material(found, analysis))
     files: dict[str, bytes] = {}
     for name, figure in drawn.items():
         files[f"figures/{name}.svg"] = figure.svg.encode()
         files[f"figures/{name}.png"] = figure.png
-    for name, table, read, titles in _tables(found, worked_out):
+    for name, table, columns, titles in _tables(found, analysis, rows):
+        readable = tables.readable(table, columns)
         files[f"tables/{name}.csv"] = _utf8(tables.as_csv(table))
-        files[f"tables/{name}.md"] = _utf8(tables.as_markdown(tables.readable(table, read), titles))
-        files[f"tables/{name}.tex"] = _utf8(tables.as_tex(tables.readable(table, read), titles))
-    files["index.html"] = _utf8(page.render(_page(found, worked_out, drawn)))  # last: it is there when all it speaks of is
+        files[f"tables/{name}.md"] = _utf8(tables.as_markdown(readable, titles))
+        files[f"tables/{name}.tex"] = _utf8(tables.as_tex(readable, titles))
+    # Last: the page is there when everything it names is.
+    files["index.html"] = _utf8(page.render(_page(found, analysis, rows, drawn)))
     for name, content in files.items():
         _write(out / name, content)
     return out / "index.html"
 
 
-def summary(url: str, study: str | None) -> list[str]:
-    """What a report says first, in sentences.
+def answer(url: str, study: str | None) -> list[str]:
+    """The first sentences of a report.
 
     Raises:
         UserError: as `write_report`.
     """
-    found = _read(url, study)
-    worked_out = analyse(found.runs, found.heard, found.reference, found.point)
-    return [*filter(None, _told(worked_out)), *(pick.sentence for pick in worked_out.picks), *worked_out.notes]
+    analysis = _read(url, study).analyse()
+    recommended = [pick.sentence for pick in analysis.picks]
+    told = [*_answer(analysis).sentences, *recommended, *analysis.notes]
+    return list(dict.fromkeys(told))  # the smallest within the tolerance is recommended, too
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────
@@ -120,184 +148,234 @@ def _read(url: str, name: str | None) -> Study:
         if not known:
             raise UserError(f"{url}: holds no study yet; make one with: {WAY_OUT}")
         if name is not None and name not in known:
-            raise UserError(f"study {name!r}: not in this database, which holds {', '.join(known)}; "
-                            f"name one of them, or make it with: {WAY_OUT} --study {shlex.quote(name)}")
+            raise UserError(
+                f"study {name!r}: not in this database, which holds {', '.join(known)}; name one "
+                f"of them, or make it with: {WAY_OUT} --study {shlex.quote(name)}")
         chosen = known[-1] if name is None else name
-        kept = {(run["trial"], run["seed"]): run for run in db.runs(chosen)}
-        runs = [{**row, **{name: kept[row["trial"], row["seed"]][name] for name in ("kind", "epoch_segments", "checkpoint")}}
-                for row in db.results(chosen)]
+        stored = {(run["trial"], run["seed"]): run for run in db.runs(chosen)}
+        runs = []
+        for row in db.results(chosen):
+            run = stored[row["trial"], row["seed"]]
+            runs.append({**row, **{column: run[column] for column in RUN_COLUMNS}})
         if not trials.finished(runs):
-            raise UserError(f"study {chosen!r}: no finished run among {len(runs)}, nothing to report yet; "
-                            f"go on with: {WAY_OUT} --study {shlex.quote(chosen)}")
+            raise UserError(
+                f"study {chosen!r}: no finished run among {len(runs)}, nothing to report yet; go "
+                f"on with: {WAY_OUT} --study {shlex.quote(chosen)}")
         notes = list(db.notes(chosen))
         if name is None and len(known) > 1:
-            notes.append(f"The database holds {len(known)} studies and none was named: this is the newest, "
-                         f"{chosen}. Others, by --study: {', '.join(known[:-1])}.")
+            notes.append(
+                f"The database holds {len(known)} studies and none was named: this is the newest, "
+                f"{chosen}. Others, by --study: {', '.join(known[:-1])}.")
         base = trials.reference(runs)
-        return Study(chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.heard(chosen), db.unscored(chosen),
-                     db.environments(chosen), db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
-                     db.checkpoints(chosen), db.put_in(chosen))
+        return Study(
+            chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.heard(chosen),
+            db.unscored(chosen), db.environments(chosen),
+            db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
+            db.checkpoints(chosen), db.put_in(chosen))
 
 
 # ── figures and tables ───────────────────────────────────────────────────────────────────────────
 
 
-def _material(found: Study, worked_out: Analysis) -> figures.Material:
+def _material(found: Study, analysis: Analysis) -> figures.Material:
     return figures.Material(
-        worked_out.runs, found.epochs, worked_out.tested, worked_out.effects, worked_out.interaction, worked_out.importance,
-        worked_out.scores, worked_out.chance, worked_out.progress, _published(found))
+        analysis.runs, found.epochs, analysis.tested, analysis.effects, analysis.interaction,
+        analysis.importance, analysis.scores, analysis.chance, analysis.progress,
+        _published(found))
 
 
 def _published(found: Study) -> list[Published]:
     """The paper's networks, for studies of its corpus or of its sizes."""
     settings = found.settings
-    if not settings or not (settings.corpus.startswith("wsj0mix") or settings.space in ("full", "causal", *published.FORMS)):
+    spaces = ("full", "causal", *published.FORMS)
+    if not settings or not (settings.corpus.startswith("wsj0mix") or settings.space in spaces):
         return []
-    return [Published(" ".join(f"{letter}{row[letter]}" for letter in ("N", "L", "B", "H", "Sc", "X", "R"))
-                      + (" causal" if row["causal"] else ""), row["parameters"], row["si_snri_db"], row["macs_per_s"])
-            for row in published.published("published.csv") if number(row["parameters"]) and number(row["si_snri_db"])]
+    networks = []
+    for row in published.published("published.csv"):
+        if number(row["parameters"]) and number(row["si_snri_db"]):
+            name = " ".join(f"{symbol}{row[symbol]}" for symbol in "N L B H Sc X R".split())
+            name += " causal" if row["causal"] else ""
+            networks.append(
+                Published(name, row["parameters"], row["si_snri_db"], row["macs_per_s"]))
+    return networks
 
 
-def _tables(found: Study, worked_out: Analysis) -> list[tuple[str, wording.Table, Sequence[str], wording.Titles]]:
-    """Each table with the name of its files, the columns people see of it, and titles of its own."""
-    front = tables.front_table(with_certainty(worked_out))
-    made: list[tuple[str, wording.Table, Sequence[str], wording.Titles]] = [
-        ("front", front, tables.FRONT_READ, {}), ("runs", tables.runs_table(found.runs), tables.RUNS_READ, {})]
-    sexes = tables.sexes_table(worked_out.rows, worked_out.heard)
-    if sexes.rows:
-        made.append(("sexes", sexes, sexes.columns, {}))
-    if worked_out.path.rows:
-        made.append(("path", worked_out.path, worked_out.path.columns, reduction_path.TITLES))
-    if form := _form(found):
-        beside = published.table_of(form, worked_out.rows)
-        made.append(("published", beside, beside.columns, published.titles(form)))
-    return made
+NamedTable = tuple[str, wording.Table, Sequence[str], wording.Titles]
 
 
-def with_certainty(worked_out: Analysis) -> list[dict[str, Any]]:
-    """One row per variant, with its intervals, its chance of being on the front, and the corrected p-value of its loss."""
-    front = {row["trial"] for row in trials.front(worked_out.rows)}
+def _tables(found: Study, analysis: Analysis, rows: Sequence[Row]) -> list[NamedTable]:
+    """Each table with the name of its files, the columns for people, and titles of its own."""
+    sexes = tables.sexes_table(analysis.rows, analysis.per_variant)
+    made: list[NamedTable] = [
+        ("front", tables.front_table(rows), tables.FRONT_READ, {}),
+        ("runs", tables.runs_table(found.runs), tables.RUNS_READ, {}),
+        ("sexes", sexes, sexes.columns, {}),
+        ("path", analysis.path, analysis.path.columns, reduction_path.TITLES)]
+    if found.form:
+        beside = published.table_of(found.form, analysis.rows)
+        made.append(("published", beside, beside.columns, published.titles(found.form)))
+    always = ("front", "runs", "published")
+    return [table for table in made if table[0] in always or table[1].rows]
+
+
+def with_uncertainty(analysis: Analysis) -> list[dict[str, Any]]:
+    """One row per variant, with intervals, probability of being Pareto-optimal, and p-value."""
+    front = {row["trial"] for row in trials.front(analysis.rows)}
     rows = []
-    for row in trials.compared(worked_out.rows, trials.reference(worked_out.rows)):
+    for row in trials.compared(analysis.rows, trials.reference(analysis.rows)):
         trial = row["trial"]
-        score, loss = worked_out.scores.get(trial), worked_out.losses.get(trial)
-        difference = worked_out.differences.get(trial)
-        rows.append({**row, "on_front": trial in front, "chance": worked_out.chance.get(trial),
-                     "low_db": score.low if score else None, "high_db": score.high if score else None,
-                     "loss_db": loss.value if loss else row["loss_db"],
-                     "loss_low_db": loss.low if loss else None, "loss_high_db": loss.high if loss else None,
-                     "p": difference.p if difference else None})
+        row |= {"on_front": trial in front, "chance": analysis.chance.get(trial)}
+        difference = analysis.differences.get(trial)
+        row["p"] = difference.p if difference else None
+        score, loss = analysis.scores.get(trial), analysis.losses.get(trial)
+        row["low_db"], row["high_db"] = score[1:] if score else (None, None)
+        row["loss_low_db"], row["loss_high_db"] = loss[1:] if loss else (None, None)
+        if loss:
+            row["loss_db"] = loss.value
+        rows.append(row)
     return rows
-
-
-def _form(found: Study) -> published.Form | None:
-    return published.form_of(found.settings.space) if found.settings else None
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _page(found: Study, worked_out: Analysis, drawn: Mapping[str, style.Drawn]) -> Page:
-    rows, runs, form = with_certainty(worked_out), found.runs, _form(found)
-    told, why = _told(worked_out), worked_out.finding
-    outlook = answer.still_rising(worked_out.rows, [pick.trial for pick in worked_out.picks if pick.trial is not None])
-    sexes, pairs = tables.pairs_beside_each_other(worked_out.rows, worked_out.heard)
+def _page(
+    found: Study, analysis: Analysis, rows: Sequence[Row], drawn: Mapping[str, style.Drawn]
+) -> Page:
+    told, form, runs = _answer(analysis), found.form, found.runs
+    recommended = [pick.trial for pick in analysis.picks if pick.trial is not None]
+    curves = summary.not_converged(analysis.rows, recommended)
+    inherited = summary.inherited(analysis.rows, shlex.quote(found.name))
+    sexes, pairs = tables.pairs_beside_each_other(analysis.rows, analysis.per_variant)
+    beside = published.table_of(form, analysis.rows) if form else wording.Table((), [])
     return Page(
-        study=found.name, corpus=found.settings.corpus if found.settings else "unknown",
-        answer=[*answer.inherited(worked_out.rows, shlex.quote(found.name)), *told[bool(why):2]],
-        sure=" ".join(filter(None, (told[2], outlook))),
-        finding=worked_out.finding, picks=worked_out.picks,
+        study=found.name, corpus=found.corpus,
+        answer=[*inherited, *filter(None, (told.front, told.smallest))],
+        sure=" ".join(filter(None, (told.reference, told.uncertainty, curves))),
+        finding=analysis.finding, picks=analysis.picks,
         rows=[{**row, "letters": configuration(row, also=varied(rows))} for row in rows],
-        runs=trials.compared(runs, trials.reference(worked_out.rows)),
-        figures=[Figure(name, section, title, Markup(inline(drawn[name].svg, name)), drawn[name].caption, drawn[name].alt)
-                 for name, (section, title) in FIGURES.items() if name in drawn],
-        sexes=sexes,
-        beside=_all_readable(published.table_of(form, worked_out.rows)) if form else wording.Table((), []),
+        runs=trials.compared(runs, trials.reference(analysis.rows)),
+        figures=_figures(drawn), sexes=sexes, beside=_readable(beside),
         titles={**pairs, **(published.titles(form) if form else {})},
         published_note=_published_note(form, found) if form else "",
-        commands=again.commands(found.name, found.settings, found.runs, found.put_in),
-        settings=_flat(found.settings.as_dict()) if found.settings else [], environments=found.environments,
+        commands=again.commands(found.name, found.settings, runs, found.put_in),
+        settings=_flat(found.settings.as_dict()) if found.settings else [],
+        environments=found.environments,
         audio_s=sum(number(run["audio_s"]) or 0 for run in runs),
         hours=sum(number(run["seconds"]) or 0 for run in runs) / 3600,
-        notes=[*found.notes, *worked_out.notes], advice=worked_out.advice, path=_all_readable(worked_out.path),
-        path_titles=reduction_path.TITLES, small=_small_print(found, worked_out), unscored=trials.unscored(found.unscored),
-        failures=[Failure(run["trial"], run["seed"], ": ".join(filter(None, (run["kind"], run["reason"]))))
-                  for run in runs if run["state"] in ("failed", "stopped", "rejected")],
-        clips=_clips(found, worked_out.picks), mark=captions.INHERITED if any(map(trials.inherited, rows)) else "")
+        notes=[*found.notes, *analysis.notes], advice=analysis.advice,
+        path=_readable(analysis.path), path_titles=reduction_path.TITLES,
+        small=_small_print(found, analysis), unscored=trials.unscored(found.unscored),
+        failures=[Failure(run["trial"], run["seed"], page.reason_of(run)) for run in runs
+                  if run["state"] in ("failed", "stopped", "rejected")],
+        clips=_clips(found, recommended),
+        mark=captions.INHERITED if any(map(trials.inherited, rows)) else "")
 
 
-def _told(worked_out: Analysis) -> list[str]:
-    return answer.answer(worked_out.rows, _test_mixtures(worked_out.heard), worked_out.finding)
+def _answer(analysis: Analysis) -> summary.Answer:
+    mixtures = len(analysis.per_variant.names) if analysis.per_variant.scores else 0
+    return summary.answer(analysis.compared, mixtures, analysis.finding, analysis.with_seeds)
+
+
+def _figures(drawn: Mapping[str, style.Drawn]) -> list[Figure]:
+    made = []
+    for name, (section, title) in FIGURES.items():
+        if one := drawn.get(name):
+            svg = Markup(inline(one.svg, name))
+            made.append(Figure(name, section, title, svg, one.caption, one.alt))
+    return made
+
+
+def _readable(table: wording.Table) -> wording.Table:
+    return tables.readable(table, table.columns)
 
 
 def _published_note(form: published.Form, found: Study) -> str:
-    corpus = found.settings.corpus if found.settings else "unknown"
-    sound = "".join(f", {seconds:,.0f} s of sound each" for seconds in _trained_s(found.runs)[:1])
-    return (f"Published: {form.source}. These trainings: corpus {corpus}{sound}. Corpus and training budget differ, so "
-            "only the order and the size of differences can be compared, not the figures themselves.")
+    audio = "".join(f", {seconds:,.0f} s of audio each" for seconds in _trained_s(found.runs)[:1])
+    return (f"Published: {form.source}. These trainings: corpus {found.corpus}{audio}. Corpus and "
+            "training budget differ, so only the order and the size of differences can be "
+            "compared, not the figures themselves.")
 
 
 def _trained_s(runs: Sequence[Row]) -> list[float]:
-    """The amounts of sound that finished runs were trained on."""
+    """The amounts of audio that finished runs were trained on."""
     return sorted({run["audio_s"] for run in trials.finished(runs) if number(run["audio_s"])})
 
 
-def _small_print(found: Study, worked_out: Analysis) -> list[str]:
-    """What the figures are, and what they rest on."""
-    rows, trained = worked_out.rows, _trained_s(found.runs)
-    measured = any(number(row.get(name)) is not None for row in rows for name in ("sdri_db", "stoi", "pesq"))
-    seeds = " and over the seeds a variant was trained with" if any(row["seeds"] > 1 for row in rows) else ""
+def _small_print(found: Study, analysis: Analysis) -> list[str]:
+    """The definitions of the figures, and what they are computed from."""
+    rows = analysis.rows
+
+    def measured(*names: str) -> bool:
+        return any(number(row.get(name)) is not None for row in rows for name in names)
+
+    several = any(row["seeds"] > 1 for row in rows)
     rate_hz = value_of(rows[0], "sample_rate_hz")
-    said = [
-        f"MACs are multiply-accumulates for one second of sound at {rate_hz / 1000:g} kHz. SI-SNRi is the "
-        "improvement in scale-invariant signal-to-noise ratio over the mixture, in dB, averaged over the test set"
-        f"{seeds}; higher is better.",
-        FORECAST if any(number(row.get(EXPECTED)) is not None for row in rows) else "",
-        "SDRi is the same with the signal-to-distortion ratio of BSS Eval v3 (512 taps), STOI the short-time objective "
-        "intelligibility, PESQ the estimated listening quality; each is a mean over the test mixtures that have it."
-        if measured else "",
-        f"Every finished run was trained on the same {trained[0]:,.0f} s of sound." if len(trained) == 1 else
-        f"The finished runs were trained on different amounts of sound, {trained[0]:,.0f} to {trained[-1]:,.0f} s: compare "
-        "with care." if trained else "",
-        _states(found.runs), answer.stopped(found.runs), answer.intervals(worked_out.repeated)]
-    return [line for line in said if line]
+    return [line for line in (
+        f"MACs are multiply-accumulates for one second of audio at {rate_hz / 1000:g} kHz. SI-SNRi "
+        "is the improvement in scale-invariant signal-to-noise ratio over the mixture, in dB, "
+        "averaged over the test set"
+        f"{' and over the seeds a variant was trained with' if several else ''}; higher is better.",
+        FORECAST if measured(EXPECTED) else "",
+        OTHER_METRICS if measured("sdri_db", "stoi", "pesq") else "",
+        _trained(found.runs), _states(found.runs), summary.stopped(found.runs),
+        summary.intervals(analysis.repeated)) if line]
+
+
+def _trained(runs: Sequence[Row]) -> str:
+    trained = _trained_s(runs)
+    if not trained:
+        return ""
+    if len(trained) == 1:
+        return f"Every finished run was trained on the same {trained[0]:,.0f} s of audio."
+    return (f"The finished runs were trained on different amounts of audio, {trained[0]:,.0f} to "
+            f"{trained[-1]:,.0f} s: compare with care.")
 
 
 def _states(runs: Sequence[Row]) -> str:
     states = Counter(run["state"] for run in runs)
-    return f"{counted(len(runs), 'run')}: {', '.join(f'{number} {state}' for state, number in states.items())}."
+    named = ", ".join(f"{number} {state}" for state, number in states.items())
+    return f"{counted(len(runs), 'run')}: {named}."
 
 
-def _clips(found: Study, picked: Sequence[Pick]) -> list[Clip]:
-    """What can be listened to: the reference and the picks, of each the run with the lowest seed that has its sounds."""
-    heard = list(dict.fromkeys([0, *(pick.trial for pick in picked if pick.trial is not None)]))[:HEARD_AT_MOST + 1]
-    names = trials.names(found.variants)
-    runs = {(run["trial"], run["seed"]): run["checkpoint"] for run in found.runs if run["trial"] in heard}
+def _clips(found: Study, recommended: Iterable[int]) -> list[Clip]:
+    """Audio of the reference and the recommended, of each the run with the lowest seed."""
+    chosen = list(dict.fromkeys([0, *recommended]))[:LISTENED_AT_MOST + 1]
+    names = trials.names(per_trial(found.runs))
+    runs = {(run["trial"], run["seed"]): run["checkpoint"]
+            for run in found.runs if run["trial"] in chosen}
     made = []
     for kept in example_files.kept(found.checkpoints, runs):
-        first = {trial: min((run for run in kept.outputs if run[0] == trial), default=None) for trial in heard}
-        outputs = [Output(f"trial {trial}: {names[trial]}", trial, _score_of(found.heard, run, kept.id),
-                          [_as_sound(clip) for clip in kept.outputs[run]]) for trial, run in first.items() if run]
+        outputs = []
+        for trial in chosen:
+            run = min((run for run in kept.outputs if run[0] == trial), default=None)
+            if run:
+                audio = [_sound(clip) for clip in kept.outputs[run]]
+                score = _score_of(found.scores, run, kept.id)
+                outputs.append(Output(f"trial {trial}: {names[trial]}", trial, score, audio))
         people = ", ".join(f"{name} ({sex})" if sex in ("F", "M") else name
                            for name, sex in zip(kept.speakers, kept.sexes, strict=True))
         if outputs:
-            made.append(Clip(f"{kept.id}: {people}", _as_sound(kept.mixture), list(map(_as_sound, kept.truths)), outputs))
+            truths = [_sound(clip) for clip in kept.truths]
+            made.append(Clip(f"{kept.id}: {people}", _sound(kept.mixture), truths, outputs))
     return made
 
 
-def _score_of(heard: Mixtures, run: tuple[int, int], mixture: str) -> float | None:
-    return number(float(heard.of(run, SCORE)[heard.names.index(mixture)])) if mixture in heard.names else None
+def _score_of(scores: Mixtures, run: tuple[int, int], mixture: str) -> float | None:
+    if mixture not in scores.names:
+        return None
+    return number(float(scores.of(run, SCORE)[scores.names.index(mixture)]))
 
 
-def _as_sound(clip: example_files.Clip) -> Sound:
+def _sound(clip: example_files.Clip) -> Sound:
     return Sound(clip.mime, clip.content)
 
 
 def inline(svg: str, name: str) -> str:
     """A figure's SVG as part of a page: as wide as the page allows, in the page's own colours.
 
-    Ids get the figure's name in front, since two figures share a page. Colours become style variables,
-    so that the ink follows light and dark.
+    Ids get the figure's name in front, since two figures share a page. Colours become style
+    variables, so that they follow light and dark.
     """
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
@@ -310,29 +388,25 @@ def inline(svg: str, name: str) -> str:
     return svg
 
 
-def _all_readable(table: wording.Table) -> wording.Table:
-    return tables.readable(table, table.columns)
-
-
-def _test_mixtures(heard: Mixtures) -> int:
-    return len(heard.names) if heard.scores else 0
-
-
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as lines of name and value, so that a new setting needs no line here."""
     lines = []
     for name, value in values.items():
         if isinstance(value, Mapping):
             lines += _flat(value, f"{prefix}{name}.")
+        elif value is None:
+            lines.append((f"{prefix}{name}", "no limit" if prefix == "budget." else "–"))
         else:
-            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            nothing = "no limit" if prefix == "budget." else "–"
-            lines.append((f"{prefix}{name}", nothing if value is None else text))
+            several = isinstance(value, list | tuple)
+            lines.append((f"{prefix}{name}", ", ".join(map(str, value)) if several else str(value)))
     return lines
 
 
+# ── files ────────────────────────────────────────────────────────────────────────────────────────
+
+
 def _utf8(text: str) -> bytes:
-    """As a file: what a name holds that is no text in UTF-8 becomes an escape."""
+    """As a file: characters that UTF-8 cannot encode become escapes."""
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -344,4 +418,5 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path}: cannot be written ({error.strerror}); choose another folder with --out")
+    return UserError(
+        f"{path}: cannot be written ({error.strerror}); choose another folder with --out")

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from study.analysis import trials, wording
-from study.analysis.recommendations import Pick
+from study.analysis.recommendations import Recommendation
 from study.analysis.replicates import number, per_trial
 from study.report.page import Clip, Failure, Figure, Output, Page, Sound
 from study.space.searched import configuration
@@ -57,7 +57,8 @@ def page_of(runs, **changes):
     return Page(**{
         "study": "fake", "corpus": "voices", "sure": "Each variant was trained once.", "rows": rows, "runs": told,
         "answer": ["Of 30 variants measured, 9 are Pareto-optimal.", "The smallest within 0.5 dB of the reference is H64."],
-        "picks": [Pick(f"Within {i} dB", f"The smallest: trial {row['trial']} ({row['name']}), −0.20 dB.", row["trial"], 0.87)
+        "picks": [Recommendation(f"Within {i} dB", f"The smallest: trial {row['trial']} ({row['name']}), −0.20 dB.",
+                                 row["trial"], 0.87)
                   for i, row in enumerate(best)],
         "sexes": wording.Table(("trial", "name", "FM_db"), [[0, "reference", 7.0]]), "beside": wording.Table((), []),
         "titles": {},

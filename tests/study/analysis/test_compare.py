@@ -30,7 +30,7 @@ def test_the_spread_of_seeds_is_in_it_where_it_is_known():
     runs, _, mixtures = confirmed(12, seed=2)
     trials = sorted({run["trial"] for run in runs if run["seed"]})
     lines = "\n".join(compare(runs, by_pairs(mixtures), trials[1], trials[0]))
-    assert "degrees of freedom) is in it" in lines
+    assert "the interval includes the spread of seeds" in lines
     assert re.search(r"seeds +[23] +3", lines)       # one of the replicates failed
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.analysis.rank_agreement import FIELLER, agreement, pick, tau
-from study.analysis.recommendations import picks
+from study.analysis.recommendations import Compared, within
 from study.analysis.trials import smallest_within
 from study.report.summary import answer
 
@@ -74,8 +74,9 @@ def test_a_loss_of_the_limit_is_within_it_for_everybody_however_it_is_rounded():
     for near in (6.6, math.nextafter(6.6, 0)):
         some[1]["si_snri_db"] = near
         assert pick(some, "v0") == "v1"
-        assert next(one for one in picks(some, {}, None) if one.title == "Within 0.5 dB").trial == 1
-        assert "The smallest within 0.5 dB of the reference" in " ".join(answer(some, 100))
+        found = within(Compared.of(some, {}), None, 0.5)
+        assert found.trial == 1
+        assert answer(Compared.of(some, {}), 100).smallest == found.sentence
     assert 7.1 - near > 0.5
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from study.analysis.bootstrap import Repeated, SeedSpread
 from study.analysis.mixture_scores import from_rows
-from study.analysis.recommendations import picks
+from study.analysis.recommendations import Compared, recommend
 from tests.support.fakes import failed, mixture, row
 
 BASE = row(0, si_snri_db=7.0, parameters=1_000_000, macs_per_s=1_000_000_000)
@@ -18,7 +18,7 @@ ROWS = [BASE,
 
 
 def titled(rows=ROWS, limits=(), losses=(), repeated=None):
-    return {pick.title: pick for pick in picks(rows, dict(losses), repeated, limits)}
+    return {one.title: one for one in recommend(Compared.of(rows, dict(losses)), repeated, limits)}
 
 
 def test_the_smallest_within_each_tolerance_is_named_with_its_shares():
@@ -70,7 +70,7 @@ def test_the_confidence_is_the_share_of_made_up_studies_in_which_it_is_within():
     found = titled([*ROWS[:3], tiny], losses=repeated.losses([0, 1, 2, 3], 0), repeated=repeated)
     pick = found["Within 0.5 dB"]
     assert pick.confidence == repeated.within([2], 0, 0.5)[2]
-    assert f"that it is within 0.5 dB: {100 * pick.confidence:.0f} %." in pick.sentence
+    assert f"probability of being within 0.5 dB: {100 * pick.confidence:.0f} %." in pick.sentence
     assert "dB [" in pick.sentence
 
 
@@ -78,7 +78,11 @@ def test_nothing_near_is_said_and_a_reference_without_a_score_leaves_no_toleranc
     lonely = titled([BASE, row(1, X=2, si_snri_db=1.0, parameters=1000, macs_per_s=1000)])
     assert lonely["Within 1 dB"] == ("Within 1 dB", "No smaller variant comes within 1 dB of the reference.", None, None)
     assert titled([failed(0), *ROWS[1:]]).keys() == {"Knee"}
-    assert picks([failed(0)], {}, None, [{"parameters": 10}])[0].trial is None
+    assert titled([failed(0)], limits=[{"parameters": 10}])["At most 10 parameters"].trial is None
+    near = lonely["Within 0.5 dB"].sentence
+    assert near == ("No smaller variant comes within 0.5 dB of the reference; the nearest: trial 1 (X2) with 1.00k parameters, "
+                    "1.00k MACs per second (0.1 % and 0.0 % of the reference's), −6.00 dB against it.")
+    assert not any(title.startswith("Within") for title in titled([BASE, ROWS[-1]]))
 
 
 @pytest.mark.parametrize("costs", [("parameters", "macs_per_s")])

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from study.analysis.recommendations import Pick
+from study.analysis.recommendations import Recommendation
 from study.analysis.wording import Table
 from study.report import page
 from tests.support import fakes
@@ -112,7 +112,8 @@ def test_names_from_the_database_are_text_and_never_markup():
     runs = [fakes.row(0), fakes.failed(1, X=4, kind="data", reason=evil), fakes.row(2, X=5, state=evil)]
     told = Read(page.render(pages.page_of(
         runs, study=evil, corpus=evil, notes=[evil], answer=[evil], sure=evil, advice=[evil], small=[evil], unscored=[evil],
-        picks=[Pick(evil, f"{evil} trial 0 {evil}", 0, 0.5), Pick(evil, evil, None, None)], settings=[(evil, evil)],
+        picks=[Recommendation(evil, f"{evil} trial 0 {evil}", 0, 0.5), Recommendation(evil, evil, None, None)],
+        settings=[(evil, evil)],
         environments=[{evil: evil}], commands=[evil], published_note=evil,
         beside=Table(("trial", evil), [[None, evil]]),
         path=Table(("step", "lowered"), [[0, evil]]),
@@ -161,7 +162,7 @@ def test_what_is_no_number_is_empty_and_never_breaks_the_json():
 
 @pytest.mark.parametrize("most", [3, 10, 200])
 def test_the_static_table_has_the_reference_what_the_text_speaks_of_the_front_and_then_the_best(made, most):
-    made = made._replace(picks=[Pick("", "", made.rows[-1]["trial"], None)])
+    made = made._replace(picks=[Recommendation("", "", made.rows[-1]["trial"], None)])
     shown = [row["trial"] for row in page.static_rows(made, most)]
     assert len(shown) == min(most, len(made.rows))
     assert shown[0] == 0
@@ -185,11 +186,11 @@ def test_ten_thousand_runs_leave_room_for_figures_below_five_megabytes(large):
 
 
 def test_only_the_trial_itself_becomes_a_link():
-    pick = Pick("Knee", "Unlike trial 12 and trial 123, trial 1 loses 0.10 dB.", 1, None)
+    pick = Recommendation("Knee", "Unlike trial 12 and trial 123, trial 1 loses 0.10 dB.", 1, None)
     assert page._sentence(pick, {1}) == ('Unlike trial 12 and trial 123, <a href="#trial-1">trial 1</a> loses '
                                          "0.10\N{NO-BREAK SPACE}dB.")
     assert page._sentence(pick._replace(sentence="Nothing named."), {2}) == 'Nothing named. <a data-trial="1">trial 1</a>'
-    assert page._sentence(Pick("", "No <b>.", None, None), ()) == "No &lt;b&gt;."
+    assert page._sentence(Recommendation("", "No <b>.", None, None), ()) == "No &lt;b&gt;."
 
 
 def test_what_is_not_there_has_no_heading():

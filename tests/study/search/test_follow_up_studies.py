@@ -80,7 +80,7 @@ def test_a_longer_training_goes_on_from_the_shorter_one_and_ends_where_one_in_on
     assert study([*RUN, "--epochs", "5", "--trials", "3", "--stop-margin", "off"]) == 0
     assert study(["fidelity", "--budgets", "4", "2", "--variants", "3", "--workers", "1"]) == 0
     said = capsys.readouterr().out
-    assert "Against tiny-tiny-x4, trained on 4 s of sound" in said
+    assert "Against tiny-tiny-x4, trained on 4 s of audio" in said
     assert [line.split(" | ")[:3] for line in said.splitlines() if line.startswith("| tiny")] == [
         ["| tiny-tiny", "1", "3"], ["| tiny-tiny-x2", "2", "3"]]
     assert study([*RUN, "--epochs", "20", "--trials", "12", "--study", "long", "--stop-margin", "off"]) == 0
