@@ -64,13 +64,13 @@ def record(seed: int) -> None:
     from tasnet_core.corpora.registry import open_corpus
     from tasnet_core.network.slices import take
     from tasnet_core.training.batches import batch_of
-    from tasnet_core.training.slimmable import Kin
+    from tasnet_core.training.slimmable import Lineage
     from tasnet_core.training.trainer import improvement
 
     torch.set_num_threads(1)
     corpus, teacher = open_corpus("voices", 2, 8000, say=print), CHECKPOINTS / f"teacher-{seed}.pt"
     CHECKPOINTS.mkdir(parents=True, exist_ok=True)
-    kin = Kin(teacher, {name: values for name, values in SPACE.letters.items() if len(values) > 1})
+    kin = Lineage(teacher, {name: values for name, values in SPACE.letters.items() if len(values) > 1})
 
     def train(variant: Variant, path: Path) -> float:
         recipe = recipe_of(replace(INHERIT, seed=seed), Settings(recipe=INHERIT), variant == SPACE.reference)

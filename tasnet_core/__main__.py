@@ -230,13 +230,14 @@ def train(given: argparse.Namespace) -> int:
         raise UserError("--init inherit: from which network? name its checkpoint with --teacher")
     from tasnet_core.checkpoints.checkpoint import load
     from tasnet_core.corpora.registry import open_corpus
-    from tasnet_core.training.slimmable import Kin
+    from tasnet_core.training.slimmable import Lineage
     say_if_plain(variant, given.device, say)
     corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, given.corpus)
     try:
         for epoch in trainer.train(variant, recipe, corpus, given.checkpoint, given.device,
-                                    parts=int(given.batch_size != "auto"), say=say, kin=Kin(given.teacher)):
+                                    micro_batches=int(given.batch_size != "auto"), log=say,
+                                    lineage=Lineage(given.teacher)):
             say(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
                   f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s")
     except trainer.Diverged as error:

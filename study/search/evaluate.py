@@ -16,7 +16,7 @@ from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull
 from tasnet_core.evaluation import metrics
 from tasnet_core.inference import examples
 from tasnet_core.records import Cost, Epoch, Recipe, Variant
-from tasnet_core.training.slimmable import NO_KIN, Kin
+from tasnet_core.training.slimmable import NO_LINEAGE, Lineage
 from tasnet_core.training.trainer import Diverged, train
 
 
@@ -34,7 +34,7 @@ class Hooks:
 
 def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, checkpoint: Path, device: str = "cpu",
              measures: Sequence[str] = metrics.FAST, hooks: Hooks = Hooks(), measured: Cost | None = None,
-             parts: int = 1, kin: Kin = NO_KIN) -> Result:
+             parts: int = 1, kin: Lineage = NO_LINEAGE) -> Result:
     """Cheap before expensive: cost, budget, training (or the rest of it), scores on the whole test set.
 
     The tests are those of the metrics `measures`; what three of the mixtures sound like is kept beside the checkpoint.

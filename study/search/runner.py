@@ -42,7 +42,7 @@ from tasnet_core.cost.measure import measure_apart
 from tasnet_core.errors import Abandoned, Damaged, DiskFull, Foreign, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.records import SLICED, Cost, Epoch, Recipe, Variant
-from tasnet_core.training.slimmable import Kin
+from tasnet_core.training.slimmable import Lineage
 from tasnet_core.training.trainer import Paused
 
 PATIENCE = 20       # repeats in a row before the sampler is helped to a variant it has not met
@@ -61,7 +61,7 @@ class Task:
     metrics: tuple[str, ...]
     measured: Cost | None       # None: to be measured where it is trained
     parts: int
-    kin: Kin
+    kin: Lineage
 
 
 def carry_out(task: Task, corpus: Corpus, hooks: Hooks) -> Result:
@@ -333,10 +333,10 @@ class Runner:
         return Hooks(tell, scored, lambda: self.pulse(run), self.wait_for_space(run), say, measured)
 
     @property
-    def kin(self) -> Kin:
+    def kin(self) -> Lineage:
         """The reference, as the teacher of others, and the slices that are trained with it."""
         letters = {name: values for name, values in self.space.letters.items() if name in SLICED}
-        return Kin(self.checkpoints / checkpoint_name(0), letters)
+        return Lineage(self.checkpoints / checkpoint_name(0), letters)
 
     def origin(self, run: Mapping[str, Any]) -> Origin:
         """What the checkpoint of a run says of itself, in one of before that only by its curve."""

@@ -37,7 +37,7 @@ class Origin:
         """What a checkpoint says of it."""
         return {"corpus": self.corpus, "study": self.study}
 
-    def strange(self, content: Mapping[str, Any]) -> str:
+    def foreign(self, content: Mapping[str, Any]) -> str:
         """Why a saved training is not of here, in words; empty where it is.
 
         A file of before checkpoints had a stamp is known by its curve: to the last digit, no two trainings have the same. Without
@@ -53,9 +53,9 @@ class Origin:
             return "of another study" if content["study"] else "of no study"
         return ""
 
-    def strange_teacher(self, content: Mapping[str, Any]) -> str:
+    def foreign_teacher(self, content: Mapping[str, Any]) -> str:
         """The same of the network that others inherit from, which has another curve."""
-        return self.strange(content) if "corpus" in content else ""
+        return self.foreign(content) if "corpus" in content else ""
 
 
 NOWHERE = Origin()
@@ -123,7 +123,7 @@ def read_for(path: Path, variant: Variant, recipe: Recipe, origin: Origin | None
         CheckpointError: naming the fields that differ.
     """
     content = read(path)
-    if origin and (how := origin.strange(content)):
+    if origin and (how := origin.foreign(content)):
         raise Foreign(path, how)
     found = differences(content["variant"], variant) + [
         line for line in differences(content["recipe"], recipe) if not line.startswith("epochs:")]

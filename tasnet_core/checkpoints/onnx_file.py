@@ -33,14 +33,11 @@ class Traced(nn.Module):
         self.network = network
 
     def forward(self, mixture: Tensor) -> Tensor:
-        net, variant = self.network, self.network.variant
-        samples = mixture.shape[-1]
-        # model.frames_of in a form that needs no comparison: K + 1 hops cover every sample, and one frame is two of them.
-        hops = torch.sym_max(2, (samples + variant.hop - 1) // variant.hop)
-        frames = net.rectify(net.encoder(F.pad(mixture, (0, hops * variant.hop - samples))[:, None]))
-        signals: Tensor = net.decoder((net.separator(frames) * frames[:, None]).flatten(0, 1))
-        signals = signals.reshape(-1, variant.C, signals.shape[-1])
-        return signals[..., :samples]
+        hop, samples = self.network.variant.hop, mixture.shape[-1]
+        # model.frames_of without a comparison: K + 1 hops cover every sample, and one frame is two.
+        hops = torch.sym_max(2, (samples + hop - 1) // hop)
+        padded = F.pad(mixture, (0, hops * hop - samples))
+        return self.network.whole_frames(padded)[..., :samples]
 
 
 def to_onnx(network: ConvTasNet) -> bytes:

@@ -1,18 +1,21 @@
-"""Weights from a file, put into the network of a variant; what does not fit is refused before that network is built."""
+"""Weights from a file in the network of a variant; misfits are refused before that is built."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from tasnet_core.network.model import ConvTasNet, letters_of, unfilled
+from tasnet_core.network.model import ConvTasNet, unfilled
 from tasnet_core.records import Variant
 
 NAMES = {letter: letter for letter in ("N", "L", "B", "H", "Sc", "P", "X·R", "C")}
 
 
-def network_with(variant: Variant, weights: Mapping[str, Tensor], names: Mapping[str, str] = NAMES) -> ConvTasNet:
-    """The network of a variant with these weights, in evaluation; `names` are those of its letters in a message.
+def network_with(variant: Variant, weights: Mapping[str, Tensor],
+                 names: Mapping[str, str] = NAMES) -> ConvTasNet:
+    """The network of a variant with these weights, in evaluation mode.
+
+    `names` are what a message calls its hyperparameters.
 
     Raises:
         ValueError: saying what does not fit.
@@ -25,24 +28,50 @@ def network_with(variant: Variant, weights: Mapping[str, Tensor], names: Mapping
 
 
 def misfit(variant: Variant, weights: Any, names: Mapping[str, str] = NAMES) -> str:
-    """Why weights do not go into a variant's network: the letters they show that differ, or else their names or shapes.
+    """Why weights do not fit a variant: hyperparameters that differ, or else names or shapes.
 
     What is built for this takes no memory, and has no more blocks than the weights.
     """
-    if not isinstance(weights, Mapping) or not all(
-            isinstance(name, str) and isinstance(weight, Tensor) for name, weight in weights.items()):
+    if not _are_tensors_by_name(weights):
         return "they are not tensors by name"
-    shown = letters_of(weights)
-    mine = {letter: variant.X * variant.R if letter == "X·R" else getattr(variant, letter) for letter in NAMES}
-    if found := [f"{names[letter]}={shown.get(letter)}, not {value}" for letter, value in mine.items()
-                 if shown.get(letter) != value]:
+    shown = _letters_of(weights)
+    found = []
+    for letter in NAMES:
+        wanted = variant.X * variant.R if letter == "X·R" else getattr(variant, letter)
+        if shown.get(letter) != wanted:
+            found.append(f"{names[letter]}={shown.get(letter)}, not {wanted}")
+    if found:
         return "; ".join(found)
-    wanted = unfilled(variant, "meta").state_dict()
-    if differing := wanted.keys() ^ weights.keys():
+    own = unfilled(variant, "meta").state_dict()
+    if differing := own.keys() ^ weights.keys():
         return f"{len(differing)} of its names differ, such as {min(differing)[:100]}"
-    for name, weight in wanted.items():
+    for name, weight in own.items():
         if weights[name].shape != weight.shape:
             return f"{name} has the shape {[*weights[name].shape]}, not {[*weight.shape]}"
         if weights[name].is_floating_point() != weight.is_floating_point():
             return f"{name} is {weights[name].dtype}"
     return ""
+
+
+def _are_tensors_by_name(weights: Any) -> bool:
+    return isinstance(weights, Mapping) and all(
+        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in weights.items())
+
+
+def _letters_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """The hyperparameters that weights show; one is missing where its weights are.
+
+    R and X stand only as their product, the number of blocks, under "X·R".
+    """
+    shapes = {name.removeprefix("separator."): weight.shape for name, weight in weights.items()}
+    places = {"N": ("encoder.weight", 0), "L": ("encoder.weight", 2), "B": ("bottleneck.weight", 0),
+              "H": ("blocks.0.widen.weight", 0), "P": ("blocks.0.depthwise.weight", 2)}
+    found = {}
+    for letter, (name, axis) in places.items():
+        if len(shapes.get(name, ())) == 3:
+            found[letter] = shapes[name][axis]
+    found["Sc"] = shapes["blocks.0.skip.weight"][0] if shapes.get("blocks.0.skip.weight") else 0
+    found["X·R"] = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
+    if shapes.get("to_masks.weight") and found.get("N"):
+        found["C"] = shapes["to_masks.weight"][0] // found["N"]
+    return found

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasnet_core.errors import UserError
-from tasnet_core.network.model import ConvTasNet, CumulativeNorm, Depthwise, Heard, frames_of
+from tasnet_core.network.model import ConvTasNet, CumulativeNorm, CumulativeState, Depthwise, frames_of
 
 
 class _Past(nn.Module):
@@ -39,7 +39,7 @@ class _Sums(nn.Module):
     def __init__(self, layer: CumulativeNorm):
         super().__init__()
         self.layer = layer
-        self.past: Heard | None = None
+        self.past: CumulativeState | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         y, self.past = self.layer.step(x, self.past)
@@ -99,19 +99,12 @@ class Stream:
         self._waiting = waiting[:, frames * self.variant.hop:].clone()      # the caller may write over the chunk
         if not frames:
             return chunk.new_zeros(len(chunk), self.variant.C, 0)
-        signals = self._separate(waiting[:, :(frames + 1) * self.variant.hop])      # [B, C, (frames + 1)·hop]
+        signals = self._network.whole_frames(waiting[:, :(frames + 1) * self.variant.hop])
         if self._half is not None:
             signals[..., :self.variant.hop] += self._half
         self._half = signals[..., -self.variant.hop:].clone()
         self._given += frames * self.variant.hop
         return signals[..., :-self.variant.hop]
-
-    def _separate(self, samples: Tensor) -> Tensor:
-        net = self._network
-        frames = net.rectify(net.encoder(samples[:, None]))                         # [B, N, K]
-        masked = net.separator(frames) * frames[:, None]                            # [B, C, N, K]
-        signals: Tensor = net.decoder(masked.flatten(0, 1))                         # [B·C, 1, T]
-        return signals.view(len(samples), self.variant.C, -1)
 
     def finish(self) -> Tensor:
         """The end of the recording: what is still to come, [B, C, the rest]. The next chunk begins a new recording."""

@@ -2,7 +2,7 @@
 
 With both signals zero-mean, the estimate e is split along the reference s:
 
-    target = (<e, s> / |s|²) s        noise = e - target        SI-SNR = 10 log10(|target|² / |noise|²)
+    target = (<e, s> / |s|²) s    noise = e - target    SI-SNR = 10 log10(|target|² / |noise|²)
 
 (Le Roux et al. 2019, "SDR - half-baked or well done?", eq. 3; Luo & Mesgarani 2019, eq. 13.)
 """
@@ -14,26 +14,27 @@ import torch
 from torch import Tensor
 
 
-def _zero_mean(signal: Tensor, heard: Tensor | None) -> Tensor:
-    if heard is None:
+def _zero_mean(signal: Tensor, valid: Tensor | None) -> Tensor:
+    if valid is None:
         return signal - signal.mean(-1, keepdim=True)
-    signal = signal * heard
-    return (signal - signal.sum(-1, keepdim=True) / heard.sum(-1, keepdim=True)) * heard
+    signal = signal * valid
+    return (signal - signal.sum(-1, keepdim=True) / valid.sum(-1, keepdim=True)) * valid
 
 
-def si_snr(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> Tensor:
+def si_snr(reference: Tensor, estimate: Tensor, valid: Tensor | None = None) -> Tensor:
     """Scale-invariant SNR in dB, higher is better: [..., T] x [..., T] -> [...].
 
-    `heard` [..., T] is 1 where there is sound and 0 in the padding, which counts for nothing.
+    `valid` [..., T] is 1 for samples of the recording and 0 for padding, which counts for nothing.
 
-    Both energies get a floor of one rounding error of the estimate's energy, so the value is finite
-    and still scale-free: a perfect estimate reaches 69 dB in float32, 157 dB in float64, and silence
-    on either side is as bad as the same numbers are good.
+    Both energies get a floor of one rounding error of the estimate's energy, so the value is
+    finite and still scale-free: a perfect estimate reaches 69 dB in float32, 157 dB in float64, and
+    silence on either side is as bad as the same numbers are good.
     """
-    reference, estimate = _zero_mean(reference, heard), _zero_mean(estimate, heard)
+    reference, estimate = _zero_mean(reference, valid), _zero_mean(estimate, valid)
     rounding = torch.finfo(estimate.dtype).eps
-    tiny = torch.finfo(estimate.dtype).tiny / rounding      # still far from overflow when divided by
-    gain = (estimate * reference).sum(-1, keepdim=True) / (reference.square().sum(-1, keepdim=True) + tiny)
+    tiny = torch.finfo(estimate.dtype).tiny / rounding      # far from overflow when divided by
+    energy = reference.square().sum(-1, keepdim=True)
+    gain = (estimate * reference).sum(-1, keepdim=True) / (energy + tiny)
     target = gain * reference
     noise = estimate - target
     floor = rounding * estimate.square().sum(-1)
@@ -43,31 +44,34 @@ def si_snr(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> 
     return 10 * (signal_energy.log10() - noise_energy.log10())
 
 
-def speaks(reference: Tensor, heard: Tensor | None = None) -> Tensor:
-    """1 where a source is heard, 0 where it is silent, so that it has no SI-SNR: [..., T] -> [...]; `heard` as in `si_snr`."""
-    reference = reference if heard is None else reference * heard
+def speaks(reference: Tensor, valid: Tensor | None = None) -> Tensor:
+    """1 for a source with speech, 0 for a silent one, which has no SI-SNR: [..., T] -> [...].
+
+    `valid` as in `si_snr`.
+    """
+    reference = reference if valid is None else reference * valid
     return (reference.amax(-1) > reference.amin(-1)).to(reference.dtype)
 
 
-def best_permutation(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> Tensor:
+def best_permutation(reference: Tensor, estimate: Tensor, valid: Tensor | None = None) -> Tensor:
     """The order of estimates with the highest mean SI-SNR: [B, C, T] x [B, C, T] -> [B, C].
 
-    `estimate[b, order[b, c]]` belongs to `reference[b, c]`. `heard`, if given, is [B, T].
+    `estimate[b, order[b, c]]` belongs to `reference[b, c]`. `valid`, if given, is [B, T].
     """
-    return _best(_pairwise(reference, estimate, heard))
+    return _best(_pairwise(reference, estimate, valid))
 
 
-def pit_loss(reference: Tensor, estimate: Tensor, heard: Tensor | None = None) -> Tensor:
-    """Minus the mean SI-SNR under the best order of speakers of each item: the value training makes small.
+def pit_loss(reference: Tensor, estimate: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Minus the mean SI-SNR under the best order of speakers of each item, which training lowers.
 
-    [B, C, T] x [B, C, T] -> []; in dB. `heard`, if given, is [B, T]: 1 for sound, 0 for padding. A silent source has no
-    SI-SNR and counts as 0 dB, whatever is estimated; `speaks` tells how many do not.
+    [B, C, T] x [B, C, T] -> []; in dB. `valid`, if given, is [B, T] and as in `si_snr`. A silent
+    source has no SI-SNR (see `speaks`) and counts as 0 dB, whatever is estimated.
     """
     _check(reference, estimate)
     with torch.no_grad():
-        order = _best(_by_correlation(reference, estimate, heard))
-    heard = None if heard is None else heard[:, None]
-    return -(si_snr(reference, reorder(estimate, order), heard) * speaks(reference, heard)).mean()
+        order = _best(_by_correlation(reference, estimate, valid))
+    valid = None if valid is None else valid[:, None]
+    return -(si_snr(reference, reorder(estimate, order), valid) * speaks(reference, valid)).mean()
 
 
 def reorder(estimate: Tensor, order: Tensor) -> Tensor:
@@ -77,28 +81,30 @@ def reorder(estimate: Tensor, order: Tensor) -> Tensor:
 
 def _check(reference: Tensor, estimate: Tensor) -> None:
     if reference.shape != estimate.shape or reference.dim() != 3:
-        raise ValueError(f"reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)}: "
-                         "both must be [batch, speakers, samples]")
+        found = f"reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)}"
+        raise ValueError(f"{found}: both must be [batch, speakers, samples]")
 
 
-def _by_correlation(reference: Tensor, estimate: Tensor, heard: Tensor | None) -> Tensor:
-    """SI-SNR of every pair from r², the share of the estimate's energy along the reference: 10 log10(r² / (1 - r²)).
+def _by_correlation(reference: Tensor, estimate: Tensor, valid: Tensor | None) -> Tensor:
+    """SI-SNR of every pair from r², the share of the estimate's energy along the reference.
 
-    [B, C, T] x [B, C, T] -> [B, C, C]. One matrix product instead of C² signals, but beyond about 60 dB all alike: good for
-    the choice of an order, which cannot be near a tie there.
+    10 log10(r² / (1 - r²)): [B, C, T] x [B, C, T] -> [B, C, C]. One matrix product instead of C²
+    signals, but beyond about 60 dB all alike: good for an order, which is near no tie there.
     """
-    heard = None if heard is None else heard[:, None]
-    reference, estimate = _zero_mean(reference, heard), _zero_mean(estimate, heard)
+    valid = None if valid is None else valid[:, None]
+    reference, estimate = _zero_mean(reference, valid), _zero_mean(estimate, valid)
     tiny, rounding = torch.finfo(estimate.dtype).tiny, torch.finfo(estimate.dtype).eps
-    energies = reference.square().sum(-1)[:, :, None] * estimate.square().sum(-1)[:, None]     # [B, C, C]
-    share = ((reference @ estimate.mT).square() / (energies + tiny)).clamp(rounding, 1 - rounding)
+    own, theirs = reference.square().sum(-1), estimate.square().sum(-1)                 # [B, C]
+    energies = own[:, :, None] * theirs[:, None]                                        # [B, C, C]
+    share = (reference @ estimate.mT).square() / (energies + tiny)
+    share = share.clamp(rounding, 1 - rounding)
     return 10 * (share / (1 - share)).log10()
 
 
-def _pairwise(reference: Tensor, estimate: Tensor, heard: Tensor | None) -> Tensor:
+def _pairwise(reference: Tensor, estimate: Tensor, valid: Tensor | None) -> Tensor:
     _check(reference, estimate)
-    heard = None if heard is None else heard[:, None, None]
-    return si_snr(reference[:, :, None], estimate[:, None], heard)          # [B, C, C]
+    valid = None if valid is None else valid[:, None, None]
+    return si_snr(reference[:, :, None], estimate[:, None], valid)          # [B, C, C]
 
 
 @cache

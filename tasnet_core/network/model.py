@@ -1,10 +1,11 @@
-"""The family of Conv-TasNet, arXiv 1809.07454v3, Figure 1: encoder, separator, decoder; every word of a Variant.
+"""Conv-TasNet, arXiv 1809.07454v3, Figure 1: encoder, separator, decoder, for every Variant.
 
-Read it from the top: the norms, the words, a block, the separator, the network. Shapes are in the paper's letters:
-B batch, T samples, K encoder frames, N encoder filters, C speakers; a block's own channels are B and H.
+Read it from the top: the norms, the tables, a block, the separator, the network. Shapes are in the
+paper's letters: B batch, T samples, K encoder frames, N encoder filters, C speakers; a block's own
+channels are B and H.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
@@ -19,7 +20,7 @@ EPS = 1e-8
 
 
 class GlobalNorm(nn.GroupNorm):
-    """One mean and one variance over channels and time of each item (gLN, eq. 9): [B, channels, K]."""
+    """Mean and variance over channels and time of each item (gLN, eq. 9): [B, channels, K]."""
 
     def __init__(self, channels: int):
         super().__init__(1, channels, eps=EPS)
@@ -34,7 +35,8 @@ class FrameNorm(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x - x.mean(1, keepdim=True)
@@ -42,65 +44,74 @@ class FrameNorm(nn.Module):
         return x * self.weight[:, None] + self.bias[:, None]
 
 
-class Heard(NamedTuple):
-    """What a cumulative norm must know of all frames so far; float64, [B, 1, 1] each, but the count."""
+class CumulativeState(NamedTuple):
+    """Running sums of a cumulative norm over all frames so far; float64, [B, 1, 1] each."""
 
     frames: int
-    start: Tensor  # mean of the very first frame, from which the others' means are measured
-    means: Tensor  # sum of them
-    squares: Tensor  # sum of their squares
-    within: Tensor  # sum of the frames' own variances
+    start: Tensor       # mean of the very first frame, from which the others' means are measured
+    means: Tensor       # sum of them
+    squares: Tensor     # sum of their squares
+    within: Tensor      # sum of the frames' own variances
 
 
 class CumulativeNorm(FrameNorm):
-    """Mean and variance over the channels of every frame up to this one (cLN, eq. 10): [B, channels, K].
+    """Mean and variance over every frame up to this one (cLN, eq. 10): [B, channels, K].
 
-    The textbook's E[x²] − E[x]² loses everything to rounding, and goes below zero, once the mean is large against
-    the spread. The same variance from parts that cannot: the mean of the frames' own variances, plus the variance
-    of the frames' means, with those measured from the first one and summed in float64.
+    The textbook's E[x²] − E[x]² loses everything to rounding, and goes below zero, once the mean is
+    large against the spread. The same variance from parts that cannot: the mean of the frames' own
+    variances, plus the variance of the frames' means, with those measured from the first one and
+    summed in float64.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         return self.step(x, None)[0]
 
-    def step(self, x: Tensor, heard: Heard | None) -> tuple[Tensor, Heard]:
-        """The norm of the frames that follow those already heard, and what has been heard then."""
+    def step(self, x: Tensor,
+             state: CumulativeState | None) -> tuple[Tensor, CumulativeState]:
+        """The norm of frames that follow those in `state`, and the state behind them."""
         mean = x.mean(1, keepdim=True)                                                  # [B, 1, K]
         within = (x - mean).square().mean(1, keepdim=True).double()
         mean = mean.double()
         zero = torch.zeros_like(mean[..., :1])
-        past = heard or Heard(0, mean[..., :1].detach(), zero, zero, zero)
+        past = state or CumulativeState(0, mean[..., :1].detach(), zero, zero, zero)
         means = (mean - past.start).cumsum(-1) + past.means
         squares = (mean - past.start).square().cumsum(-1) + past.squares
         within = within.cumsum(-1) + past.within
-        count = torch.arange(past.frames + 1, past.frames + x.shape[-1] + 1, dtype=torch.float64, device=x.device)
+        frames = past.frames + x.shape[-1]
+        count = torch.arange(past.frames + 1, frames + 1, dtype=torch.float64, device=x.device)
         between = (squares / count - (means / count).square()).clamp(min=0)
         spread = (within / count + between + EPS).rsqrt().to(x.dtype)
         x = (x - (past.start + means / count).to(x.dtype)) * spread
-        heard = Heard(past.frames + x.shape[-1], past.start, means[..., -1:], squares[..., -1:], within[..., -1:])
-        return x * self.weight[:, None] + self.bias[:, None], heard
+        state = CumulativeState(
+            frames, past.start, means[..., -1:], squares[..., -1:], within[..., -1:])
+        return x * self.weight[:, None] + self.bias[:, None], state
 
 
-# One entry per word of a Variant. Batch norm keeps torch's own eps of 1e-5, with which everybody else trains it;
-# in training it hears the whole batch, in evaluation it is two fixed numbers per channel, so a causal net may use it.
+# What each value of a Variant's fields builds. Batch norm keeps torch's own eps of 1e-5, with which
+# everybody else trains it; in training it covers the whole batch, in evaluation it is two fixed
+# numbers per channel, so a causal network may use it.
 NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "global": GlobalNorm, "cumulative": CumulativeNorm, "frame": FrameNorm, "batch": nn.BatchNorm1d}
+    "global": GlobalNorm, "cumulative": CumulativeNorm, "frame": FrameNorm,
+    "batch": nn.BatchNorm1d}
 ENCODERS: dict[str, Callable[[], nn.Module]] = {"linear": nn.Identity, "relu": nn.ReLU}
 MASKS: dict[str, Callable[[], nn.Module]] = {
-    "sigmoid": nn.Sigmoid, "relu": nn.ReLU, "softmax": lambda: nn.Softmax(dim=1)}  # of [B, C, N, K]: over C
+    "sigmoid": nn.Sigmoid, "relu": nn.ReLU,
+    "softmax": lambda: nn.Softmax(dim=1)}       # of [B, C, N, K]: over C
 
 
 class Depthwise(nn.Conv1d):
-    """Every channel alone, along time: [B, H, K] -> [B, H, K]. Zeros around; if causal, all of them in front.
+    """Every channel alone, along time: [B, H, K] -> [B, H, K].
 
-    `past` and `padding` count the frames heard behind the present one and ahead of it.
+    Zeros around; if causal, all of them in front. `past` and `padding` count the frames seen behind
+    the present one and ahead of it.
     """
 
     def __init__(self, channels: int, P: int, dilation: int, causal: bool):
         reach = dilation * (P - 1)
         ahead = 0 if causal else reach // 2
         super().__init__(channels, channels, P, dilation=dilation, groups=channels, padding=ahead)
-        self.past, self.front = reach - ahead, reach - 2 * ahead
+        self.past = reach - ahead
+        self.front = reach - 2 * ahead
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.pad(x, (self.front, 0)) if self.front else x)
@@ -109,13 +120,14 @@ class Depthwise(nn.Conv1d):
 class Block(nn.Module):
     """One dilated block: widen to H, look along time for each channel alone, narrow to B and to Sc.
 
-    `residual=False` leaves out the convolution back to B, for a last block that nothing follows; `Sc=0` leaves out
-    the one to the skip path. `extra` puts a second depthwise convolution behind the first, that many times further
-    apart, so that few blocks hear as far as many.
+    `residual=False` leaves out the convolution back to B, for a last block that nothing follows;
+    `Sc=0` leaves out the one to the skip path. `extra` puts a second depthwise convolution behind
+    the first, that many times further apart, so that few blocks reach as far as many.
     """
 
-    def __init__(self, B: int, H: int, Sc: int, P: int, dilation: int, norm: str, residual: bool = True,
-                 causal: bool = False, dropout: float = 0.0, extra: int = 0):
+    def __init__(self, B: int, H: int, Sc: int, P: int, dilation: int, norm: str,
+                 residual: bool = True, causal: bool = False, dropout: float = 0.0,
+                 extra: int = 0):
         super().__init__()
         self.widen = nn.Conv1d(B, H, 1)
         self.prelu1 = nn.PReLU()
@@ -147,8 +159,9 @@ class Separator(nn.Module):
         self.norm = NORMS[v.input_norm or v.norm](v.N)
         self.bottleneck = nn.Conv1d(v.N, v.B, 1)
         self.blocks = nn.ModuleList(
-            Block(v.B, v.H, v.Sc, v.P, dilation=2**x, norm=v.norm, causal=v.causal, dropout=v.dropout,
-                  extra=v.extra_dilation, residual=v.has_last_residual or (r, x) != (v.R - 1, v.X - 1))
+            Block(v.B, v.H, v.Sc, v.P, dilation=2**x, norm=v.norm, causal=v.causal,
+                  dropout=v.dropout, extra=v.extra_dilation,
+                  residual=v.has_last_residual or (r, x) != (v.R - 1, v.X - 1))
             for r in range(v.R) for x in range(v.X))
         self.prelu = nn.PReLU()
         self.to_masks = nn.Conv1d(v.Sc or v.B, v.C * v.N, 1)
@@ -190,10 +203,14 @@ class ConvTasNet(nn.Module):
         # Zeros at the end until the last sample lies in a whole frame; cut off again below.
         covered = (frames_of(self.variant, samples) + 1) * self.variant.hop
         padded = F.pad(mixture, (0, covered - samples))
-        frames = self.rectify(self.encoder(padded[:, None]))            # [B, N, K]
+        return self.whole_frames(padded)[..., :samples]
+
+    def whole_frames(self, mixture: Tensor) -> Tensor:
+        """The forward pass of a mixture that ends with a whole frame."""
+        frames = self.rectify(self.encoder(mixture[:, None]))           # [B, N, K]
         masked = self.separator(frames) * frames[:, None]               # [B, C, N, K]
         signals: Tensor = self.decoder(masked.flatten(0, 1))            # [B·C, 1, T]
-        return signals.view(len(mixture), self.variant.C, -1)[..., :samples]
+        return signals.reshape(-1, self.variant.C, signals.shape[-1])
 
 
 def frames_of(variant: Variant, samples: int) -> int:
@@ -201,29 +218,15 @@ def frames_of(variant: Variant, samples: int) -> int:
     return max(0, -(-(samples - variant.L) // variant.hop)) + 1
 
 
-def letters_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
-    """The letters that a network's weights show; a letter is missing where its weights are.
-
-    R and X stand only as their product, the number of blocks, under "X·R".
-    """
-    shapes = {name.removeprefix("separator."): weight.shape for name, weight in weights.items()}
-    places = {"N": ("encoder.weight", 0), "L": ("encoder.weight", 2), "B": ("bottleneck.weight", 0),
-              "H": ("blocks.0.widen.weight", 0), "P": ("blocks.0.depthwise.weight", 2)}
-    found = {letter: shapes[name][axis] for letter, (name, axis) in places.items() if len(shapes.get(name, ())) == 3}
-    found["Sc"] = shapes["blocks.0.skip.weight"][0] if shapes.get("blocks.0.skip.weight") else 0
-    found["X·R"] = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
-    if shapes.get("to_masks.weight") and found.get("N"):
-        found["C"] = shapes["to_masks.weight"][0] // found["N"]
-    return found
-
-
 _CHANCE = Lock()        # torch's random state belongs to the whole process, whichever thread asks
 
 
 @contextmanager
 def chance(seed: int, devices: Sequence[torch.device] = ()) -> Iterator[None]:
-    """What torch draws in here depends on the seed alone, on these devices too; the caller's random state stays, and threads wait
-    for each other."""
+    """Let torch draw by the seed alone, on these devices too; the caller's random state stays.
+
+    Threads wait for each other.
+    """
     with _CHANCE, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield

@@ -1,7 +1,7 @@
-"""A smaller network inside a larger one: the first blocks of each repeat, the first channels of each kind.
+"""Smaller networks inside a larger one: the first blocks of each repeat, the first channels.
 
-A slice may be lower in N, B, H, Sc, X and R (`Variant.no_slice_of`). The layer that makes the masks is cut for each
-speaker alone, so that no speaker's channels become another's.
+Such a sub-network, a slice, may be lower in N, B, H, Sc, X and R (`Variant.no_slice_of`). The layer
+that makes the masks is cut for each speaker alone, so that no speaker's channels become another's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,14 +23,15 @@ def take(whole: ConvTasNet, variant: Variant) -> ConvTasNet:
         raise ValueError(f"{variant} is no slice: {why}")
     part = seeded(variant, 0).to(whole.encoder.weight.device)
     with torch.no_grad():
-        for mine, theirs in parts(part.state_dict(), variant, whole.state_dict(), whole.variant):
+        pairs = matching(part.state_dict(), variant, whole.state_dict(), whole.variant)
+        for mine, theirs in pairs:
             mine.copy_(theirs)
     return part
 
 
-def parts(own: Mapping[str, Tensor], variant: Variant, weights: Mapping[str, Tensor],
-          whole: Variant) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each weight of a slice beside the part of the whole's weight that stands for it, in one shape, both as views.
+def matching(own: Mapping[str, Tensor], variant: Variant, weights: Mapping[str, Tensor],
+             whole: Variant) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each weight of a slice and the part of the whole's that it stands for, as views of one shape.
 
     own and weights: weights, or what belongs to them, by their names in the slice and in the whole.
     """

@@ -1,4 +1,5 @@
-"""One variant trained by one recipe: `trainer.train` is an iterator of epochs that any interruption only pauses.
+"""One variant trained by one recipe: `trainer.train` iterates over epochs and can be interrupted.
 
-Batches, learning rates, slices trained together with the whole, recordings that lie on a GPU. Knows nothing of a study.
+Batches, learning rates, sub-networks trained with the whole, recordings that lie on a GPU. Knows
+nothing of a study.
 """

@@ -1,7 +1,8 @@
-"""A corpus on the device: its recordings lie there once, and training segments are mixed there from small plans.
+"""A corpus on the device: its recordings lie there once, and training segments are mixed there.
 
-The host draws who says what how loud (mixing.Plan) and sends a few numbers per source; the device never has to be
-waited for. The mixtures are those of `MixedCorpus.segment`, but for rounding.
+The host draws who says what how loud (corpora.mixed.Plan) and sends a few numbers per source; the
+device never has to be waited for. The mixtures are those of `MixedCorpus.segment`, but for
+rounding.
 """
 
 from collections.abc import Sequence
@@ -30,29 +31,35 @@ class Resident:
         for item, numbers in corpus.stored():
             start, end = end, end + item.length
             self.places[item] = start
-            self.numbers[start:end] = torch.from_numpy(numbers.copy())     # the cache cannot be written, as torch would like
+            # A copy: torch would like arrays that can be written, and the audio cache cannot.
+            self.numbers[start:end] = torch.from_numpy(numbers.copy())
 
     def batch(self, plans: Sequence[Plan], samples: int) -> Batch:
-        """Segments of so many samples side by side, mixed here, now or when the device comes to it."""
+        """Segments of so many samples side by side, mixed on the device."""
         table = sent(self._table(plans), self.device)                           # [B, C, 2 + 3·S]
         length, level = table[..., :2].float().split(1, -1)                     # [B, C, 1] each
-        ends, offsets, scales = table[..., 2:].unflatten(-1, (3, -1)).unbind(-2)        # [B, C, S] each
-        time = torch.arange(samples, dtype=table.dtype, device=self.device).expand(*table.shape[:2], -1).contiguous()
-        piece = torch.searchsorted(ends.contiguous(), time, right=True).clamp(max=ends.shape[-1] - 1)
+        cuts = table[..., 2:].unflatten(-1, (3, -1))
+        ends, offsets, scales = cuts.unbind(-2)                                 # [B, C, S] each
+        time = torch.arange(samples, dtype=table.dtype, device=self.device)
+        time = time.expand(*table.shape[:2], -1).contiguous()                   # [B, C, T]
+        piece = torch.searchsorted(ends.contiguous(), time, right=True)
+        piece = piece.clamp(max=ends.shape[-1] - 1)
         place = (offsets.gather(-1, piece) + time).long().clamp(max=len(self.numbers) - 1)
-        heard = (time < length).float()
-        sources = self.numbers[place] * scales.float().gather(-1, piece) * heard       # [B, C, T]
+        valid = (time < length).float()
+        sources = self.numbers[place] * scales.float().gather(-1, piece) * valid        # [B, C, T]
         rms = (sources.square().sum(-1, keepdim=True) / length).sqrt()
         sources = sources * (level / rms.clamp(min=1e-12))
         peak = sources.sum(1, keepdim=True).abs().amax(-1, keepdim=True)        # [B, 1, 1]
         sources = torch.where(peak > PEAK, sources * (PEAK / peak * (1 - 1e-6)), sources)
-        return Batch(sources, None if all(plan.length == samples for plan in plans) else heard[:, 0])
+        padded = any(plan.length != samples for plan in plans)
+        return Batch(sources, valid[:, 0] if padded else None)
 
     def _table(self, plans: Sequence[Plan]) -> NDArray[np.float64]:
         """All that the device must know, as one array: float64 holds places and lengths exactly.
 
-        For each source the mixture's length, its own level, and for each of its S slices where it ends in the segment, how far
-        its times are from their places here, and its scale. Behind a source's last cut there is nothing, without end.
+        For each source the mixture's length, its own level, and for each of its S cuts where it
+        ends in the segment, how far its times are from their places here, and its scale. Behind a
+        source's last cut there is nothing, without end.
         """
         most = max(len(slices) for plan in plans for slices in plan.slices)
         table = np.zeros((len(plans), len(plans[0].slices), 2 + 3 * most))
@@ -63,7 +70,8 @@ class Resident:
                 ends[:] = np.inf
                 end = 0
                 for i, cut in enumerate(slices):
-                    offsets[i], scales[i] = self.places[cut.entry] + cut.start - end, cut.entry.scale
+                    offsets[i] = self.places[cut.entry] + cut.start - end
+                    scales[i] = cut.entry.scale
                     end += cut.length
                     ends[i] = end
         return table
@@ -75,7 +83,7 @@ def training_samples(corpus: MixedCorpus) -> int:
 
 
 def resident(corpus: Corpus, device: torch.device) -> Resident | None:
-    """The corpus on a GPU; None where it cannot be planned or would take more than its share of the free memory."""
+    """The corpus on a GPU; None where it cannot be planned or would need too much of the memory."""
     planned = corpus.planned if device.type == "cuda" else None
     return None if planned is None else _resident(planned, device)
 

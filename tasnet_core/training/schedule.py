@@ -10,9 +10,10 @@ DECAY_FLOOR = 0.01      # of the rate: nearly zero
 
 
 def rate_factor(recipe: Recipe, progress: float, scores: Sequence[float]) -> float:
-    """What the learning rate is multiplied with, from where we are: nothing to store, nothing to lose.
+    """The factor of the learning rate, from where we are: nothing to store, nothing to lose.
 
-    `progress` is the share of the budget behind us, 0 to 1; `scores` are the validation scores so far.
+    `progress` is the share of the budget behind us, 0 to 1; `scores` are the validation scores so
+    far.
     """
     if recipe.schedule == "decay":
         left = (1 - progress) / DECAY_SHARE
@@ -21,7 +22,7 @@ def rate_factor(recipe: Recipe, progress: float, scores: Sequence[float]) -> flo
 
 
 def halvings(scores: Sequence[float], patience: int) -> int:
-    """How often `patience` epochs in a row brought no new best; each halving starts the count anew."""
+    """How often `patience` epochs in a row had no new best; each halving starts the count anew."""
     best, waited, count = -math.inf, 0, 0
     for score in scores:
         best, waited = (score, 0) if score > best else (best, waited + 1)
@@ -31,5 +32,7 @@ def halvings(scores: Sequence[float], patience: int) -> int:
 
 
 def constant_epochs(recipe: Recipe) -> int:
-    """Epochs whose rate no decay has touched: from the last of them a longer budget can continue."""
-    return math.floor(recipe.epochs * (1 - DECAY_SHARE) + 1e-9) if recipe.schedule == "decay" else recipe.epochs
+    """Epochs before the decay: from the last of them a longer budget can continue."""
+    if recipe.schedule != "decay":
+        return recipe.epochs
+    return math.floor(recipe.epochs * (1 - DECAY_SHARE) + 1e-9)

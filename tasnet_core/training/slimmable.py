@@ -1,9 +1,10 @@
-"""A network trained together with its slices, so that each of them is good as it is.
+"""A network trained together with its sub-networks, so that each of them is good as it is.
 
-The sandwich rule: at each step the smallest slice, and one by chance, learn what the whole network learns, each speaker in the
-place where the whole has put him (J. Yu and T. Huang 2019, "Universally slimmable networks and improved training
-techniques", arXiv 1903.05134, section 3.2). Other than there they are not taught the whole's own output: SI-SNR against that
-has no upper end, and pulled all of them to where they are alike, at -9 dB (benchmarks/RESULTS.md).
+The sandwich rule: at each step the smallest sub-network, and one drawn at random, learn what the
+whole network learns, each speaker in the place that the whole chose (J. Yu and T. Huang 2019,
+"Universally slimmable networks and improved training techniques", arXiv 1903.05134, section 3.2).
+Other than there they do not learn the whole's own output: SI-SNR against that has no upper end, and
+pulled all of them to where they are alike, at -9 dB (benchmarks/RESULTS.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,49 +19,62 @@ from tasnet_core.backend.fused import speed_up
 from tasnet_core.checkpoints.checkpoint import NOWHERE, Origin
 from tasnet_core.network.loss import best_permutation, reorder, si_snr
 from tasnet_core.network.model import ConvTasNet
-from tasnet_core.network.slices import parts, take
-from tasnet_core.records import Variant
+from tasnet_core.network.slices import matching, take
+from tasnet_core.records import TAUGHT, Variant
 from tasnet_core.training.batches import Batch
 
-Letters = Mapping[str, Sequence[int]]       # by letter the values a slice may have, ascending
+Values = Mapping[str, Sequence[int]]    # of each hyperparameter that sub-networks vary, ascending
 
 
 @dataclass(frozen=True)
-class Kin:
-    """Whom a variant's weights have to do with."""
+class Lineage:
+    """The networks that a variant shares weights with."""
 
-    teacher: Path | None = None                         # for init "inherit": the checkpoint of the network they are a slice of
-    letters: Letters = field(default_factory=dict)      # for init "teacher": which slices are trained with it
-    origin: Origin = NOWHERE                            # the study they belong to; the corpus is that of the training
-
-
-NO_KIN = Kin()
+    # For init "inherit": the checkpoint of the network it is part of.
+    teacher: Path | None = None
+    values: Values = field(default_factory=dict)    # for init "teacher": its sub-networks' values
+    origin: Origin = NOWHERE        # the study they belong to; the corpus is that of the training
 
 
-class Sandwich:
-    """The slices of a network in training."""
+NO_LINEAGE = Lineage()
 
-    def __init__(self, network: ConvTasNet, letters: Letters, precision: str):
-        self.network, self.letters, self.precision = network, letters, precision
-        self.smallest = self._slice({letter: values[0] for letter, values in letters.items()})
 
-    def _slice(self, values: dict[str, Any]) -> Variant:
-        return replace(self.network.variant, **values)
+class Subnetworks:
+    """The sub-networks of a network in training."""
 
-    def teach(self, batch: Batch, signals: Tensor, chance: tuple[int, ...], share: float) -> None:
-        """Add to the network's gradients those of the slices that hear a batch, which counts for so much.
+    def __init__(self, network: ConvTasNet, values: Values, precision: str):
+        self.network = network
+        self.values = values
+        self.precision = precision
+        self.smallest = self._with({name: choices[0] for name, choices in values.items()})
 
-        signals: what the network itself made of it, [B, C, T].
+    def _with(self, chosen: dict[str, Any]) -> Variant:
+        return replace(self.network.variant, **chosen)
+
+    def _drawn(self, rng: np.random.Generator) -> Variant:
+        return self._with({name: choices[int(rng.integers(len(choices)))]
+                           for name, choices in self.values.items()})
+
+    def add_gradients(self, batch: Batch, signals: Tensor, chance: tuple[int, ...],
+                      share: float) -> None:
+        """Add the sub-networks' gradients for a batch, times its share, to the network's.
+
+        `signals` [B, C, T] are the network's own estimates.
         """
-        order = best_permutation(batch.sources, signals, batch.heard)
-        rng = np.random.default_rng(chance)
-        drawn = self._slice({letter: values[int(rng.integers(len(values)))] for letter, values in self.letters.items()})
-        heard = None if batch.heard is None else batch.heard[:, None]
-        for variant in (self.smallest, drawn):      # records.TAUGHT of them
+        order = best_permutation(batch.sources, signals, batch.valid)
+        chosen = (self.smallest, self._drawn(np.random.default_rng(chance)))
+        assert len(chosen) == TAUGHT
+        for variant in chosen:
             part = speed_up(take(self.network, variant), self.precision).train()
-            loss = -si_snr(batch.sources, reorder(part(batch.mixture), order), heard).mean() * share
+            estimates = reorder(part(batch.mixture), order)
+            loss = -si_snr(batch.sources, estimates, batch.valid_of_sources).mean() * share
             loss.backward()
-            gradients = {name: weight.grad for name, weight in part.named_parameters() if weight.grad is not None}
-            whole = {name: weight.grad for name, weight in self.network.named_parameters() if weight.grad is not None}
-            for mine, theirs in parts(gradients, variant, whole, self.network.variant):
+            pairs = matching(_gradients(part), variant, _gradients(self.network),
+                             self.network.variant)
+            for mine, theirs in pairs:
                 theirs.add_(mine)
+
+
+def _gradients(network: ConvTasNet) -> dict[str, Tensor]:
+    return {name: weight.grad for name, weight in network.named_parameters()
+            if weight.grad is not None}

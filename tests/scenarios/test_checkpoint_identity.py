@@ -21,7 +21,7 @@ from tasnet_core.checkpoints.checkpoint import Origin
 from tasnet_core.cost import count
 from tasnet_core.errors import CheckpointError, Foreign, UserError
 from tasnet_core.records import Epoch
-from tasnet_core.training.slimmable import Kin
+from tasnet_core.training.slimmable import Lineage
 from tasnet_core.training.trainer import train
 from tests.support.made_up_search import SETTINGS
 from tests.support.tiny import RECIPE, TINY, Tiny
@@ -77,16 +77,16 @@ def unstamped(path):
     ({"corpus": "d", "study": "s"}, "trained on another corpus (fingerprint d, not c)"),
     ({"corpus": "c", "study": "t"}, "of another study"), ({"corpus": "c", "study": ""}, "of no study")])
 def test_a_checkpoint_is_of_a_study_when_it_says_its_corpus_and_its_identity(said, how):
-    assert Origin("c", "s", "base").strange({**said, "epochs": []}) == how
+    assert Origin("c", "s", "base").foreign({**said, "epochs": []}) == how
 
 
 def test_a_checkpoint_that_says_nothing_is_known_by_the_curve_of_its_run():
     curve = [epoch.valid_si_snri_db for epoch in CURVE]
-    assert not Origin("c", "s", curve=curve[:2]).strange({"epochs": CURVE})     # killed before its last epoch was a row
-    assert not Origin("c", "s", curve=curve).strange({"epochs": CURVE[:2]})     # kept from before the decay
+    assert not Origin("c", "s", curve=curve[:2]).foreign({"epochs": CURVE})     # killed before its last epoch was a row
+    assert not Origin("c", "s", curve=curve).foreign({"epochs": CURVE[:2]})     # kept from before the decay
     for known, saved in ((curve[:2], [CURVE[0], CURVE[2]]), ([], CURVE), (curve, [])):
-        assert "its curve is not this run's" in Origin("c", "s", curve=known).strange({"epochs": saved})
-    assert not Origin("c").strange({"epochs": CURVE})       # without a study there is nothing to know it by
+        assert "its curve is not this run's" in Origin("c", "s", curve=known).foreign({"epochs": saved})
+    assert not Origin("c").foreign({"epochs": CURVE})       # without a study there is nothing to know it by
 
 
 def test_without_a_study_the_corpus_is_compared_and_what_says_nothing_is_gone_on_with_and_told(tmp_path):
@@ -94,29 +94,30 @@ def test_without_a_study_the_corpus_is_compared_and_what_says_nothing_is_gone_on
     whole = list(train(TINY, SHORT, Tiny(), path))
     with pytest.raises(Foreign, match=r"a\.pt: trained on another corpus \(fingerprint tiny, not other\); choose another"):
         list(train(TINY, SHORT, Other(), path))
-    assert list(train(TINY, SHORT, Tiny(), path, say=said.append)) == whole
+    assert list(train(TINY, SHORT, Tiny(), path, log=said.append)) == whole
     assert said == []
     unstamped(path)
-    assert list(train(TINY, SHORT, Tiny(), path, say=said.append)) == whole
+    assert list(train(TINY, SHORT, Tiny(), path, log=said.append)) == whole
     assert ["before checkpoints named their corpus" in line for line in said] == [True]
 
 
 def test_of_two_copies_of_a_study_in_one_folder_one_is_told_to_leave(tmp_path):
-    path, kin = tmp_path / "trial-0001.pt", Kin(origin=Origin(study="s"))
-    list(train(TINY, SHORT, Tiny(), path, kin=kin))
+    path, kin = tmp_path / "trial-0001.pt", Lineage(origin=Origin(study="s"))
+    list(train(TINY, SHORT, Tiny(), path, lineage=kin))
     whole = path.read_bytes()
     with pytest.raises(CheckpointError, match=r"pt: trained with N: 8, not 4; by a copy of this study's data.*of its own"):
-        list(train(replace(TINY, N=4), SHORT, Tiny(), path, kin=kin))
+        list(train(replace(TINY, N=4), SHORT, Tiny(), path, lineage=kin))
     with pytest.raises(CheckpointError, match=r"pt: trained with N: 8, not 4; choose another checkpoint file"):
         list(train(replace(TINY, N=4), SHORT, Tiny(), path))
     assert path.read_bytes() == whole
 
 
 def test_nothing_is_inherited_from_the_teacher_of_another_study(tmp_path):
-    list(train(TINY, replace(SHORT, init="teacher"), Tiny(), tmp_path / "teacher.pt", kin=Kin(origin=Origin(study="one"))))
+    list(train(TINY, replace(SHORT, init="teacher"), Tiny(), tmp_path / "teacher.pt",
+               lineage=Lineage(origin=Origin(study="one"))))
     for study in ("one", "two"):
         heir = train(replace(TINY, N=4), replace(SHORT, init="inherit", epochs=0), Tiny(), tmp_path / f"{study}.pt",
-                     kin=Kin(tmp_path / "teacher.pt", origin=Origin(study=study)))
+                     lineage=Lineage(tmp_path / "teacher.pt", origin=Origin(study=study)))
         if study == "one":
             assert list(heir) == []
         else:

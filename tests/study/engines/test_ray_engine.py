@@ -29,7 +29,7 @@ from tasnet_core.checkpoints.checkpoint import Origin
 from tasnet_core.cost import count as cost
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
-from tasnet_core.training.slimmable import Kin
+from tasnet_core.training.slimmable import Lineage
 from tasnet_core.training.trainer import train
 from tests.support import ROOT, tiny_study
 from tests.support.fake_ray import FakeRay, OutOfMemoryError
@@ -244,7 +244,8 @@ def test_a_damaged_checkpoint_is_set_aside_and_its_training_done_again(driver, t
 def test_a_checkpoint_of_another_study_is_set_aside_and_not_gone_on_with(kind, tmp_path, untouched):
     with engine(kind, tmp_path) as one:
         path = one.database.settle("s") / "trial-0000.pt"
-        list(train(tiny_study.SPACE.reference, replace(RECIPE, seed=1), Tiny(), path, kin=Kin(origin=Origin(study="another"))))
+        list(train(tiny_study.SPACE.reference, replace(RECIPE, seed=1), Tiny(), path,
+                   lineage=Lineage(origin=Origin(study="another"))))
         foreign = path.read_bytes()
         assert one.run() == Outcome(True)
         assert path.with_name("trial-0000.pt.foreign-1").read_bytes() == foreign

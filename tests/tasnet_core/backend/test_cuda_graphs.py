@@ -93,7 +93,7 @@ def test_a_recorded_training_that_is_paused_again_and_again_ends_with_the_bits_o
     while True:
         calls = []
         try:
-            found = trained(tmp_path / "a.pt", pulse=lambda c=calls: c.append(1) or len(c) == 13)
+            found = trained(tmp_path / "a.pt", should_pause=lambda c=calls: c.append(1) or len(c) == 13)
             break
         except Paused:
             pass
@@ -107,7 +107,7 @@ def test_what_cannot_be_recorded_is_done_step_by_step_and_said_once(tmp_path, ea
     def fails(work):
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore of it")
     monkeypatch.setattr(again, "record", fails)
-    assert same(trained(tmp_path / "a.pt", say=said.append), eager[TINY])
+    assert same(trained(tmp_path / "a.pt", log=said.append), eager[TINY])
     assert len(said) == 1
     assert said[0].endswith("operation not permitted when stream is capturing")
 
@@ -115,13 +115,13 @@ def test_what_cannot_be_recorded_is_done_step_by_step_and_said_once(tmp_path, ea
 def test_dropout_and_batches_in_parts_are_not_recorded(tmp_path, eager, again):
     variant = replace(TINY, dropout=0.3)
     assert same(trained(tmp_path / "a.pt", variant=variant), eager[variant])
-    trained(tmp_path / "b.pt", parts=2)
+    trained(tmp_path / "b.pt", micro_batches=2)
     assert (again.run_, again.recorded) == (0, 0)
 
 
 def test_where_memory_runs_out_the_recording_goes_before_the_batch_is_halved(tmp_path, eager, again, monkeypatch):
     one = Training(TINY, ODD, Uneven(), CPU)
-    said, one.say = [], lambda line: said.append(line)
+    said, one.log = [], lambda line: said.append(line)
     steps = one.steps()
     for _ in range(8):
         next(steps)
@@ -187,7 +187,7 @@ def test_a_training_and_the_memory_it_holds_are_gone_as_soon_as_nobody_wants_it(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_replayed_steps_train_as_eager_ones_and_nobody_waits(tmp_path, monkeypatch):
     def losses(name):
-        return [epoch.train_loss_db for epoch in train(TINY, ODD, Uneven(), tmp_path / name, "cuda", say=pytest.fail)]
+        return [epoch.train_loss_db for epoch in train(TINY, ODD, Uneven(), tmp_path / name, "cuda", log=pytest.fail)]
     recorded = losses("a.pt")
     one = Training(TINY, ODD, Uneven(), torch.device("cuda"))
     steps = one.steps()

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasnet_core.checkpoints import weights
 from tasnet_core.network import model
 from tasnet_core.network.loss import pit_loss
 from tasnet_core.network.model import ConvTasNet, frames_of, seeded
@@ -185,7 +186,7 @@ def test_dropout_leaves_out_its_share_in_training_alone():
 @given(variants)
 @settings(max_examples=20, deadline=None)
 def test_weights_show_their_letters(variant):
-    found = model.letters_of(ConvTasNet(variant).state_dict())
+    found = weights._letters_of(ConvTasNet(variant).state_dict())
     expected = {letter: getattr(variant, letter) for letter in ("N", "L", "B", "H", "P", "Sc", "C")}
     assert found == {**expected, "X·R": variant.X * variant.R}
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tasnet_core.network.loss import best_permutation, reorder, si_snr
 from tasnet_core.network.model import seeded
-from tasnet_core.network.slices import parts, take
+from tasnet_core.network.slices import matching, take
 from tasnet_core.records import SLICED, Variant
 from tasnet_core.training.batches import Batch
-from tasnet_core.training.slimmable import Sandwich
+from tasnet_core.training.slimmable import Subnetworks
 from tests.support.variants import variants
 
 WHOLE = Variant(N=12, L=4, B=6, H=10, Sc=5, X=3, R=2)
@@ -34,7 +34,7 @@ def test_a_network_whose_other_weights_are_silent_computes_what_its_slice_does(v
     network = seeded(whole, 1).double().eval()
     part = take(network, variant)
     kept = {name: torch.zeros_like(weight) for name, weight in network.state_dict().items()}
-    for mine, theirs in parts(part.double().state_dict(), variant, kept, whole):
+    for mine, theirs in matching(part.double().state_dict(), variant, kept, whole):
         theirs.copy_(mine)
     for name in kept:
         if name.endswith("running_var"):
@@ -98,10 +98,10 @@ def test_a_teachers_gradients_are_those_of_one_loss_over_it_and_its_slices():
     batch = Batch(torch.randn(2, 2, 40), None)
     signals = network(batch.mixture)
     order = best_permutation(batch.sources, signals, None)
-    sandwich = Sandwich(network, LETTERS, "float32")
+    subnetworks = Subnetworks(network, LETTERS, "float32")
     for weight in network.parameters():
         weight.grad = torch.zeros_like(weight)
-    sandwich.teach(batch, signals, (1, 2, 3), 0.25)
+    subnetworks.add_gradients(batch, signals, (1, 2, 3), 0.25)
 
     rng = np.random.default_rng((1, 2, 3))
     drawn = replace(WHOLE, **{letter: values[int(rng.integers(len(values)))] for letter, values in LETTERS.items()})
@@ -111,7 +111,7 @@ def test_a_teachers_gradients_are_those_of_one_loss_over_it_and_its_slices():
         part = seeded(variant, 0)
         shapes = {name: weight.shape for name, weight in part.named_parameters()}
         cut = {name: theirs.reshape(shapes[name]) for (_, theirs), name in
-               zip(parts(dict(part.named_parameters()), variant, weights, WHOLE), shapes, strict=True)}
+               zip(matching(dict(part.named_parameters()), variant, weights, WHOLE), shapes, strict=True)}
         estimate = torch.func.functional_call(part, cut, (batch.mixture,))
         loss = loss - 0.25 * si_snr(batch.sources, reorder(estimate, order)).mean()
     expected = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)

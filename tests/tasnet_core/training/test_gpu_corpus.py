@@ -56,8 +56,8 @@ def both(corpus, seed, epoch, first, samples, items=5):
        st.sampled_from([1, 100, 400, 2000, 4000, 8000, 30_000]))
 def test_segments_mixed_on_a_device_are_those_of_the_host(corpora, which, seed, epoch, first, samples):
     host, there = both(corpora[which], seed, epoch, first, samples)
-    assert (host.heard is None) == (there.heard is None)
-    assert host.heard is None or torch.equal(host.heard, there.heard)
+    assert (host.valid is None) == (there.valid is None)
+    assert host.valid is None or torch.equal(host.valid, there.valid)
     assert there.noise is None
     assert there.sources.dtype == torch.float32
     torch.testing.assert_close(there.sources, host.sources, rtol=1e-5, atol=1e-7)
@@ -66,7 +66,7 @@ def test_segments_mixed_on_a_device_are_those_of_the_host(corpora, which, seed, 
 def test_the_corpora_above_have_padded_joined_silent_and_loud_segments(corpora):
     uneven, loud = corpora[0], corpora[2]
     host, _ = both(uneven, 0, 1, 0, 8000)
-    assert 0 < host.heard.mean() < 1
+    assert 0 < host.valid.mean() < 1
     assert max(len(slices) for index in range(9) for slices in uneven.plan(0, 1, index, 8000).slices) > 2
     host, there = both(loud, 0, 1, 0, 400)
     assert host.mixture.abs().amax(1).tolist() == pytest.approx([PEAK] * 5, rel=1e-5)
@@ -80,8 +80,8 @@ def test_nothing_that_a_device_computes_is_asked_for_before_an_epochs_end(corpor
     meta, corpus = torch.device("meta"), corpora[0]
     there, network = Resident(corpus, meta), trainer.seeded(TINY, 0).to(meta)
     batch = there.batch([corpus.plan(0, 1, index, 8000) for index in range(4)], 8000)
-    assert batch.heard is not None
-    loss = trainer.pit_loss(batch.sources, network(batch.mixture), batch.heard)
+    assert batch.valid is not None
+    loss = trainer.pit_loss(batch.sources, network(batch.mixture), batch.valid)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     with pytest.raises((RuntimeError, NotImplementedError)):

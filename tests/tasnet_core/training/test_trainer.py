@@ -59,7 +59,8 @@ def test_a_training_paused_after_every_step_equals_an_uninterrupted_one_bit_for_
     while True:
         calls = []
         try:        # at the fourth pulse: an epoch whose validation has three batches would else never end
-            resumed = list(train(variant, RECIPE, Tiny(), tmp_path / "cut.pt", pulse=lambda c=calls: c.append(1) or len(c) == 4))
+            resumed = list(train(variant, RECIPE, Tiny(), tmp_path / "cut.pt",
+                                 should_pause=lambda c=calls: c.append(1) or len(c) == 4))
             break
         except Paused:
             pauses += 1
@@ -73,7 +74,7 @@ def test_a_training_paused_after_every_step_equals_an_uninterrupted_one_bit_for_
 
 def test_a_pause_saves_within_one_step_and_leaves_the_last_epochs_end_whole(tmp_path):
     path, pulses = tmp_path / "a.pt", []
-    epochs = train(TINY, RECIPE, Tiny(), path, pulse=lambda: pulses.append(1) or len(pulses) == 8)
+    epochs = train(TINY, RECIPE, Tiny(), path, should_pause=lambda: pulses.append(1) or len(pulses) == 8)
     with pytest.raises(Paused):
         list(epochs)
     assert len(pulses) == 8
@@ -91,7 +92,7 @@ def test_a_long_epoch_is_saved_in_its_middle_without_being_asked(tmp_path, monke
             raise KeyboardInterrupt
         return False
     with pytest.raises(KeyboardInterrupt):
-        list(train(TINY, RECIPE, Tiny(), path, pulse=dies))
+        list(train(TINY, RECIPE, Tiny(), path, should_pause=dies))
     assert checkpoint.read(within_epoch(path))["segments"] == 4
     resumed = list(train(TINY, RECIPE, Tiny(), path))
     assert curve(resumed) == curve(train(TINY, RECIPE, Tiny(), tmp_path / "whole.pt"))
@@ -109,7 +110,7 @@ def test_what_a_killed_process_had_half_written_is_removed_and_of_other_training
 def test_what_was_saved_in_an_epoch_that_has_ended_since_is_not_gone_on_with(tmp_path):
     path, pulses = tmp_path / "a.pt", []
     with pytest.raises(Paused):
-        list(train(TINY, RECIPE, Tiny(), path, pulse=lambda: pulses.append(1) or len(pulses) == 8))
+        list(train(TINY, RECIPE, Tiny(), path, should_pause=lambda: pulses.append(1) or len(pulses) == 8))
     old = within_epoch(path).read_bytes()
     first = list(train(TINY, RECIPE, Tiny(), path))
     within_epoch(path).write_bytes(old)     # as if the process had died before removing it
@@ -273,7 +274,7 @@ def test_pauses_do_not_spoil_the_validation_score():
 def test_a_validation_mixture_with_a_silent_source_is_left_out_and_said_once():
     lines = []
     state, scores = validated(Pausing())
-    state.say = lines.append
+    state.log = lines.append
     assert len(scores) == 2
     state.silent = 0
     assert [len(list(state._validation())) for _ in range(2)] == [2, 2]
@@ -298,8 +299,8 @@ def test_silent_sources_are_no_part_of_the_training_loss(tmp_path):
             return mixture._replace(sources=mixture.sources * np.float32([[1], [index % 2]]))
     state = trainer.Training(TINY, replace(RECIPE, epoch_segments=2), Half(), torch.device("cpu"))
     batch = trainer.batch_of([Half().segment(0, 1, index, state.segment) for index in range(2)], state.device)
-    signals = reorder(out := state.network(batch.mixture), best_permutation(batch.sources, out, batch.heard))
-    each = si_snr(batch.sources, signals, batch.heard_by_all)
+    signals = reorder(out := state.network(batch.mixture), best_permutation(batch.sources, out, batch.valid))
+    each = si_snr(batch.sources, signals, batch.valid_of_sources)
     assert each[0, 1] < -60     # what a mean over all would have held
     list(state.steps())
     assert state.epochs[0].train_loss_db == pytest.approx(-(each[0, 0] + each[1].sum()).item() / 3, abs=1e-4)
@@ -399,7 +400,7 @@ def test_out_of_memory_with_one_item_is_the_end_and_known_as_such(tmp_path, monk
 def test_batch_norm_hears_its_whole_batch_so_it_is_never_split(tmp_path, monkeypatch):
     device = Allocator(3, monkeypatch)
     with pytest.raises(torch.OutOfMemoryError):
-        trained(tmp_path / "a.pt", variant=replace(TINY, norm="batch"), parts=0)
+        trained(tmp_path / "a.pt", variant=replace(TINY, norm="batch"), micro_batches=0)
     assert device.met == [8]
 
 
@@ -408,7 +409,7 @@ def test_a_resumed_training_goes_on_with_the_micro_batch_it_had(tmp_path, monkey
     trained(tmp_path / "whole.pt")
     next(train(TINY, WIDE, Tiny(), tmp_path / "cut.pt"))
     device.met.clear()
-    trained(tmp_path / "cut.pt", parts=0)
+    trained(tmp_path / "cut.pt", micro_batches=0)
     assert set(device.met) == {2}
     assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
 
