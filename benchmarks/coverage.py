@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from study.analysis import effects
-from study.analysis.bootstrap import Repeated, SeedSpread, holm, on_front
 from study.analysis.mixture_scores import COLUMNS, Mixtures, from_chunks
 from study.analysis.replicates import per_trial
+from study.analysis.uncertainty import SeedSpread, Uncertainty, holm, on_front
 
 SEED_SD_DB, SHARED_DB, OWN_DB = 0.25, 2.5, 0.8      # of seeds; of mixtures, for all variants alike and for each
 PER_PAIR = 0.5      # share of both variances that mixtures of one pair of speakers have in common
@@ -68,9 +68,9 @@ def study(world: World, truth: Sequence[float], rng: np.random.Generator) -> tup
     return runs, from_chunks([rows]), trained
 
 
-def repeated(runs: Sequence[dict[str, Any]], heard: Mixtures, seed: int = 0) -> Repeated:
+def repeated(runs: Sequence[dict[str, Any]], heard: Mixtures, seed: int = 0) -> Uncertainty:
     means = per_trial(runs)
-    return Repeated(heard.per_trial(runs), {row["trial"]: row["seeds"] for row in means}, SeedSpread.of(means), seed=seed)
+    return Uncertainty(heard.per_trial(runs), {row["trial"]: row["seeds"] for row in means}, SeedSpread.of(means), seed=seed)
 
 
 def coverage(world: World, studies: int, rng: np.random.Generator) -> dict[str, float]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from study.analysis import effects, reduction_path, trials
-from study.analysis.bootstrap import Difference, Repeated, SeedSpread, holm, on_front
 from study.analysis.effects import Effects, Importance, Interaction
 from study.analysis.hypervolume_curve import Progress, point_of, progress
 from study.analysis.learned import finding
@@ -21,6 +20,7 @@ from study.analysis.replicates import (
     per_trial,
     unlearned,
 )
+from study.analysis.uncertainty import Difference, SeedSpread, Uncertainty, holm, on_front
 from study.analysis.wording import Table, decibels
 from study.records import Estimate
 from tasnet_core.errors import counted
@@ -36,7 +36,7 @@ class Analysis(NamedTuple):
     tested: Mixtures  # their scores, owners are (trial, seed)
     rows: list[dict[str, Any]]  # one per variant
     per_variant: Mixtures  # their scores, owners are trials
-    repeated: Repeated
+    uncertainty: Uncertainty
     scores: Mapping[int, Estimate]  # by trial, SI-SNRi
     losses: Mapping[int, Estimate]  # by trial, below the reference
     # These only where some variants were trained with several seeds: without their spread every
@@ -58,9 +58,9 @@ class Analysis(NamedTuple):
         return Compared.of(self.rows, self.losses)
 
     @property
-    def with_seeds(self) -> Repeated | None:
+    def with_seeds(self) -> Uncertainty | None:
         """The bootstrap, where it contains the spread of seeds."""
-        return self.repeated if self.repeated.spread else None
+        return self.uncertainty if self.uncertainty.spread else None
 
 
 def comparable(
@@ -124,9 +124,9 @@ def analyse(
     rows, per_variant = per_trial(kept), tested.per_trial(kept)
     known = trials.finished(rows)
     seeds = {row["trial"]: row["seeds"] for row in known}
-    repeated = Repeated(per_variant, seeds, SeedSpread.of(known))
-    with_seeds = repeated if repeated.spread else None
-    losses = repeated.losses(list(seeds), 0)
+    uncertainty = Uncertainty(per_variant, seeds, SeedSpread.of(known))
+    with_seeds = uncertainty if uncertainty.spread else None
+    losses = uncertainty.losses(list(seeds), 0)
     failed = failed_trainings(known)
     learned = [row for row in known if row not in failed]
     base = trials.reference(rows) or max(learned, key=lambda row: row["parameters"])
@@ -138,8 +138,8 @@ def analyse(
     shown = {row["trial"] for row in trials.front(rows)}
     shown |= {pick.trial for pick in picks if pick.trial is not None}
     return Analysis(
-        runs=kept, tested=tested, rows=rows, per_variant=per_variant, repeated=repeated,
-        scores=repeated.scores(list(seeds)), losses=losses,
+        runs=kept, tested=tested, rows=rows, per_variant=per_variant, uncertainty=uncertainty,
+        scores=uncertainty.scores(list(seeds)), losses=losses,
         differences=against_reference(with_seeds, sorted(shown)) if with_seeds else {},
         chance=on_front(known, trials.COSTS, with_seeds) if with_seeds else {},
         effects=effects.main_effects(design), importance=effects.importance(design),
@@ -163,11 +163,11 @@ def _reduction(
     return reduction_path.sentences(model), reduction_path.path(model, known, measured)
 
 
-def against_reference(repeated: Repeated, trials: Sequence[int]) -> dict[int, Difference]:
+def against_reference(uncertainty: Uncertainty, trials: Sequence[int]) -> dict[int, Difference]:
     """Each of these variants against the reference, p-values corrected for their number (Holm)."""
     found = {}
     for trial in trials:
-        if trial and (difference := repeated.difference(trial, 0)):
+        if trial and (difference := uncertainty.difference(trial, 0)):
             found[trial] = difference
     corrected = holm({trial: one.p for trial, one in found.items()})
     return {trial: one._replace(p=corrected[trial]) for trial, one in found.items()}

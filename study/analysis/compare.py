@@ -11,10 +11,10 @@ import numpy as np
 
 from study.analysis import trials, wording
 from study.analysis.analyse import comparable, learned_nothing
-from study.analysis.bootstrap import Repeated, SeedSpread
 from study.analysis.learned import finding
 from study.analysis.mixture_scores import Mixtures
 from study.analysis.replicates import SCORE, Row, number, per_trial
+from study.analysis.uncertainty import SeedSpread, Uncertainty
 from study.analysis.wording import decibels, signed
 from study.records import Estimate
 from study.space.searched import value_of, varied
@@ -38,8 +38,8 @@ def compare(runs: Sequence[Row], scores: Mixtures, a: int, b: int) -> list[str]:
     pair = by_number[a], by_number[b]
     known = trials.finished(rows)
     seeds = {row["trial"]: row["seeds"] for row in known}
-    repeated = Repeated(scores.per_trial(kept), seeds, SeedSpread.of(known))
-    estimates = repeated.scores([a, b])
+    uncertainty = Uncertainty(scores.per_trial(kept), seeds, SeedSpread.of(known))
+    estimates = uncertainty.scores([a, b])
     names = trials.names(rows)
     lines = [
         ["", f"trial {a}", f"trial {b}", ""],
@@ -50,9 +50,9 @@ def compare(runs: Sequence[Row], scores: Mixtures, a: int, b: int) -> list[str]:
         ["SI-SNRi", *(_score(row, estimates.get(row["trial"])) for row in pair), ""],
         *([wording.TITLES[name][0], *_cells(pair, name), ""]
           for name in SCORED if all(number(row[name]) is not None for row in pair))]
-    tested = repeated.heard
+    tested = uncertainty.heard
     unlearned = learned_nothing([run for run in kept if run["trial"] in (a, b)])
-    return [*_columns(lines), "", *_difference(repeated, a, b), *_by_sexes(tested, a, b), *notes,
+    return [*_columns(lines), "", *_difference(uncertainty, a, b), *_by_sexes(tested, a, b), *notes,
             *unlearned, *filter(None, [finding(rows)])]
 
 
@@ -98,25 +98,24 @@ def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(line).rstrip() for line in padded]
 
 
-def _difference(repeated: Repeated, a: int, b: int) -> list[str]:
-    better = repeated.heard.of(a, SCORE) - repeated.heard.of(b, SCORE)
+def _difference(uncertainty: Uncertainty, a: int, b: int) -> list[str]:
+    better = uncertainty.heard.of(a, SCORE) - uncertainty.heard.of(b, SCORE)
     better = better[np.isfinite(better)]
-    found = repeated.difference(a, b)
+    found = uncertainty.difference(a, b)
     if found is None and not len(better):
         return [f"trials {a} and {b}: no test mixture has scores of both"]
     if found is None:
-        return [f"trial {a} against trial {b}: {signed(float(better.mean()))} dB; too few pairs of "
+        return [f"trial {a} against trial {b}: {signed(float(better.mean()))} dB; too few "
                 "speakers in the test to say how sure that is"]
-    spread = repeated.spread
+    spread = uncertainty.spread
     sure = "no variant has several seeds, so it holds for these trainings, not for the variants"
     if spread:
         sure = (f"the interval includes the spread of seeds (sd {spread.sd_db:.2f} dB, "
                 f"{spread.freedom} degrees of freedom)")
     low, value, high = (signed(end) for end in (found.db.low, found.db.value, found.db.high))
-    are = "is" if repeated.pairs == 1 else "are"
     return [f"trial {a} against trial {b}: {value} dB [{low}, {high}], p = {found.p:.2g}; {sure}",
-            f"better on {int((better > 0).sum())} of {counted(found.mixtures, 'mixture')}, which "
-            f"{are} of {counted(repeated.pairs, 'pair')} of speakers"]
+            f"better on {int((better > 0).sum())} of {counted(found.mixtures, 'mixture')}",
+            uncertainty.of_whom()]
 
 
 def _by_sexes(scores: Mixtures, a: int, b: int) -> list[str]:

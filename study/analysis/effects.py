@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from study.analysis.bootstrap import LEVEL
 from study.analysis.mixture_scores import Floats
 from study.analysis.replicates import SCORE, Row
+from study.analysis.uncertainty import LEVEL
 from study.records import Estimate
 from study.space.searched import NUMBERS, value_of, varied
 

@@ -3,7 +3,8 @@
 A score that is missing, infinite or not a number is NaN here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,28 @@ FACTS = ("duration_s", "input_si_snr_db", "level_difference_db")       # of a mi
 COLUMNS = ("trial", "seed", "mixture", "speakers", "sexes", *FACTS, *SCORES)
 
 
+class People(NamedTuple):
+    """Of whom the test mixtures of a corpus are a sample."""
+
+    known: bool = False                         # every test speaker was in training too
+    cluster: Callable[[str], str] = str         # of a speaker: what a new one would be drawn with
+    noun: str = "speaker"                       # for a cluster
+
+
+def _voice(speaker: str) -> str:
+    """Of espeak-ng's, each of which reads several languages: `anika` of test010-cs-anika."""
+    return speaker.rpartition("-")[2]
+
+
+_CLUSTERS: dict[str, tuple[Callable[[str], str], str]] = {"voices": (_voice, "voice")}
+
+
+def people_of(corpus: str) -> People:
+    """Of whom a corpus, named as in the settings of a study, has a sample."""
+    kind, *options = re.split("[:?&]", corpus)
+    return People("split=recording" in options, *_CLUSTERS.get(kind, ()))
+
+
 class Mixtures(NamedTuple):
     """The test mixtures, in the order of their names, and what each run of a list scores on them."""
 
@@ -26,6 +49,7 @@ class Mixtures(NamedTuple):
     owners: tuple[Any, ...]         # whose scores a row is: (trial, seed) of runs, or trials
     scores: Mapping[str, Floats]    # of replicates.SCORES those that anybody has, [owners, mixtures]
     tests: NDArray[np.uint64]       # [owners]: equal where the mixtures are (their names, speakers and durations)
+    people: People = People()
 
     def of(self, owner: Any, score: str) -> Floats:
         """One owner's scores, [mixtures]; NaN for an owner or a score that is not there."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from study.analysis import trials
-from study.analysis.bootstrap import Repeated
 from study.analysis.learned import TOLERANCE_DB
 from study.analysis.replicates import SCORE, Row, number, with_seeds
+from study.analysis.uncertainty import Uncertainty
 from study.analysis.wording import change, decibels, engineering, percent, probability, signed
 from study.records import Estimate
 
@@ -81,7 +81,7 @@ class Compared(NamedTuple):
 
 def recommend(
     compared: Compared,
-    repeated: Repeated | None,
+    uncertainty: Uncertainty | None,
     limits: Sequence[Mapping[str, float]] = (),
 ) -> list[Recommendation]:
     """Every recommendation; only for studies in which one can be made (`learned.finding`).
@@ -92,7 +92,7 @@ def recommend(
     base = compared.base
     found = []
     if compared.smaller:
-        found = [within(compared, repeated, limit_db) for limit_db in TOLERANCES_DB]
+        found = [within(compared, uncertainty, limit_db) for limit_db in TOLERANCES_DB]
     if base is not None and not limits:
         small = {"parameters": base["parameters"] / 10, "macs_per_s": base["macs_per_s"] / 4}
         limits = [{name: float(f"{value:.2g}")} for name, value in small.items()]
@@ -100,7 +100,7 @@ def recommend(
     return [*found, *([knee] if knee else []), *(_best(compared, limit) for limit in limits)]
 
 
-def within(compared: Compared, repeated: Repeated | None, limit_db: float) -> Recommendation:
+def within(compared: Compared, uncertainty: Uncertainty | None, limit_db: float) -> Recommendation:
     """The smallest variant at most `limit_db` below the reference, and how sure that is."""
     title = f"Within {limit_db:g} dB"
     row = trials.smallest_within(compared.smaller, compared.loss_db, limit_db)
@@ -111,7 +111,7 @@ def within(compared: Compared, repeated: Repeated | None, limit_db: float) -> Re
             sentence += f"; the nearest: {compared.described(nearest)}"
         return Recommendation(title, f"{sentence}.", None, None)
     trial = row["trial"]
-    chance = repeated.within([trial], 0, limit_db).get(trial) if repeated else None
+    chance = uncertainty.within([trial], 0, limit_db).get(trial) if uncertainty else None
     told = f"The smallest within {limit_db:g} dB of the reference: {compared.described(row)}"
     if chance is not None:
         told += f"; probability of being within {limit_db:g} dB: {probability(chance)}"

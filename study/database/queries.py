@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from study.analysis.extrapolation import outlook
-from study.analysis.mixture_scores import COLUMNS, Mixtures, from_chunks
+from study.analysis.mixture_scores import COLUMNS, Mixtures, from_chunks, people_of
 from study.analysis.pareto import Curve
 from study.database.connection import Connection
 from study.database.schema import EXACT, MEASURED, epochs, runs
@@ -110,8 +110,10 @@ class Reader(Connection):
         """The same scores as tables, which millions of them need."""
         facts = ", ".join(f"m.{name}" for name in COLUMNS[2:])
         with self.snapshot():
-            return from_chunks(self.stream(f"SELECT r.trial, r.seed, {facts} FROM runs r JOIN mixtures m ON m.run = r.id "
-                                           "WHERE r.study = :study ORDER BY r.trial, r.seed, m.mixture", 50_000, study=study))
+            settings = self.settings(study)
+            found = from_chunks(self.stream(f"SELECT r.trial, r.seed, {facts} FROM runs r JOIN mixtures m ON m.run = r.id "
+                                            "WHERE r.study = :study ORDER BY r.trial, r.seed, m.mixture", 50_000, study=study))
+            return found._replace(people=people_of(settings.corpus)) if settings else found
 
     def unscored(self, study: str) -> list[dict[str, Any]]:
         """Every test mixture of a run that lacks a score, and why."""

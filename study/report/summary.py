@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from study.analysis import trials
-from study.analysis.bootstrap import DRAWS, Repeated
 from study.analysis.extrapolation import Crossing, crossings, rising
 from study.analysis.learned import NO_FINDING_DB, TOLERANCE_DB, ended, limit_db
 from study.analysis.recommendations import Compared, within
 from study.analysis.replicates import EXPECTED, SCORE, Row, number, pooled_seed_sd, with_seeds
+from study.analysis.uncertainty import Uncertainty
 from study.analysis.wording import decibels, percent
 from study.space.searched import configuration
 from tasnet_core.errors import counted
@@ -31,9 +31,9 @@ class Answer(NamedTuple):
 
 
 def answer(compared: Compared, mixtures: int, why: str = "",
-           repeated: Repeated | None = None) -> Answer:
+           uncertainty: Uncertainty | None = None) -> Answer:
     """The answer of a study tested on so many mixtures."""
-    smallest = "" if why else _smallest(compared, repeated)
+    smallest = "" if why else _smallest(compared, uncertainty)
     return Answer(why, _front(compared), smallest, _reference(compared),
                   _uncertainty(compared, mixtures))
 
@@ -59,13 +59,13 @@ def _front(compared: Compared) -> str:
             "separates at least as well with no more parameters and no more MACs.")
 
 
-def _smallest(compared: Compared, repeated: Repeated | None) -> str:
+def _smallest(compared: Compared, uncertainty: Uncertainty | None) -> str:
     if compared.base is None:
         best = max(compared.known, key=lambda row: (row[SCORE], -row["parameters"]))
         return f"The best measured: {compared.described(best)}."
     if not compared.smaller:
         return "Nothing smaller than the reference has been measured yet."
-    return within(compared, repeated, TOLERANCE_DB).sentence
+    return within(compared, uncertainty, TOLERANCE_DB).sentence
 
 
 def _reference(compared: Compared) -> str:
@@ -201,20 +201,15 @@ def stopped(runs: Sequence[Row]) -> str:
             "of what the study would have trained on.")
 
 
-def intervals(repeated: Repeated) -> str:
-    """What the confidence intervals of a report cover, and what they do not."""
-    pairs = counted(repeated.pairs, "pair")
-    if not repeated.enough:
-        if not repeated.pairs:
-            return ""
-        return f"The test has {pairs} of speakers, too few for confidence intervals."
+def intervals(uncertainty: Uncertainty) -> str:
+    """For whom the confidence intervals of a report are, and what they cover."""
+    of_whom = uncertainty.of_whom()
+    if not uncertainty.enough:
+        return of_whom
     seeds = ("and the spread of seeds, pooled over the variants that have several. The probability "
-             "of being Pareto-optimal is a share of these draws.")
-    if not repeated.spread:
+             "of being Pareto-optimal is a share of draws from the same variances.")
+    if not uncertainty.spread:
         seeds = ("but not the chance of a training: no variant was trained with several seeds "
                  "(python -m study confirm), so no probability of being Pareto-optimal can be "
                  "given.")
-    return ("Confidence intervals are made to contain the truth in 95 of 100 studies. They cover "
-            f"the choice of test mixtures, by {DRAWS:,} bootstrap draws of {pairs} of speakers, "
-            f"{seeds} They hold for people like these: where single voices matter much, new ones "
-            "differ more.")
+    return f"{of_whom} They cover the choice of test mixtures, {seeds}"

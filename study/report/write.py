@@ -319,7 +319,7 @@ def _small_print(found: Study, analysis: Analysis) -> list[str]:
         FORECAST if measured(EXPECTED) else "",
         OTHER_METRICS if measured("sdri_db", "stoi", "pesq") else "",
         _trained(found.runs), _states(found.runs), summary.stopped(found.runs),
-        summary.intervals(analysis.repeated)) if line]
+        summary.intervals(analysis.uncertainty)) if line]
 
 
 def _trained(runs: Sequence[Row]) -> str:

@@ -5,9 +5,9 @@ import csv
 import pytest
 
 from study.analysis.analyse import analyse, comparable, learned_nothing
-from study.analysis.bootstrap import SeedSpread, holm
 from study.analysis.mixture_scores import from_rows
 from study.analysis.replicates import per_trial
+from study.analysis.uncertainty import SeedSpread, holm
 from tests.support import ROOT
 from tests.support.fakes import REFERENCE, confirmed, failed, mixture, row, study
 
@@ -27,12 +27,12 @@ def test_a_whole_study_has_intervals_chances_picks_and_advice():
         assert estimate.value == pytest.approx(next(one for one in found.rows if one["trial"] == trial)["si_snri_db"])
         assert found.losses[trial].value == pytest.approx(found.scores[0].value - estimate.value)
     assert found.losses[0] == pytest.approx((0, 0, 0))
-    assert found.repeated.spread.freedom == 11
+    assert found.uncertainty.spread.freedom == 11
     assert found.advice[0].startswith("Lower ")
     assert found.path.rows
     assert found.notes == []
     assert {pick.title for pick in found.picks} >= {"Within 0.5 dB", "Knee"}
-    alone = {trial: found.repeated.difference(trial, 0).p for trial in found.differences}
+    alone = {trial: found.uncertainty.difference(trial, 0).p for trial in found.differences}
     assert {trial: one.p for trial, one in found.differences.items()} == pytest.approx(holm(alone))
 
 

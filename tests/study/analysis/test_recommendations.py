@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from study.analysis.bootstrap import Repeated, SeedSpread
 from study.analysis.mixture_scores import from_rows
 from study.analysis.recommendations import Compared, recommend
+from study.analysis.uncertainty import SeedSpread, Uncertainty
 from tests.support.fakes import failed, mixture, row
 
 BASE = row(0, si_snri_db=7.0, parameters=1_000_000, macs_per_s=1_000_000_000)
@@ -17,8 +17,8 @@ ROWS = [BASE,
         row(5, N=64, si_snri_db=8.0, parameters=2_000_000)]
 
 
-def titled(rows=ROWS, limits=(), losses=(), repeated=None):
-    return {one.title: one for one in recommend(Compared.of(rows, dict(losses)), repeated, limits)}
+def titled(rows=ROWS, limits=(), losses=(), uncertainty=None):
+    return {one.title: one for one in recommend(Compared.of(rows, dict(losses)), uncertainty, limits)}
 
 
 def test_the_smallest_within_each_tolerance_is_named_with_its_shares():
@@ -65,11 +65,11 @@ def test_the_confidence_is_the_share_of_made_up_studies_in_which_it_is_within():
     scores = [shared, shared - 0.05 + rng.normal(0, 0.5, 60), shared - 0.4 + rng.normal(0, 0.5, 60), shared - 4]
     heard = from_rows([{**mixture(trial, i, score), "speakers": f"a{i}+b"} for trial, line in enumerate(scores)
                        for i, score in enumerate(line)]).per_trial(ROWS[:4])
-    repeated = Repeated(heard, {0: 3}, SeedSpread(0.2, 6))
+    uncertainty = Uncertainty(heard, {0: 3}, SeedSpread(0.2, 6))
     tiny = row(3, X=2, si_snri_db=3.0, parameters=50_000, macs_per_s=60_000_000)
-    found = titled([*ROWS[:3], tiny], losses=repeated.losses([0, 1, 2, 3], 0), repeated=repeated)
+    found = titled([*ROWS[:3], tiny], losses=uncertainty.losses([0, 1, 2, 3], 0), uncertainty=uncertainty)
     pick = found["Within 0.5 dB"]
-    assert pick.confidence == repeated.within([2], 0, 0.5)[2]
+    assert pick.confidence == uncertainty.within([2], 0, 0.5)[2]
     assert f"probability of being within 0.5 dB: {100 * pick.confidence:.0f} %." in pick.sentence
     assert "dB [" in pick.sentence
 
