@@ -155,12 +155,13 @@ def not_converged(rows: Sequence[Row], recommended: Sequence[int] = ()) -> str:
         return ""
     high = sum(map(rising, fitted))
     done = sum(ended(row) and not rising(row) for row in fitted)
-    parts = [f"{high} clearly {'has' if high == 1 else 'have'} not converged ({trials.RISING})"]
+    told = f"{high} of {counted(len(fitted), 'fitted learning curve')} "
+    told += f"{'has' if high == 1 else 'have'} clearly not converged ({trials.RISING})"
     if done:
-        parts.append(f"{done} had less than {NO_FINDING_DB:g} dB to gain from twice the audio")
+        told += (f"; {done} had less than {NO_FINDING_DB:g} dB to gain from twice the audio")
     if unclear := len(fitted) - high - done:
-        parts.append(f"for {unclear} the curve is too short or uneven to tell")
-    told = f"Of {counted(len(fitted), 'fitted learning curve')} {', '.join(parts)}."
+        told += f"; {unclear} {'is' if unclear == 1 else 'are'} too short or uneven to tell"
+    told += "."
     shown = {0, *recommended, *(row["trial"] for row in trials.front(rows))}
     near = [row for row in fitted if row["trial"] in shown]
     if len(near) < 2:  # where weights were inherited, the reference alone has a curve

@@ -398,7 +398,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             lines.append((f"{prefix}{name}", "no limit" if prefix == "budget." else "–"))
         else:
             several = isinstance(value, list | tuple)
-            lines.append((f"{prefix}{name}", ", ".join(map(str, value)) if several else str(value)))
+            text = ", ".join(map(str, value)) if several else str(value)
+            lines.append((f"{prefix}{name}", text or "–"))
     return lines
 
 

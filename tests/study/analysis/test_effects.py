@@ -42,8 +42,8 @@ def test_no_skip_path_is_no_logarithm_but_an_effect_of_its_own():
 
 
 @pytest.mark.parametrize(("rows", "words"), [
-    (variants(15), "15 finished variants, and at least 16 are needed to tell what 4 letters do"),
-    ([row(trial) for trial in range(30)], "all finished variants have the same letters"),
+    (variants(15), "15 finished variants, and at least 16 are needed to tell the effects of 4 hyperparameters apart"),
+    ([row(trial) for trial in range(30)], "all finished variants have the same hyperparameters"),
     ([{**one, "si_snri_db": 3.0} for one in variants(30)], "all scores are equal"),
     ([{**one, "B": one["H"] // 2} for one in variants(30)], "only ever change together")])
 def test_what_cannot_be_told_is_refused_in_words(rows, words):

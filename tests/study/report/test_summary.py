@@ -121,14 +121,14 @@ def test_it_says_who_still_rises_and_where_the_front_may_change_order():
             row(2, X=4, si_snri_db=6.0, parameters=200, macs_per_s=200, **outlook(0.6, 6.5, 6.0001, 7.0)),
             row(3, X=3, si_snri_db=5.0, parameters=100, macs_per_s=100, **outlook(*[None] * 4))]
     assert not_converged(rows) == (
-        "Of 3 fitted learning curves 2 clearly have not converged (↑), 1 had less than 0.3 dB to gain from twice the audio. "
+        "2 of 3 fitted learning curves have clearly not converged (↑); 1 had less than 0.3 dB to gain from twice the audio. "
         "The front could still change order: at twice the audio trial 1 is forecast to pass trial 0 (7.15 against 7.05 dB); "
         "the confidence intervals overlap of trials 2 and 0.")
     assert not_converged(rows[1:]).endswith("At twice the audio no pair of the front is forecast to change places.")
     uneven = [rows[0], {**rows[1], **outlook(0.4, 7.15, 6.5, 7.8)}]
     assert not_converged(uneven).startswith(
-        "Of 2 fitted learning curves 0 clearly have not converged (↑), 1 had less than 0.3 dB to gain from twice the audio, "
-        "for 1 the curve is too short or uneven to tell.")
+        "0 of 2 fitted learning curves have clearly not converged (↑); 1 had less than 0.3 dB to gain from twice the audio; "
+        "1 is too short or uneven to tell.")
     assert not_converged([rows[0], rows[3]]) == (
-        "Of 1 fitted learning curve 0 clearly have not converged (↑), 1 had less than 0.3 dB to gain from twice the audio.")
+        "0 of 1 fitted learning curve have clearly not converged (↑); 1 had less than 0.3 dB to gain from twice the audio.")
     assert not_converged(rows[3:]) == not_converged([BASE]) == ""
