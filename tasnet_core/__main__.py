@@ -192,13 +192,13 @@ def line_of(layer: "Layer", variant: Variant, samples: int, frames: int) -> str:
 
 
 def check(given: argparse.Namespace) -> int:
-    from tasnet_core.corpora.check import check
+    from tasnet_core.corpora.commands import check
     return check(given.corpus, given.C, given.sample_rate_hz, given.headers)
 
 
 def mix(given: argparse.Namespace) -> int:
+    from tasnet_core.corpora.commands import write
     from tasnet_core.corpora.registry import open_corpus
-    from tasnet_core.corpora.write_wsj0mix import write
     corpus = open_corpus(given.corpus, given.C, given.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, given.corpus)
     say(*write(corpus, given.out, given.train, given.seconds, given.seed))

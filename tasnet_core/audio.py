@@ -1,4 +1,7 @@
-"""Sound files: read, write, resample. The only door to soundfile and soxr; every error names its file."""
+"""Sound files: read, write, resample. Every error names its file.
+
+The only door to soundfile and soxr.
+"""
 
 import io
 import mmap
@@ -30,7 +33,7 @@ _UNKNOWN_FRAMES = 2**62  # libsndfile has that many for a FLAC from a pipe
 # Formats in which only the header has the number of samples; the size of the file does not give it.
 _LENGTH_IN_HEADER = ("FLAC", "OGG", "MP3", "CAF")
 
-# What libsndfile notes of a container, or its sound, that is cut short: 16000 bytes (should be 7978).
+# libsndfile's note of a container, or its sound, that is cut short: 16000 (should be 7978).
 _SHORTER = re.compile(
     r"^ *(?:riff|Riff size|SSND|BODY|data|Data Size|Data length) *:? (\d+) \(?should be (\d+)",
     re.MULTILINE)
@@ -203,8 +206,9 @@ def _opened(path: AnyPath) -> Iterator[_Sound]:
     try:
         with _open(path) as sound:
             if not RATES_HZ[0] <= sound.samplerate <= RATES_HZ[1]:
-                raise _UnusableError(f"{sound.samplerate} Hz, but {RATES_HZ[0]} to {RATES_HZ[1]} Hz "
-                                     f"are wanted; is its header damaged?")
+                raise _UnusableError(
+                    f"{sound.samplerate} Hz, but {RATES_HZ[0]} to {RATES_HZ[1]} Hz are wanted; "
+                    f"is its header damaged?")
             if fault := _cut_short(path, sound):
                 raise _UnusableError(f"truncated: {fault}")
             yield sound

@@ -1,9 +1,9 @@
-"""A cache: all recordings of a corpus at one rate in one memory-mapped file, kept in a cache on disk.
+"""Recordings of a corpus, decoded once at one rate into one memory-mapped file on disk.
 
-A cache is a folder with `sound.i16` (16-bit samples, one recording after the other) and `index.json`. It is
-made once for a key that stands for everything it depends on, beside its place, and then moved there: whole or
-not at all. Each recording has a checksum, compared when a process reads the recording for the first time (0.3 ms for
-a megabyte); where it differs, the cache is made again.
+A folder of the cache has `sound.i16` (16-bit samples, one recording after the other) and
+`index.json`. Its name stands for everything it depends on; it is made beside its place and moved
+there, whole or not at all. Each recording has a checksum, compared when a process reads it for the
+first time (0.3 ms for a megabyte); where it differs, all is decoded again.
 """
 
 import hashlib
@@ -26,13 +26,14 @@ from tasnet_core.files import cache_folder, write_atomically
 SPLITS = ("train", "valid", "test")
 
 Making = Iterator[tuple[str, NDArray[np.float32]]]
+Make = Callable[[dict[str, Any]], Making]
 
 
 class AudioEntry(NamedTuple):
-    """One recording on a cache. A scale of its own keeps quiet recordings, and those beyond ±1."""
+    """A recording in the cache. A scale of its own keeps quiet ones, and those beyond ±1."""
 
     id: str
-    start: int  # in samples from the beginning of the cache
+    start: int  # in samples from the beginning of the file
     length: int
     scale: float  # sample = 16-bit number * scale
 
@@ -51,7 +52,7 @@ class Slice(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """One person talking alone, and what the recording is used for."""
+    """One person talking alone, and the split the recording is used for."""
 
     entry: AudioEntry
     speaker: str
@@ -69,47 +70,50 @@ class Unusable(NamedTuple):
 class AudioCache:
     """The recordings of one corpus, read from disk as they are needed.
 
-    entries: the recordings in the order they were put there; facts: what their maker found out meanwhile.
-    again: gives a whole cache in the place of this one, should it turn out to be damaged.
+    entries: in the order of making; facts: what `make` found out meanwhile.
+    remake: returns a whole cache to take the place of this one if it is damaged.
     """
 
-    def __init__(self, folder: Path, again: Callable[[], "AudioCache"] | None = None) -> None:
+    def __init__(self, folder: Path, remake: Callable[[], "AudioCache"]) -> None:
         index = _unsealed((folder / "index.json").read_bytes())
         self.entries = [AudioEntry(*entry) for entry in index["items"]]
         self.facts: dict[str, Any] = index["facts"]
-        self._folder, self._again = folder, again
-        self._checksums: dict[AudioEntry, int] = dict(zip(self.entries, index["checksums"], strict=True))
-        self._whole: set[AudioEntry] = set()  # found so by this process
+        self._folder, self._remake = folder, remake
+        self._checksums: dict[AudioEntry, int] = dict(
+            zip(self.entries, index["checksums"], strict=True))
+        self._verified: set[AudioEntry] = set()  # by this process
         total = sum(entry.length for entry in self.entries)
         size = (folder / "sound.i16").stat().st_size
         if size != 2 * total:
             raise ValueError(f"{folder}: {size} bytes of sound, {2 * total} wanted")
-        empty = np.zeros(0, np.int16)
-        # A plain array on the same memory: a memmap runs Python code for each slice and product, half of the time of a read.
-        self._sound = np.asarray(np.memmap(folder / "sound.i16", dtype="<i2", mode="r")) if total else empty
+        self._sound = np.zeros(0, np.int16)
+        if total:
+            # A plain array on the same memory: a memmap runs Python code for each slice and
+            # product, half of the time of a read.
+            self._sound = np.asarray(np.memmap(folder / "sound.i16", dtype="<i2", mode="r"))
 
-    def read(self, entry: AudioEntry, start: int = 0, length: int | None = None) -> NDArray[np.float32]:
-        """float32 [length]: the part of a recording from `start` on; by default all of it."""
-        end = entry.length if length is None else start + length
-        self._see_that_it_is_whole(entry)
-        return self._sound[entry.start + start:entry.start + end] * np.float32(entry.scale)
+    def read(self, entry: AudioEntry, start: int = 0,
+             length: int | None = None) -> NDArray[np.float32]:
+        """float32 [length]: a recording from `start` on; by default all of it."""
+        part = Slice(entry, start, entry.length - start if length is None else length)
+        return self.numbers(part) * np.float32(entry.scale)
 
-    def peak(self, cut: Slice, step: int = 1) -> np.float32:
-        """The largest absolute sample of a cut, or of every `step`-th one in it."""
-        return np.float32(np.abs(self.numbers(cut)[::step]).max()) * np.float32(cut.entry.scale)
+    def peak(self, part: Slice, step: int = 1) -> np.float32:
+        """The largest absolute sample of a slice, or of every `step`-th one in it."""
+        return np.float32(np.abs(self.numbers(part)[::step]).max()) * np.float32(part.entry.scale)
 
-    def numbers(self, cut: Slice) -> NDArray[np.int16]:
-        """The 16-bit numbers of a cut as they lie there: a view."""
-        start = cut.entry.start + cut.start
-        self._see_that_it_is_whole(cut.entry)
-        return self._sound[start:start + cut.length]
+    def numbers(self, part: Slice) -> NDArray[np.int16]:
+        """The 16-bit numbers of a slice as they lie on disk: a view."""
+        start = part.entry.start + part.start
+        self._verify(part.entry)
+        return self._sound[start:start + part.length]
 
-    def sound(self, entry: AudioEntry) -> Hashable:
-        """Equal for recordings of which every sample is."""
+    def identity(self, entry: AudioEntry) -> Hashable:
+        """A value equal for recordings whose samples are all equal."""
         return entry.length, entry.scale, self._checksums[entry]
 
     def content(self, entry: AudioEntry) -> tuple[str, ...]:
-        """A digest of the file that a recording was read from, equal on every machine; nothing where it was none."""
+        """A digest of the file of a recording, equal on every machine; none for synthetic ones."""
         contents = self.facts.get("contents")
         return (contents[entry.id],) if contents else ()
 
@@ -118,24 +122,27 @@ class AudioCache:
         return any(self._differs(entry) for entry in self.entries)
 
     def _differs(self, entry: AudioEntry) -> bool:
-        return zlib.crc32(self._sound[entry.start:entry.start + entry.length].tobytes()) != self._checksums[entry]
+        sound = self._sound[entry.start:entry.start + entry.length]
+        return zlib.crc32(sound.tobytes()) != self._checksums[entry]
 
-    def _see_that_it_is_whole(self, entry: AudioEntry) -> None:
-        if entry in self._whole:
+    def _verify(self, entry: AudioEntry) -> None:
+        if entry in self._verified:
             return
         if self._differs(entry):
-            fresh = self._again() if self._again else self
+            fresh = self._remake()
             if fresh.entries != self.entries or fresh._differs(entry):
-                raise UserError(f"{self._folder}: the sound of {entry.id} is damaged, and making it again gave other sound; "
-                                f"start again to read the recordings as they are now")
+                raise UserError(
+                    f"{self._folder}: the sound of {entry.id} is damaged, and making it again gave "
+                    f"other sound; start again to read the recordings as they are now")
             self._sound, self._checksums = fresh._sound, fresh._checksums
-        self._whole.add(entry)
+        self._verified.add(entry)
 
 
-def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making]) -> AudioCache:
-    """The cache that `depends_on` (anything JSON can hold) stands for; made now if it is not there yet.
+def cached(name: str, depends_on: Any, make: Make) -> AudioCache:
+    """The cache for `depends_on` (anything JSON can hold); made now if it is not there yet.
 
-    `make(facts)` yields (id, float32 [T]) for each recording, and may put into `facts` what JSON can hold.
+    `make(facts)` yields (id, float32 [T]) for each recording, and may put into `facts` what JSON
+    can hold.
 
     Raises:
         UserError: when the cache folder cannot be written.
@@ -144,31 +151,31 @@ def cached(name: str, depends_on: Any, make: Callable[[dict[str, Any]], Making])
 
     def opened() -> AudioCache | None:
         try:
-            return AudioCache(place, again)
-        except (ValueError, KeyError, TypeError, FileNotFoundError):  # not there yet, or damaged from outside
+            return AudioCache(place, made)
+        except (ValueError, KeyError, TypeError, FileNotFoundError):  # not there yet, or damaged
             return None
         except OSError as error:
             raise _unwritable(error) from error
 
-    def again() -> AudioCache:
+    def made() -> AudioCache:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / ".lock"):      # of many workers that begin together one makes it
+            with FileLock(root / ".lock"):  # of many workers that begin together one makes it
                 there = opened()
                 if there is None or there.damaged():
                     shutil.rmtree(place, ignore_errors=True)
                     with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=root) as scratch:
-                        _fill(Path(scratch) / "cache", make)
-                        _move(Path(scratch) / "cache", place)
-            return AudioCache(place, again)
+                        _fill(Path(scratch) / "made", make)
+                        _move(Path(scratch) / "made", place)
+            return AudioCache(place, made)
         except OSError as error:
             raise _unwritable(error) from error
 
-    return opened() or again()
+    return opened() or made()
 
 
 def recall(name: str, depends_on: Any) -> Any:
-    """What `remember` was given for the same name and `depends_on`; None where that is nothing."""
+    """The value of `remember` for the same name and `depends_on`; None if there is none."""
     try:
         return _unsealed(_place(name, depends_on).with_suffix(".json").read_bytes())
     except (OSError, ValueError):  # not there, or damaged from outside
@@ -181,8 +188,9 @@ def remember(name: str, depends_on: Any, value: Any) -> None:
     Raises:
         UserError: when the cache folder cannot be written.
     """
+    place = _place(name, depends_on).with_suffix(".json")
     try:
-        write_atomically(_place(name, depends_on).with_suffix(".json"), lambda file: file.write(_sealed(value)))
+        write_atomically(place, lambda file: file.write(_sealed(value)))
     except OSError as error:
         raise _unwritable(error) from error
 
@@ -194,7 +202,7 @@ def _sealed(value: Any) -> bytes:
 
 
 def _unsealed(data: bytes) -> Any:
-    """What `_sealed` was given; ValueError where a byte of it was changed."""
+    """The value of `_sealed`; ValueError where a byte was changed."""
     checksum, _, text = data.partition(b"\n")
     if checksum != b"%08x" % zlib.crc32(text):
         raise ValueError("differs from its checksum")
@@ -207,19 +215,20 @@ def _place(name: str, depends_on: Any) -> Path:
 
 
 def _unwritable(error: OSError) -> UserError:
-    return UserError(f"cache folder {cache_folder()}: {error.strerror or error}, but corpora are kept there; "
-                     f"make room or name a folder that can be written in TASNET_CACHE")
+    return UserError(
+        f"cache folder {cache_folder()}: {error.strerror or error}, but corpora are kept there; "
+        f"make room or name a folder that can be written in TASNET_CACHE")
 
 
 def _move(folder: Path, place: Path) -> None:
     try:
         os.replace(folder, place)
     except OSError:
-        if not place.is_dir():  # else another process made the same cache meanwhile, and it serves as well
+        if not place.is_dir():  # else another process made the same meanwhile, and it serves
             raise
 
 
-def _fill(folder: Path, make: Callable[[dict[str, Any]], Making]) -> None:
+def _fill(folder: Path, make: Make) -> None:
     folder.mkdir()
     entries: list[AudioEntry] = []
     checksums: list[int] = []

@@ -1,15 +1,18 @@
-"""The nouns of every corpus: a mixture, and what a split has."""
+"""The records of every corpus: a mixture, a speaker, and the size of a split."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+SHORTEST = 40  # samples; shorter than the longest encoder filter anyone uses
+SILENT = 1e-5  # peak to peak, a third of the smallest step of 16 bits
+
 Sound = NDArray[np.float32]
 
 
 class Mixture(NamedTuple):
-    """Several people talking at once, each of them alone, and what else is heard."""
+    """Several people talking at once, each of them alone, and noise if there is any."""
 
     id: str
     sources: Sound  # [C, T]
@@ -20,20 +23,20 @@ class Mixture(NamedTuple):
 
     @property
     def mixture(self) -> Sound:
-        """What is heard: the sum of the sources, and the noise if there is any, exactly: float32 [T]."""
+        """The sum of the sources, and of the noise if there is any, exactly: float32 [T]."""
         speech = np.asarray(self.sources.sum(axis=0, dtype=np.float32))
         return speech if self.noise is None else speech + self.noise
 
 
 class Speaker(NamedTuple):
-    """Someone who talks."""
+    """A person who talks."""
 
     name: str
     sex: str  # "F", "M" or "?"
 
 
 class Part(NamedTuple):
-    """What a corpus has for one split. Where training draws its mixtures without end, mixtures is None."""
+    """The size of one split. Where training draws mixtures without end, mixtures is None."""
 
     split: str
     speakers: int

@@ -1,7 +1,7 @@
-"""Mixtures in the folders of WSJ0-2mix: tr, cv, tt; in each of them mix, s1, s2 … with files of equal names.
+"""Mixtures in the folders of WSJ0-2mix: tr, cv, tt; in each mix, s1, s2 … with files of equal names.
 
-WHAM! has three folders instead of mix: mix_clean, mix_both with the noise of its folder noise, and mix_single, where that
-noise is behind s1 alone. Where noise lies beside mix, the mixture holds it too.
+WHAM! has three folders instead of mix: mix_clean, mix_both with the noise of its folder noise, and
+mix_single, where that noise is behind s1 alone. Where noise lies beside mix, it is in the mixture.
 """
 
 import os
@@ -19,6 +19,8 @@ FOLDERS = dict(zip(SPLITS, ("tr", "cv", "tt"), strict=True))
 TASKS = ("mix_clean", "mix_both", "mix_single")  # WHAM!'s and LibriMix'
 SPEAKER = 3  # the first characters of an utterance's name are its speaker's
 
+_LEVEL = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?", re.IGNORECASE)
+
 
 def is_set(folder: Path) -> bool:
     """Whether these are the mixtures themselves."""
@@ -26,7 +28,7 @@ def is_set(folder: Path) -> bool:
 
 
 class Listed(NamedTuple):
-    """What lies in the folders."""
+    """The mixtures that lie in the folders."""
 
     listings: list[Listing]  # of all splits, sorted by name
     noisy: bool  # there is more in the mixtures than their sources
@@ -34,35 +36,41 @@ class Listed(NamedTuple):
 
 
 def listings(root: Path, C: int, task: str | None = None) -> Listed:
-    """All mixtures of all splits: those in mix, or those of one of WHAM!'s tasks, mix_clean where none is named.
+    """All mixtures of all splits: in mix, or of one of WHAM!'s tasks, by default mix_clean.
 
-    A mixture is listed where any of its files is; what is missing makes it unusable, and is named.
+    A mixture is listed where any of its files is; a missing one makes it unusable, and is named.
 
     Raises:
-        CorpusError: when a folder is missing, C is another, or two files claim to be the same mixture.
+        CorpusError: when a folder is missing, C is another, or two files are the same mixture.
     """
     found: list[Listing] = []
     noisy, names = set(), []
     for split, name in FOLDERS.items():
-        mix, sources = _see_folders(root / name, C, task)
-        noisy.add((root / name / "noise").is_dir() if mix == "mix" else mix != "mix_clean")
+        folder = root / name
+        mix, count = _check_folders(folder, C, task)
+        beside = (folder / "noise").is_dir()
+        noisy.add(beside if mix == "mix" else mix != "mix_clean")
         parts = (mix, *(f"s{i + 1}" for i in range(C)))
         each = [_files(root, f"{name}/{part}") for part in parts]
-        noise = _files(root, f"{name}/noise") if mix != "mix_clean" and (root / name / "noise").is_dir() else {}
-        names += [file for part in parts for file in os.listdir(root / name / part)]
+        noise = _files(root, f"{name}/noise") if beside and mix != "mix_clean" else {}
+        names += [file for part in parts for file in os.listdir(folder / part)]
         for stem in sorted(set().union(*each), key=os.fsencode):
             paths = [files.get(stem, "") for files in each]
-            missing = [part for part, path in zip(parts, paths, strict=True) if not path]
-            fault = f"no file of this name in {name}/{missing[0]}" if missing else ""
-            found.append(Listing(f"{split}/{audio.readable(stem)}", split, paths[0], tuple(paths[1:]),
-                                 speakers(stem, sources)[:C], fault, noise.get(stem, "")))
+            fault = ""
+            if "" in paths:
+                fault = f"no file of this name in {name}/{parts[paths.index('')]}"
+            found.append(Listing(
+                f"{split}/{audio.readable(stem)}", split, paths[0], tuple(paths[1:]),
+                speakers(stem, count)[:C], fault, noise.get(stem, "")))
     if len(noisy) > 1:
-        raise CorpusError(f"wsj0mix {audio.readable(root)}: a folder noise beside some of tr, cv and tt but not beside all; "
-                          f"it says that there is noise in the mixtures: add it or take it away everywhere")
+        raise CorpusError(
+            f"wsj0mix {audio.readable(root)}: a folder noise beside some of tr, cv and tt but not "
+            f"beside all; it says that there is noise in the mixtures: add it or take it away "
+            f"everywhere")
     return Listed(found, noisy == {True}, skipped(names))
 
 
-def _see_folders(folder: Path, C: int, task: str | None) -> tuple[str, int]:
+def _check_folders(folder: Path, C: int, task: str | None) -> tuple[str, int]:
     """The name of the folder of mixtures, and how many folders of sources there are."""
     show = f"wsj0mix {audio.readable(folder)}"
     if not folder.is_dir():
@@ -72,12 +80,15 @@ def _see_folders(folder: Path, C: int, task: str | None) -> tuple[str, int]:
     sources = [name for name in names if re.fullmatch(r"s[1-9]\d*", name)]
     mix = task or next((name for name in ("mix", *TASKS) if name in names), "mix")
     if mix not in names or not sources:
-        raise CorpusError(f"{show}: holds {', '.join(map(audio.readable, names)) or 'no folder'}, but {mix}, s1, s2 … are wanted")
-    heard = ["s1"] if mix == "mix_single" else sources
-    if set(heard) != {f"s{i + 1}" for i in range(C)}:
-        holds = "mix_single, one speaker and noise" if mix == "mix_single" else (
-            f"{', '.join(sources)}, mixtures of {len(sources)} speakers")
-        raise CorpusError(f"{show}: holds {holds}, but C={C} is wanted; choose C={len(heard)} or another corpus")
+        there = ", ".join(map(audio.readable, names)) or "no folder"
+        raise CorpusError(f"{show}: holds {there}, but {mix}, s1, s2 … are wanted")
+    used = ["s1"] if mix == "mix_single" else sources
+    if set(used) != {f"s{i + 1}" for i in range(C)}:
+        holds = f"{', '.join(sources)}, mixtures of {len(sources)} speakers"
+        if mix == "mix_single":
+            holds = "mix_single, one speaker and noise"
+        raise CorpusError(f"{show}: holds {holds}, but C={C} is wanted; "
+                          f"choose C={len(used)} or another corpus")
     return mix, len(sources)
 
 
@@ -89,19 +100,21 @@ def _files(root: Path, part: str) -> dict[str, str]:
         if suffix.lower() not in audio.SUFFIXES:
             continue
         if stem in files:
-            raise CorpusError(f"wsj0mix {audio.readable(root)}: {audio.readable(files[stem])} and {audio.readable(name)} "
-                              f"are the same mixture twice; take one of them away")
+            raise CorpusError(
+                f"wsj0mix {audio.readable(root)}: {audio.readable(files[stem])} and "
+                f"{audio.readable(name)} are the same mixture twice; take one of them away")
         files[stem] = f"{part}/{name}"
     return files
 
 
 def speakers(stem: str, C: int) -> tuple[str, ...]:
-    """Who talks, from a name such as 011a0101_0.061105_401c020r_-0.061105: utterance, its level, the next …
+    """The speakers in a name such as 011a0101_0.061105_401c020r_-0.061105: utterance, level, …
 
     "?" for each where the name is of another kind.
     """
     parts = stem.split("_")
     utterances, levels = parts[0::2], parts[1::2]
-    told = (len(utterances) == C and all(len(part) > SPEAKER for part in utterances)
-            and all(re.fullmatch(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?", part, re.IGNORECASE) for part in levels))
-    return tuple(part[:SPEAKER].lower() for part in utterances) if told else ("?",) * C
+    if (len(utterances) != C or any(len(part) <= SPEAKER for part in utterances)
+            or not all(map(_LEVEL.fullmatch, levels))):
+        return ("?",) * C
+    return tuple(part[:SPEAKER].lower() for part in utterances)

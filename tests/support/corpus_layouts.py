@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from tasnet_core import audio
-from tasnet_core.corpora.write_wsj0mix import write
+from tasnet_core.corpora.commands import write
 
 ELSEWHERE = "/storage/of/someone/Libri2Mix"  # a table holds the paths of the machine that made it
 

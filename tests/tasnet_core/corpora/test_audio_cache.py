@@ -38,7 +38,7 @@ def never(facts):
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(-1000, 1000), max_size=20), st.floats(1e-9, 1e6))
-def test_a_shelf_keeps_16_bits_of_any_level(tmp_path_factory, values, level):
+def test_the_cache_keeps_16_bits_of_any_level(tmp_path_factory, values, level):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
         sound = (np.array(values) * level).astype(np.float32)
@@ -55,7 +55,7 @@ def test_a_part_of_a_recording_is_the_same_as_that_part_of_the_whole():
     assert np.array_equal(made.read(made.entries[1], 7, 20), whole[7:27])
 
 
-def test_a_shelf_is_made_once_for_each_thing_it_depends_on():
+def test_a_cache_is_made_once_for_each_thing_it_depends_on():
     first = audio_cache.cached("x", ["a", 1], maker([1.0], facts={"seen": 3}))
     again = audio_cache.cached("x", ["a", 1], never)
     assert (again.entries, again.facts) == (first.entries, {"seen": 3})
@@ -73,7 +73,7 @@ def test_a_maker_that_fails_leaves_nothing_behind(cache):
     assert list(cache.glob("[!.]*")) == []
 
 
-def test_of_two_at_once_one_makes_the_shelf(cache):
+def test_of_two_at_once_one_makes_the_cache(cache):
     made = []
 
     def slow(facts):
@@ -86,7 +86,7 @@ def test_of_two_at_once_one_makes_the_shelf(cache):
     assert both[0].entries == both[1].entries
 
 
-def test_who_comes_second_takes_the_shelf_of_who_came_first(cache, monkeypatch):
+def test_who_comes_second_takes_the_cache_of_who_came_first(cache, monkeypatch):
     monkeypatch.setattr(audio_cache, "FileLock", lambda path: nullcontext())     # machines that share a folder, but not its locks
 
     def slow(facts):
@@ -103,7 +103,7 @@ def cut(path):
 
 @pytest.mark.parametrize("name", ["sound.i16", "index.json"])
 @pytest.mark.parametrize("damage", [cut, Path.unlink])
-def test_a_damaged_shelf_is_made_again(cache, name, damage):
+def test_a_damaged_cache_is_made_again(cache, name, damage):
     audio_cache.cached("x", 1, maker([0.25, 0.5]))
     damage(next(cache.glob("[!.]*")) / name)
     made = audio_cache.cached("x", 1, maker([0.25, 0.5]))
@@ -117,7 +117,7 @@ def flip(path, place):
 
 
 @pytest.mark.parametrize("opened", ["before", "after"])
-def test_a_byte_that_was_changed_is_noticed_when_its_recording_is_read_and_the_shelf_made_again(cache, opened):
+def test_a_byte_that_was_changed_is_noticed_when_its_recording_is_read_and_the_cache_made_again(cache, opened):
     sounds, made = ([0.25, 0.5], [0.5, -1.0, 0.25]), []
 
     def make(facts):
@@ -151,10 +151,10 @@ def test_whatever_byte_of_what_is_kept_as_json_was_changed_it_is_noticed_and_mad
     assert audio_cache.recall("y", 1) == ["0a1b"]
 
 
-def test_a_damaged_shelf_whose_recordings_are_others_by_now_is_one_line(cache):
+def test_a_damaged_cache_whose_recordings_are_others_by_now_is_one_line(cache):
     made = audio_cache.cached("x", 1, maker([0.25, 0.5]))
     flip(next(cache.glob("[!.]*")) / "sound.i16", 1)
-    made._again = lambda: audio_cache.cached("x", 2, maker([0.25, 0.5, 0.75]))
+    made._remake = lambda: audio_cache.cached("x", 2, maker([0.25, 0.5, 0.75]))
     with pytest.raises(UserError, match=r"sound of r0 is damaged.*start again"):
         made.read(made.entries[0])
 

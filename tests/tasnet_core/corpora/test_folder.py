@@ -240,7 +240,7 @@ def test_speakers_with_few_recordings_are_heard_in_training_only_and_this_is_sai
     (tmp_path / "s2/1.wav").unlink()
     corpus = open_corpus(f"folder:{tmp_path}?split=recording")
     assert {r.split for r in corpus.recordings if r.speaker == "s2"} == {"train"}
-    assert "1 speaker with fewer than three recordings: heard in training only" in corpus.notes
+    assert "1 speaker with fewer than three recordings: in training only" in corpus.notes
 
 
 def test_a_folder_without_sound_says_what_was_found(tmp_path):
@@ -264,8 +264,8 @@ def test_a_folder_of_unusable_files_only_names_the_first(tmp_path):
 @pytest.mark.parametrize("count", [6, 11, 12, 23, 24, 44, 120])
 def test_a_third_of_few_speakers_is_tested_eight_of_two_dozen_and_a_tenth_of_many(tmp_path, count):
     """One pair of speakers says nothing of others; and most people are for training."""
-    items = {f"s{number:03}": [AudioEntry("", 0, 1, 1.0)] for number in range(count)}
-    recordings, notes = folder._deal_speakers(tmp_path, items, 2, 0)
+    groups = {f"s{number:03}": [[AudioEntry("", 0, 1, 1.0)]] for number in range(count)}
+    recordings, notes = folder._assign_speakers(tmp_path, groups, 2, 0)
     dealt = Counter(recording.split for recording in recordings)
     assert dealt["test"] == {6: 2, 11: 3, 12: 4, 23: 7, 24: 8, 44: 8, 120: 12}[count]
     assert dealt["valid"] == {6: 2, 11: 2, 12: 2, 23: 3, 24: 4, 44: 4, 120: 12}[count]

@@ -88,3 +88,20 @@ def test_a_pattern_that_runs_away_ends_and_is_named(monkeypatch, pattern):
 
 def test_a_pattern_that_ran_away_before_is_found_not_to_match_at_once():
     assert speaker_names.by_pattern(["a" * 60 + "/0.wav"], "^(a+)+$").speakers == [None]
+
+
+@pytest.mark.parametrize("folders", [
+    ("batch01", "batch02"), ("part-1-of-8", "part-2-of-8"), ("chunk_0", "chunk_1"), ("set1", "set2"), ("Volume 1", "Volume 2")])
+def test_folders_that_number_parts_of_a_list_are_no_people(folders):
+    with pytest.raises(CorpusError, match=f"its folders are named {folders[0]}, {folders[1]}, and such names are no people's"):
+        speaker_names.by_folders([f"{folder}/{number}.wav" for folder in folders for number in range(3)], "x")
+
+
+def test_names_that_differ_in_case_or_in_the_form_of_their_accents_are_one_speaker_and_this_is_said():
+    paths = ["Anna0/1.wav", "anna0/2.wav", "ben/1.wav", "Jos\u00e9/1.wav", "Jose\u0301/2.wav"]
+    found = speaker_names.by_folders(paths, "")
+    assert found.speakers == ["Anna0", "Anna0", "ben", "Jos\u00e9", "Jos\u00e9"]
+    assert found.notes == ["names that differ in case alone are one speaker: Jos\u00e9 and Jose\u0301, Anna0 and anna0; "
+                           "to tell them apart give speaker=([^/]+)/[^/]+$"]
+    apart = speaker_names.by_pattern(paths[:3], "([^/]+)/[^/]+$")
+    assert apart.speakers == ["Anna0", "anna0", "ben"]

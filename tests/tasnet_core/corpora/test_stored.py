@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasnet_core import audio
-from tasnet_core.corpora.check import check
+from tasnet_core.corpora.commands import check
 from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.corpora.stored import difference_db
 from tasnet_core.errors import CorpusError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasnet_core import audio
 from tasnet_core.corpora.mixed import PEAK
 from tasnet_core.corpora.registry import open_corpus
-from tasnet_core.corpora.stored import ListedCorpus
+from tasnet_core.corpora.stored import StoredCorpus
 from tasnet_core.training import gpu_corpus, trainer
 from tasnet_core.training.batches import batch_of
 from tasnet_core.training.gpu_corpus import Resident
@@ -22,11 +22,11 @@ CPU = torch.device("cpu")
 
 
 def clicks(folder):
-    """Recordings whose energy is in one sample, with silence around it: loud mixtures, and slices that are given up."""
+    """Recordings whose energy is in two samples, with silence around it: loud mixtures, and slices that are given up."""
     for speaker, number in itertools.product(range(7), range(3)):
         (folder / str(speaker)).mkdir(parents=True, exist_ok=True)
         click = 1e-4 * voice(speaker, number, 0.5)
-        click[500 * (number + 1)] = 1.0
+        click[500 * (number + 1)] = click[500 * (number + 1) + 10 + 40 * speaker] = 1.0
         audio.write(folder / str(speaker) / f"{number}.wav", click, 8000)
     return folder
 
@@ -116,7 +116,7 @@ def test_noise_other_speeds_and_stored_mixtures_stay_on_the_host(tmp_path, monke
     assert open_corpus(spec).planned is not None
     assert open_corpus(f"{spec}?speed=0.9..1.1").planned is None
     assert open_corpus(f"{spec}?noise={people(tmp_path / 'noise')}").planned is None
-    assert ListedCorpus.planned is None
+    assert StoredCorpus.planned is None
 
 
 def test_only_training_recordings_go_to_the_device(corpora):

@@ -1,11 +1,14 @@
+import io
+
+import numpy as np
 import pytest
 import soundfile
 
 from tasnet_core import audio
-from tasnet_core.corpora import copies
+from tasnet_core.corpora import audio_cache, copies
 from tasnet_core.corpora.audio_cache import AudioEntry
 from tasnet_core.corpora.registry import open_corpus
-from tests.support.recordings import people, voice
+from tests.support.recordings import FSDD, people, voice
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +23,7 @@ def cache(tmp_path_factory, monkeypatch):
     (["train/a/1.wav", "test/a/1.wav", "a/1_a.wav", "a/micha.wav", "a/mic1.wav"], 5)])
 def test_what_several_microphones_or_formats_have_of_one_sentence_is_one_group(names, groups):
     entries = [AudioEntry(name, 0, 1, 1.0) for name in names]
-    found = copies.together(entries)
+    found = copies.together(entries, {})
     assert len(found) == groups
     assert sorted(entry.id for group in found for entry in group) == sorted(names)
 
@@ -74,3 +77,52 @@ def test_recordings_without_a_double_are_dealt_as_ever(tmp_path):
     corpus = open_corpus(f"folder:{people(tmp_path, 6, 10, 0.3)}?split=recording")
     assert [name for name, split in split_of(corpus).items() if split == "test"] == [
         "s0/4.wav", "s1/9.wav", "s2/8.wav", "s3/2.wav", "s4/9.wav", "s5/7.wav"]  # by commit 1039d9c
+
+
+def stored(sound, kind, subtype):
+    """The samples of a sound once it was stored in a format."""
+    file = io.BytesIO()
+    soundfile.write(file, sound, 8000, format=kind, subtype=subtype)
+    return soundfile.read(io.BytesIO(file.getvalue()), dtype="float32")[0]
+
+
+PROCESSED = {
+    "another level": lambda sound: 0.3 * sound, "another sign": lambda sound: -sound,
+    "ogg": lambda sound: stored(sound, "OGG", "VORBIS"), "u-law": lambda sound: stored(sound, "WAV", "ULAW"),
+    "lowpass": lambda sound: audio.resample(audio.resample(sound, 8000, 6000), 6000, 8000)}
+
+
+def speech(speaker, number):
+    """Noise below 2 kHz in bursts, as syllables are: what codecs are made for."""
+    rng = np.random.default_rng((9, speaker, number))
+    syllables = np.repeat(rng.uniform(0.1, 1, 8), 1000)
+    return 0.5 * (audio.resample(rng.uniform(-1, 1, 2000).astype(np.float32), 2000, 8000) * syllables).astype(np.float32)
+
+
+@pytest.mark.parametrize("processing", PROCESSED)
+def test_a_processed_copy_of_ones_own_stays_with_the_first_and_one_of_anothers_is_left_out(tmp_path, processing):
+    for speaker in range(6):
+        (tmp_path / f"s{speaker}").mkdir()
+        for number in range(3):
+            audio.write(tmp_path / f"s{speaker}/{number}.wav", speech(speaker, number), 8000)
+    copy = PROCESSED[processing](speech(1, 2))
+    audio.write(tmp_path / "s1/mine.wav", copy, 8000)
+    audio.write(tmp_path / "s3/theirs.wav", copy * np.float32(0.9), 8000)
+    for _ in range(2):  # found, and remembered
+        corpus = open_corpus(f"folder:{tmp_path}?split=recording")
+        split = split_of(corpus)
+        assert dict(corpus.unusable) == {
+            "s3/theirs.wav": "the same sound as s1/2.wav, of another speaker, at another level or in another format"}
+        assert split["s1/mine.wav"] == split["s1/2.wav"]
+        assert "1 recording under several names (s1/2.wav and s1/mine.wav): each is in one split" in corpus.notes
+    assert "1 recording under several names (s1/2.wav and s1/mine.wav): each is in one split" in open_corpus(
+        f"folder:{tmp_path}").notes
+
+
+@pytest.mark.skipif(not FSDD.is_dir(), reason="the real recordings are not on this machine")
+def test_no_real_recording_is_taken_for_a_copy_of_another():
+    """Digits are the hardest: short, and the same word again and again."""
+    sounds = {path.name: audio.read(path)[0][0] for path in sorted(FSDD.glob("[34]_*_[1-9].wav"))}
+    cache = audio_cache.cached("x", 1, lambda facts: iter(sounds.items()))
+    assert len(sounds) > 100
+    assert copies.processed_copies(cache, cache.entries) == {}

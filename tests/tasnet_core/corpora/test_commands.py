@@ -5,8 +5,8 @@ import pytest
 import soundfile
 
 from tasnet_core.__main__ import main
+from tasnet_core.corpora.commands import write
 from tasnet_core.corpora.registry import open_corpus
-from tasnet_core.corpora.write_wsj0mix import write
 from tasnet_core.corpora.wsj0mix import FOLDERS
 from tasnet_core.evaluation import metrics
 from tasnet_core.network.model import seeded
