@@ -20,6 +20,7 @@ from study.analysis.replicates import (
     per_trial,
     unlearned,
 )
+from study.analysis.score_model import score_model
 from study.analysis.uncertainty import Difference, SeedSpread, Uncertainty, holm, on_front
 from study.analysis.wording import Table, decibels
 from study.records import Estimate
@@ -155,10 +156,11 @@ def _reduction(
     losses: Mapping[int, Estimate],
 ) -> tuple[list[str], Table | None]:
     """The reduction path in sentences and as a table; or why there is none."""
-    refused = effects.refusal(design) if reference else "the reference is missing"
-    if refused or reference is None:
+    trained = trials.reference(known)
+    refused = effects.refusal(design) if reference and trained else "the reference is missing"
+    if refused or reference is None or trained is None:
         return [f"Which hyperparameter to lower first cannot be said yet: {refused}."], None
-    model = reduction_path.model_of(design, reference)
+    model = score_model(design, reference, trained[SCORE])
     measured = {trial: loss.value for trial, loss in losses.items()}
     return reduction_path.sentences(model), reduction_path.path(model, known, measured)
 

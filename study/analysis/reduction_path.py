@@ -1,6 +1,6 @@
 """Which hyperparameter to lower first, at what price, and the path down from the reference.
 
-By the model of main effects.
+By the score model: predicted losses are against the measured reference, with prediction intervals.
 """
 
 import math
@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from study.analysis.effects import Design, Fit, fit
 from study.analysis.learned import TOLERANCE_DB
 from study.analysis.replicates import Row
+from study.analysis.score_model import ASKED_FOR, ScoreModel
 from study.analysis.wording import Table, change
 from study.records import Estimate
 from study.space.searched import value_of
 from tasnet_core.cost.formulas import exact
-from tasnet_core.records import LETTERS, Cost, Variant
+from tasnet_core.records import Cost, Variant
 
 FAR_DB, STEPS = 3.0, 12  # where a path ends: nobody follows it further
 PATH = (
@@ -47,46 +47,16 @@ class Step(NamedTuple):
         return self.added_db / max(math.log2(start.macs_per_s / self.cost.macs_per_s), 1e-9)
 
 
-class Model(NamedTuple):
-    """Predictions of the finished variants for networks nobody trained."""
-
-    design: Design
-    fitted: Fit
-    reference: Variant
-
-    @property
-    def names(self) -> list[str]:
-        """Hyperparameters that make a network smaller; others are held at the reference's."""
-        return [name for name in self.design.letters if name in LETTERS]
-
-    def loss(self, changed: Mapping[str, int]) -> Estimate:
-        """Predicted, in dB below the reference, for the reference with these hyperparameters."""
-        way = self.design.table[0] * 0.0
-        for name, value in changed.items():
-            way = way + self.design.way(name, value)
-        gain = self.fitted.along(way)
-        return Estimate(-gain.value + 0.0, -gain.high + 0.0, -gain.low + 0.0)
-
-    def lower(self, name: str, below: int) -> list[int]:
-        """The values of a hyperparameter among the variants below this one, the nearest first."""
-        values = {int(row[name]) for row in self.design.rows}
-        return sorted((value for value in values if value < below), reverse=True)
-
-    def step(self, changed: Mapping[str, int], name: str, value: int) -> Step:
-        """One more hyperparameter lowered from a variant on the path."""
-        after = {**changed, name: value}
-        loss = self.loss(after)
-        added = loss.value - self.loss(changed).value
-        return Step(name, value, loss, added, exact(_with(self.reference, after)))
+def _step(model: ScoreModel, changed: Mapping[str, int], name: str, value: int) -> Step:
+    """One more hyperparameter lowered from a variant on the path."""
+    after = {**changed, name: value}
+    # Of two predictions: what the model misses of the reference is no hyperparameter's doing.
+    added = model.score(changed).value - model.score(after).value
+    return Step(name, value, model.loss(after), added, exact(_with(model.reference, after)))
 
 
-def model_of(design: Design, reference: Variant) -> Model:
-    """The model of variants that can tell effects apart (`effects.refusal`)."""
-    return Model(design, fit(design.table, design.scores), reference)
-
-
-def sentences(model: Model) -> list[str]:
-    """What to lower first, what next, and how far each hyperparameter may go by itself."""
+def sentences(model: ScoreModel) -> list[str]:
+    """What to lower first, what next, how far each may go by itself, and how good the model is."""
     start = exact(model.reference)
     halved = [step for name in model.names if (step := _halved(model, name))]
     told: list[str] = []
@@ -97,7 +67,16 @@ def sentences(model: Model) -> list[str]:
         told.append(
             f"{what}: {_value(model.reference, step.name)} → {step.value} needs {macs:.1f}× fewer "
             f"MACs and {parameters:.1f}× fewer parameters for {change(step.loss_db)}.")
-    return [*told, *_limits(model)]
+    return [*told, *_limits(model), _quality(model)]
+
+
+def _quality(model: ScoreModel) -> str:
+    """How well the model knows the variants it is of, and what it has besides main effects."""
+    terms = "".join(f" and {term}" for term in model.terms)
+    asked = f"; the variants ask for{terms.removeprefix(' and')} (F test, p < {ASKED_FOR})" if terms else ""
+    return (f"Predicted by main effects{terms} on {len(model.design.rows)} variants, "
+            f"R² {model.explained:.2f}; each predicted by the others, the error is "
+            f"{model.error_db:.2f} dB{asked}.")
 
 
 def _with(variant: Variant, changed: Mapping[str, int]) -> Variant:
@@ -108,17 +87,17 @@ def _value(variant: Variant, name: str) -> int:
     return int(getattr(variant, name))
 
 
-def _halved(model: Model, name: str) -> Step | None:
+def _halved(model: ScoreModel, name: str) -> Step | None:
     """A hyperparameter at about half its value in the reference, of the values that occur."""
     here = _value(model.reference, name)
     lower = [value for value in model.lower(name, here) if value]
     if not lower:
         return None
     value = min(lower, key=lambda value: (abs(math.log2(2 * value / here)), value))
-    return model.step({}, name, value)
+    return _step(model, {}, name, value)
 
 
-def _limits(model: Model) -> list[str]:
+def _limits(model: ScoreModel) -> list[str]:
     """How far each hyperparameter may go by itself within the tolerance."""
     free, held = [], []
     for name in model.names:
@@ -140,7 +119,7 @@ def _limits(model: Model) -> list[str]:
     return [f"Each by itself, within {TOLERANCE_DB} dB: {'; '.join(parts)}."] if parts else []
 
 
-def path(model: Model, rows: Sequence[Row], losses: Mapping[int, float]) -> Table:
+def path(model: ScoreModel, rows: Sequence[Row], losses: Mapping[int, float]) -> Table:
     """From the reference down, one hyperparameter a step: the fewest dB for each halving of MACs.
 
     Where a variant on the path was measured, a row of `rows`, its loss stands beside the predicted.
@@ -164,7 +143,7 @@ def path(model: Model, rows: Sequence[Row], losses: Mapping[int, float]) -> Tabl
 
 
 def _measured(
-    changed: Mapping[str, int], model: Model, rows: Sequence[Row], losses: Mapping[int, float]
+    changed: Mapping[str, int], model: ScoreModel, rows: Sequence[Row], losses: Mapping[int, float]
 ) -> list[object]:
     wanted = {**model.design.base, **changed}
     for row in rows:
@@ -173,12 +152,12 @@ def _measured(
     return [None, None]
 
 
-def _next(model: Model, changed: Mapping[str, int]) -> Step | None:
+def _next(model: ScoreModel, changed: Mapping[str, int]) -> Step | None:
     here = _with(model.reference, changed)
     start = exact(here)
     steps = []
     for name in model.names:
         nearest = model.lower(name, _value(here, name))[:1]
         if nearest and nearest[0]:
-            steps.append(model.step(changed, name, nearest[0]))
+            steps.append(_step(model, changed, name, nearest[0]))
     return min(steps, key=lambda step: (step.price(start), step.name), default=None)

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from study.analysis.bootstrap import LEVEL
 from study.analysis.effects import SPARE, Design, Fit, fit
 from study.analysis.mixture_scores import Floats
+from study.analysis.uncertainty import LEVEL
 from study.records import Estimate
 from study.space.searched import OF_VARIANT, value_of
 from tasnet_core.cost.formulas import exact
-from tasnet_core.records import Variant
+from tasnet_core.records import LETTERS, Variant
 
 ASKED_FOR = 0.001  # p of the F test: with 20 variants, terms let in at 0.05 made the errors larger
 PRODUCT, BEND = "X × R", "a bend in size"
@@ -44,6 +44,16 @@ class ScoreModel(NamedTuple):
     def explained(self) -> float:
         """R²: share of the variance between variants that the model explains."""
         return 1 - float(self.fitted.residuals.var() / self.design.scores.var())
+
+    @property
+    def names(self) -> list[str]:
+        """Hyperparameters that make a network smaller; others are held at the reference's."""
+        return [name for name in self.design.letters if name in LETTERS]
+
+    def lower(self, name: str, below: int) -> list[int]:
+        """The values of a hyperparameter among the variants below this one, the nearest first."""
+        values = {int(row[name]) for row in self.design.rows}
+        return sorted((value for value in values if value < below), reverse=True)
 
     def score(self, changed: Mapping[str, Any]) -> Estimate:
         """SI-SNRi in dB of one training of the reference with these hyperparameters."""
