@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 
 from study.analysis.pareto import Curve, hypervolume
-from study.records import Budget
 from study.space.presets import QUICK
 from tasnet_core.records import LETTERS, Variant
 
@@ -63,7 +62,7 @@ def volume(points: Sequence[Sequence[float]], reference: Recorded) -> float:
 def main(part: int = 0, parts: int = 1) -> None:
     import torch
 
-    from study.search.evaluate import evaluate
+    from study.search.evaluate import Task, evaluate
     from tasnet_core.corpora.registry import open_corpus
 
     torch.set_num_threads(1)
@@ -77,7 +76,7 @@ def main(part: int = 0, parts: int = 1) -> None:
     for variant in (variants[index] for index in order[part::parts]):
         if variant in known:
             continue
-        result = evaluate(variant, RECIPE, Budget(), corpus, CHECKPOINTS / f"{variant.key}.pt", measures=("si_snr",))
+        result = evaluate(Task(variant, RECIPE, CHECKPOINTS / f"{variant.key}.pt", metrics=("si_snr",)), corpus)
         if result.state != "complete" or result.cost is None or result.scores.si_snri_db is None:
             raise SystemExit(f"{variant}: {result.state}, {result.reason}")
         row = [*(getattr(variant, letter) for letter in LETTERS), result.cost.parameters, result.cost.macs_per_s,

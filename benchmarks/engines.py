@@ -34,8 +34,8 @@ from study.engines import ray_engine
 from study.engines.base import Job
 from study.engines.local import Workers
 from study.records import Result, Settings, StopRule
-from study.search import runner
-from study.search.events import Silent
+from study.search.evaluate import evaluate
+from study.search.events import EpochEnded, Message, TrialEnded, silent
 from study.space.plan import StudyPlan
 from study.space.toml import as_dict, space_named
 from tasnet_core.corpora.registry import open_corpus
@@ -55,27 +55,18 @@ SPREAD = 0.7        # of its logarithm: one in twenty takes three times as long
 FAIL = 0.03         # of them diverge
 
 
-def tiny():
-    """A worker that does not measure speed: no two runs share that."""
-    runner.measure_apart = cost.exact
-    return Tiny()
+UNTIMED = partial(evaluate, measure=cost.exact)     # the speed is another at each run
 
 
 def voices():
-    """The same with the corpus of `quick`."""
-    runner.measure_apart = cost.exact
+    """The corpus of `quick`."""
     return open_corpus("voices", 2, 8000, say=print)
 
 
-def made_up():
-    """A worker whose trainings are made up."""
-    runner.measure_apart, runner.evaluate = cost.exact, fake
-    return Tiny()
-
-
-def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts, kin):
+def fake(task, corpus, hooks):
     """A training of known length and curve, both functions of the variant. It is saved nowhere, so it begins anew."""
-    chance = np.random.default_rng(int(variant.key, 16))
+    measured = cost.exact(task.variant)
+    chance = np.random.default_rng(int(task.variant.key, 16))
     length_s, fails = MEDIAN_S * float(np.exp(SPREAD * chance.normal())), chance.random() < FAIL
     best = 2 * np.log10(measured.parameters) + chance.normal(scale=0.3)
     curve = []
@@ -83,11 +74,11 @@ def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, m
         until = time.monotonic() + length_s / EPOCHS
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.5))
-            if hooks.pulse():
+            if hooks.should_pause():
                 raise Paused
         score = float(best - 4 / number)
         curve.append(Epoch(number, -score, score, 1e-3, 100.0 * number, length_s / EPOCHS))
-        if reason := hooks.tell(curve[-1]):
+        if reason := hooks.on_event(EpochEnded(task.trial, task.recipe.seed, curve[-1])):
             return Result("stopped", reason, cost=measured, curve=tuple(curve))
         if fails and number == EPOCHS // 2:
             return Result("failed", f"epoch {number}: training loss nan", "diverged", measured, curve=tuple(curve))
@@ -96,14 +87,14 @@ def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, m
                   scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=MIXTURES))
 
 
-def train(engine, storage, trials, slots, settings, open_corpus, watcher=None):
+def train(engine, storage, trials, slots, settings, open_corpus, evaluate=UNTIMED, on_event=silent):
     """See a study through by an engine; how long it took, in s."""
     with open_database(storage, read_only=False) as database:
         if not database.settings("s"):
             database.register("s", settings)
         began = time.monotonic()
         plan = replace(StudyPlan.of("s", settings, workers=slots), open_corpus=open_corpus)
-        ended = engine(Job(storage, plan, trials), database, watcher or Silent()).run()
+        ended = engine(Job(storage, plan, trials, evaluate=evaluate), database, on_event).run()
         assert ended.finished
         return time.monotonic() - began
 
@@ -127,16 +118,16 @@ def nodes(count, cpus):
 # ── a node that is killed, one that is added ─────────────────────────────────────────────────────────────
 
 
-class Swaps(Silent):
+class Swaps:
     """Kills a node and adds another after a quarter of the trials."""
 
     def __init__(self, made, at):
         self.made, self.at, self.ended, self.lost = made, at, 0, 0
 
-    def says(self, text):
-        self.lost += "is lost" in text
-
-    def trial_ends(self, trial, seed, variant, result):
+    def __call__(self, event):
+        self.lost += isinstance(event, Message) and "is lost" in event.text
+        if not isinstance(event, TrialEnded):
+            return
         self.ended += 1
         if self.ended == self.at:
             self.made.remove_node(self.made.ours[0], allow_graceful=False)
@@ -151,7 +142,7 @@ def swapped_nodes(trials, settings, opener):
         local_s = train(Workers, str(places[0] / "study.db"), trials, 2, settings, opener)
         with nodes(4, 1) as made:
             watcher = Swaps(made, trials // 4)
-            ray_s = train(ray_engine.Ray, str(places[1] / "study.db"), trials, None, settings, opener, watcher)
+            ray_s = train(ray_engine.Ray, str(places[1] / "study.db"), trials, None, settings, opener, on_event=watcher)
         same = made_up_search.table(places[0]) == made_up_search.table(places[1])
         print(f"{trials} trainings: local with 2 workers {local_s:.0f} s; 4 nodes of Ray, one killed and one added: "
               f"{ray_s:.0f} s, {watcher.lost} trainings lost their worker; rows equal bit for bit: {same}")
@@ -210,7 +201,7 @@ class Hosted(ray_engine.Ray):
         pass
 
 
-class Meter(Silent):
+class Meter:
     """Notes on the way, and prints, what has been used."""
 
     def __init__(self, trials, size_of, processes):
@@ -220,7 +211,9 @@ class Meter(Silent):
         print("| trials | s | trials/s since the line before | CPU s | CPU ms a trial since | memory MB | database MB |\n"
               + "|---" * 7 + "|", flush=True)
 
-    def trial_ends(self, trial, seed, variant, result):
+    def __call__(self, event):
+        if not isinstance(event, TrialEnded):
+            return
         self.ended += 1
         if self.ended in self.places:
             cpu_s, memory = used(self.processes())
@@ -265,7 +258,7 @@ def large(kind, trials, slots, figure=None):
             meter = Meter(trials, lambda: sum(path.stat().st_size for path in Path(folder).glob("study.db*")),
                           lambda: [os.getpid()])
             with nodes(4, -(-slots // 4) + 1):
-                train(Hosted, storage, trials, slots, LARGE, made_up, meter)
+                train(Hosted, storage, trials, slots, LARGE, Tiny, fake, meter)
         else:
             storage = new_database("engines")
             engine = sa.create_engine(storage)
@@ -274,7 +267,7 @@ def large(kind, trials, slots, figure=None):
                 with engine.connect() as connection:
                     return connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar()
             meter = Meter(trials, size, lambda: descendants(os.getpid()))
-            train(Workers, storage, trials, slots, LARGE, made_up, meter)
+            train(Workers, storage, trials, slots, LARGE, Tiny, fake, meter)
         began = time.monotonic()
         subprocess.run([sys.executable, "-m", "study", "report", "--storage", storage], check=True, stdout=subprocess.DEVNULL)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
@@ -337,7 +330,7 @@ def restarted_server(trials, workers=16, times=3):
             cluster_name = connection.execute(sa.text("SHOW cluster_name")).scalar()
         finger = threading.Thread(target=partial(restart, cluster_name, times, 2 * MEDIAN_S, done))
         finger.start()
-        took_s = train(Workers, storage, trials, workers, LARGE, made_up)
+        took_s = train(Workers, storage, trials, workers, LARGE, Tiny, fake)
         done.set()
         finger.join()
     wrong = count_wrong(storage, trials)
@@ -348,7 +341,7 @@ def restarted_server(trials, workers=16, times=3):
 
 def main(what="nodes", *given):
     if what == "nodes":
-        return swapped_nodes(int(given[0]) if given else 64, *((SHORT, voices) if given[1:] == ("quick",) else (SMALL, tiny)))
+        return swapped_nodes(int(given[0]) if given else 64, *((SHORT, voices) if given[1:] == ("quick",) else (SMALL, Tiny)))
     if what == "large":
         kind, trials, slots, figure = (*given, *("ray", 10_000, 200, None)[len(given):])
         return large(kind, int(trials), int(slots), figure and Path(figure).resolve())

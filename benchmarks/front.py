@@ -26,7 +26,7 @@ from search import ENOUGH, SPACE, Progress, needed, reached, sampler_of, search
 
 from study.analysis import pareto
 from study.analysis.rank_agreement import tau
-from study.records import FRONT, Budget, Settings, StopRule
+from study.records import FRONT, Settings, StopRule
 from study.search.inherit_recipe import recipe_of
 from study.space.space import suggest
 from tasnet_core.records import Variant
@@ -58,7 +58,7 @@ def record(seed: int) -> None:
     """Train the teacher of this seed, then tune every variant of the grid."""
     import torch
 
-    from study.search.evaluate import evaluate
+    from study.search.evaluate import Task, evaluate
     from tasnet_core.backend.fused import speed_up
     from tasnet_core.checkpoints.checkpoint import load
     from tasnet_core.corpora.registry import open_corpus
@@ -70,11 +70,11 @@ def record(seed: int) -> None:
     torch.set_num_threads(1)
     corpus, teacher = open_corpus("voices", 2, 8000, say=print), CHECKPOINTS / f"teacher-{seed}.pt"
     CHECKPOINTS.mkdir(parents=True, exist_ok=True)
-    kin = Lineage(teacher, {name: values for name, values in SPACE.letters.items() if len(values) > 1})
+    lineage = Lineage(teacher, {name: values for name, values in SPACE.letters.items() if len(values) > 1})
 
     def train(variant: Variant, path: Path) -> float:
         recipe = recipe_of(replace(INHERIT, seed=seed), Settings(recipe=INHERIT), variant == SPACE.reference)
-        result = evaluate(variant, recipe, Budget(), corpus, path, measures=("si_snr",), kin=kin)
+        result = evaluate(Task(variant, recipe, path, metrics=("si_snr",), lineage=lineage), corpus)
         if result.scores.si_snri_db is None:
             raise SystemExit(f"{variant}: {result.state}, {result.reason}")
         return result.scores.si_snri_db

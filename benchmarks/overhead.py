@@ -21,10 +21,12 @@ from study.database import schema
 from study.database.schema import EXACT
 from study.database.store import open_database
 from study.records import Result, Settings, StopRule
-from study.search import runner
+from study.search.evaluate import Hooks, Task
+from study.search.events import EpochEnded
 from study.search.runner import Runner
 from study.space.plan import StudyPlan
 from study.space.toml import space_named
+from tasnet_core.corpora.registry import Corpus
 from tasnet_core.cost import count
 from tasnet_core.records import Epoch, MixtureScore, Scores, Variant
 
@@ -41,14 +43,14 @@ def curve_of(top: float) -> list[Epoch]:
     return [Epoch(number, -top, top - 5 / number, 1e-3, 540.0 * number, 10.0) for number in range(1, SETTINGS.recipe.epochs + 1)]
 
 
-def made_up(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts, kin):  # type: ignore[no-untyped-def]
-    top, curve = score_of(variant), []
+def made_up(task: Task, corpus: Corpus, hooks: Hooks) -> Result:
+    exact, top, curve = count.exact(task.variant), score_of(task.variant), []
     for epoch in curve_of(top):
         curve.append(epoch)
-        if reason := hooks.tell(epoch):
-            return Result("stopped", reason, cost=measured, curve=tuple(curve), seconds=1.0)
+        if reason := hooks.on_event(EpochEnded(task.trial, task.recipe.seed, epoch)):
+            return Result("stopped", reason, cost=exact, curve=tuple(curve), seconds=1.0)
     scored = tuple(MixtureScore(f"test/{i:03}", "a+b", "FM", 4.0, 0.0, top, top) for i in range(120))
-    return Result("complete", cost=measured, curve=tuple(curve), mixtures=scored, seconds=1.0,
+    return Result("complete", cost=exact, curve=tuple(curve), mixtures=scored, seconds=1.0,
                   scores=Scores(si_snr_db=top, si_snri_db=top, mixtures=120))
 
 
@@ -73,17 +75,16 @@ def fill(work: Runner, trials: int) -> None:
         for table, some in ((schema.variants, fresh), (schema.runs, rows), (schema.epochs, curves)):
             if some:
                 connection.execute(table.insert(), some)
-    work.study.add_trials(told)
+    work.scheduler.study.add_trials(told)
 
 
 def main(places: list[int]) -> None:
-    runner.evaluate, runner.measure_apart = made_up, count.exact     # type: ignore[assignment]
     print("| around trial | runner, median ms | 90 % below |")
     print("|---|---|---|")
     for place in places:
         with tempfile.TemporaryDirectory() as folder, open_database(str(Path(folder) / "study.db"), read_only=False) as database:
             database.register("s", SETTINGS)
-            work = Runner(StudyPlan.of("s", SETTINGS), database, object())    # type: ignore[arg-type]  # no corpus is asked for anything
+            work = Runner(StudyPlan.of("s", SETTINGS), database, object(), evaluate=made_up)     # type: ignore[arg-type]  # of no use
             work.run(1)
             fill(work, place - AROUND // 2)
             times = []

@@ -19,8 +19,8 @@ from curves import EPOCH_S, EPOCHS, GRID, Recorded, recorded, volume
 from stop_rule import by_rule
 
 from study.records import FRONT, Budget, StopRule
-from study.search.runner import PATIENCE
 from study.search.samplers import Proposals
+from study.search.scheduler import REPEATS
 from study.space.presets import QUICK
 from study.space.space import Space, suggest
 
@@ -41,7 +41,7 @@ def sampler_of(name: str, space: Space, seed: int) -> optuna.samplers.BaseSample
 def next_left(study: optuna.Study, space: Space, met: set[str]) -> None:
     """After many repeats in a row, queue a variant that nobody has trained: `Runner.new_ask`."""
     trials = study.get_trials(deepcopy=False)
-    if len(trials) >= PATIENCE and all("repeats" in trial.user_attrs for trial in trials[-PATIENCE:]):
+    if len(trials) >= REPEATS and all("repeats" in trial.user_attrs for trial in trials[-REPEATS:]):
         left = [point for point in space.points() if space.variant_of(point).key not in met]
         study.enqueue_trial(left[int(np.random.default_rng((study.user_attrs["seed"], len(trials))).integers(len(left)))])
 

@@ -59,9 +59,9 @@ class Clock:
 
     def attach(self) -> None:
         for owner, name, part in (
-                (runner, "measure_apart", "cost measured"), (Training, "_step", "training"),
+                (evaluating, "measure_apart", "cost measured"), (Training, "_step", "training"),
                 (Training, "_validation", "validation"), (Training, "_improvements", "validation"),
-                (Training, "save", "saving"), (metrics, "score_test", "scoring"), (evaluating.sounds, "keep", "sounds kept")):
+                (Training, "save", "saving"), (metrics, "score_test", "scoring"), (evaluating.examples, "keep", "sounds kept")):
             setattr(owner, name, self.of(part, getattr(owner, name)))
 
 

@@ -47,12 +47,9 @@ def own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def trained(monkeypatch):
     """Variants that were given to a made-up evaluation instead of a training."""
-    from study.search import runner
-    from tasnet_core.cost import count
     from tests.support import made_up_search
     given = []
-    monkeypatch.setattr(runner, "evaluate", made_up_search.made_up(given))
-    monkeypatch.setattr(runner, "measure_apart", count.exact)
+    monkeypatch.setattr(made_up_search, "evaluate", made_up_search.made_up(given))
     return given
 
 

@@ -13,7 +13,7 @@ import torch
 from study.analysis.pareto import Curve
 from study.database.store import open_database
 from study.records import Result, Settings, StopRule
-from study.search import runner
+from study.search.events import EpochEnded
 from study.search.optuna_study import enqueue
 from study.search.runner import Runner
 from study.space.plan import StudyPlan
@@ -42,28 +42,26 @@ def made_up(variants):
         yield Recorded(variant, float(steps.sum()), Curve((exact.parameters, exact.macs_per_s), tuple(np.cumsum(steps).tolist())))
 
 
-def test_a_replay_stops_whom_the_runner_stops_and_when(tmp_path, monkeypatch):
+def test_a_replay_stops_whom_the_runner_stops_and_when(tmp_path):
     space = tiny_study.SPACE
     others = [variant for variant in space.variants() if variant != space.reference]
     rows = list(made_up([space.reference, *others]))
     order = [0, *(1 + np.random.default_rng(1).permutation(len(others)))]
     known = {row.variant: row for row in rows}
 
-    def evaluate(variant, recipe, budget, corpus, checkpoint, device, metrics, hooks, *_):
-        row, curve = known[variant], []
+    def evaluate(task, corpus, hooks):
+        variant, row, curve = task.variant, known[task.variant], []
         for number, valid in enumerate(row.curve.curve, 1):
             curve.append(Epoch(number, -valid, valid, 1e-3, 0.3 * number, 0.1))
-            if reason := hooks.tell(curve[-1]):
+            if reason := hooks.on_event(EpochEnded(task.trial, task.recipe.seed, curve[-1])):
                 return Result("stopped", reason, cost=count.exact(variant), curve=tuple(curve))
         return Result("complete", cost=count.exact(variant), curve=tuple(curve), scores=Scores(si_snri_db=row.si_snri_db))
-    monkeypatch.setattr(runner, "evaluate", evaluate)
-    monkeypatch.setattr(runner, "measure_apart", count.exact)
     settings = Settings(corpus="tiny", space="tiny", recipe=replace(RECIPE, epochs=EPOCHS), stop=RULE)
     with open_database(str(tmp_path / "study.db"), read_only=False) as database:
         database.register("s", settings)
-        work = Runner(StudyPlan.of("s", settings), database, Tiny())
+        work = Runner(StudyPlan.of("s", settings), database, Tiny(), evaluate=evaluate)
         for index in order[1:]:
-            enqueue(work.study, space, settings, rows[index].variant)
+            enqueue(work.scheduler.study, space, settings, rows[index].variant)
         work.run(len(rows))
         trained = {row["variant"]: row["state"] for row in database.runs("s")}
         epochs = {row["variant"]: len(database.curve(row["id"])) for row in database.runs("s")}

@@ -218,7 +218,7 @@ def enqueue(given: argparse.Namespace) -> None:
         for variant, recipe in wanted:
             tuned = [as_word(field, getattr(recipe, field)) for field in TUNED if field in space.choices]
             named = " ".join([str(variant), *tuned])
-            if known := database.same(name, variant, recipe_of(recipe, settings, variant == space.reference)):
+            if known := database.first_run(name, variant, recipe_of(recipe, settings, variant == space.reference)):
                 say(f"{named}: is trial {known['trial']} already ({known['state']}); nothing to train")
                 continue
             optuna_study.enqueue(study, space, recipe, variant)
@@ -371,7 +371,7 @@ def compare(given: argparse.Namespace) -> None:
     from study.database.store import open_database
     with open_database(given.storage) as database, database.snapshot():
         name = database.choose(given.study)
-        say(*lines(database.results(name), database.heard(name), given.A, given.B))
+        say(*lines(database.results(name), database.test_scores(name), given.A, given.B))
 
 
 def export(given: argparse.Namespace) -> list[Path]:

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Any, Self
+from typing import Any, Self, assert_never
 
 from rich.box import SIMPLE_HEAVY
 from rich.console import Console, Group
@@ -30,7 +30,16 @@ from study.analysis.wording import TITLES, engineering
 from study.database.leases import Owner
 from study.records import STATES, TRAINED, Result, Settings
 from study.report.tables import sexes_table
-from study.search.events import Rows
+from study.search.events import (
+    EpochEnded,
+    Event,
+    FrontChanged,
+    Message,
+    MixtureScored,
+    Rows,
+    TrialEnded,
+    TrialStarted,
+)
 from study.search.inherit_recipe import tuned_epochs
 from study.space.searched import configuration, varied
 from tasnet_core.errors import counted
@@ -100,6 +109,23 @@ class Plain:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Message(text):
+                self.says(text)
+            case TrialStarted():
+                self.trial_begins(event.trial, event.seed, event.variant, event.cost, event.epochs)
+            case EpochEnded():
+                self.epoch_ends(event.trial, event.seed, event.epoch)
+            case MixtureScored():
+                self.mixture_scored(event.trial, event.seed, event.done, event.total)
+            case TrialEnded():
+                self.trial_ends(event.trial, event.seed, event.variant, event.result)
+            case FrontChanged(front):
+                self.front_is(front)
+            case _:
+                assert_never(event)
 
     def says(self, text: str) -> None:
         say(text)

@@ -1,7 +1,7 @@
-"""The connection to one SQL database: opened, retried while it is locked or gone, and locked for who hands out work.
+"""The connection to one SQL database: opened, retried while it is locked or gone, and locked.
 
-Every write is one short transaction that may be done twice: so a database that is locked, gone or full for a while
-is waited for, and a process may die anywhere.
+Every write is one short transaction that may be done twice: so a database that is locked, gone or
+full for a while is waited for, and a process may die anywhere.
 """
 
 import copy
@@ -21,17 +21,18 @@ from tasnet_core.errors import UserError
 from tasnet_core.files import home
 
 LOCK_NOT_AVAILABLE = "55P03"     # PostgreSQL, when lock_timeout has passed
-BUSY_S = 5          # how long SQLite itself waits for a lock; what is longer is waited for where signals are heard
+BUSY_S = 5          # SQLite's own wait for a lock; a longer one is ours, and signals end it
 
-# What a database says when it will do the same thing later. Lower case.
+# Reasons that pass by themselves, and the words by which error messages give them, in lower case.
 _PASSING = {
-    "locked": "the database is locked", "busy": "the database is locked", "disk is full": "the disk is full",
-    "no space left": "the disk is full", "server closed the connection": "the database server is gone",
-    "connection refused": "the database server is gone", "connection failed": "the database server is gone",
-    "starting up": "the database server is starting", "shutting down": "the database server is shutting down",
-    "terminating connection": "the database server is shutting down", "recovery mode": "the database server is starting",
-    "too many clients": "the database server has no connection left", "connection is lost": "the database server is gone",
-    "connection is closed": "the database server is gone", "consuming input failed": "the database server is gone"}
+    "the database is locked": ("locked", "busy"),
+    "the disk is full": ("disk is full", "no space left"),
+    "the database server is starting": ("starting up", "recovery mode"),
+    "the database server is shutting down": ("shutting down", "terminating connection"),
+    "the database server has no connection left": ("too many clients",),
+    "the database server is gone": (
+        "server closed the connection", "connection refused", "connection failed",
+        "connection is lost", "connection is closed", "consuming input failed")}
 
 T = TypeVar("T")
 Wait = Callable[[str], None]
@@ -39,14 +40,16 @@ Place = tuple[int, int] | None      # a file's device and number there
 
 
 def passing(error: BaseException) -> str:
-    """Why a database refused for a reason that passes by itself, in words; empty for any other error."""
+    """The reason of a database's refusal that passes by itself; "" for any other error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, sa.exc.DBAPIError | sa.exc.TimeoutError):
             text = str(getattr(cause, "orig", cause)).lower()
-            found = next((reason for words, reason in _PASSING.items() if words in text), "")
-            if found or getattr(cause, "connection_invalidated", False):
-                return found or "the database server is gone"
+            for reason, words in _PASSING.items():
+                if any(word in text for word in words):
+                    return reason
+            if getattr(cause, "connection_invalidated", False):
+                return "the database server is gone"
         cause = cause.__cause__ or cause.__context__
     return ""
 
@@ -54,8 +57,9 @@ def passing(error: BaseException) -> str:
 def _locked(connection: sa.Connection, number: int) -> bool:
     """Wait for PostgreSQL's advisory lock, a second at most; whether the transaction has it now.
 
-    The server keeps the queue: hundreds of processes that ask again and again would leave nobody a core to work on. A lock of
-    the session would not do: one that is granted just as the time is up is reported as refused, and kept.
+    The server keeps the queue: hundreds of processes that ask again and again would leave no core
+    to work on. A lock of the session would not do: one that is granted just as the time is up is
+    reported as refused, and kept.
     """
     try:
         connection.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
@@ -78,22 +82,26 @@ def url_of(storage: str) -> sa.URL:
     """A database URL; a bare path means SQLite.
 
     Raises:
-        UserError: when it is no URL SQLAlchemy can read. It is not repeated: it may hold a password.
+        UserError: SQLAlchemy cannot read it. It is not repeated, as it may hold a password.
     """
     try:
-        url = sa.make_url(storage) if "://" in storage else sa.URL.create("sqlite", database=storage)
-        home_of_user = url.get_backend_name() == "sqlite" and (url.database or "").startswith("~")
-        return url.set(database=str(home(url.database or ""))) if home_of_user else url
+        is_url = "://" in storage
+        url = sa.make_url(storage) if is_url else sa.URL.create("sqlite", database=storage)
+        if url.get_backend_name() == "sqlite" and (url.database or "").startswith("~"):
+            url = url.set(database=str(home(url.database or "")))
+        return url
     except (sa.exc.ArgumentError, ValueError):
         shown = storage if "@" not in storage else f"{storage.partition('://')[0]}://…"
-        raise UserError(f"--storage {shown!r}: not a database URL; wanted such as {DEFAULT_URL}") from None
+        raise UserError(f"--storage {shown!r}: not a database URL; "
+                        f"wanted such as {DEFAULT_URL}") from None
 
 
 def engine_of(url: sa.URL, read_only: bool, still: bool = False) -> sa.Engine:
-    """A way to the database; `still` to an SQLite file without the locks and files that keep readers and a writer apart."""
+    """SQLAlchemy's engine of a database; a `still` SQLite file is read without the locks and files
+    that keep readers and a writer apart."""
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10}
-                                if url.get_backend_name() == "postgresql" else {})
+        timeout = {"connect_timeout": 10} if url.get_backend_name() == "postgresql" else {}
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=timeout)
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
     if read_only and url.database:
         file = f"{Path(url.database).absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
@@ -111,21 +119,23 @@ def engine_of(url: sa.URL, read_only: bool, still: bool = False) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # A transaction that reads first and then writes cannot wait for the lock: SQLite refuses it at once.
-        if not read_only and connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        # A transaction that reads first and then writes cannot wait for the lock: SQLite refuses it
+        # at once.
+        level = connection.get_execution_options().get("isolation_level")
+        if not read_only and level != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
 def opened(url: sa.URL, read_only: bool, make: Callable[[sa.Engine], T]) -> T:
-    """What `make` makes of a way to the database.
+    """What `make` makes of the engine of a database.
 
-    SQLite's readers and writer see each other in files beside the database. Where these cannot be made, the file is read as
-    it is, if that is all there is.
+    SQLite's readers and writer see each other in files beside the database. Where these cannot be
+    made, the file is read as it is, unless there are changes beside it.
 
     Raises:
-        UserError: it is not all: a process left changes beside it.
+        UserError: a process left changes beside it.
     """
     try:
         return make(engine_of(url, read_only))
@@ -136,8 +146,10 @@ def opened(url: sa.URL, read_only: bool, make: Callable[[sa.Engine], T]) -> T:
     file = Path(url.database or "")
     for beside in (Path(f"{file}{end}") for end in ("-wal", "-journal")):
         if beside.exists() and beside.stat().st_size:
-            raise UserError(f"{file}: cannot be read, since {beside.name} holds changes that are not in it yet and its folder "
-                            "cannot be written; copy both files to a folder of your own, and name that copy with --storage")
+            raise UserError(
+                f"{file}: cannot be read, since {beside.name} holds changes that are not in it yet "
+                "and its folder cannot be written; copy both files to a folder of your own, and "
+                "name that copy with --storage")
     return make(engine_of(url, read_only, still=True))
 
 
@@ -146,7 +158,7 @@ class Misplaced(UserError):
 
 
 def place_of(path: Path) -> Place:
-    """Which file or folder a path leads to at this moment; None where to none."""
+    """The file or folder at a path at this moment; None where there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -155,23 +167,24 @@ def place_of(path: Path) -> Place:
 
 
 def see_in_place(held: Mapping[Path, Place]) -> None:
-    """See that paths lead to what they led to when they were noted.
+    """See that paths still lead to the files that were noted.
 
     Raises:
         Misplaced: one does not.
     """
     for path, place in held.items():
         if place_of(path) != place:
-            raise Misplaced(f"{path}: was deleted, moved or replaced while the study ran, so nothing more can be saved there, "
-                            "and what was trained since the last epoch's end is lost; put it back as it was and run the same "
-                            "command again, or begin anew without it")
+            raise Misplaced(
+                f"{path}: was deleted, moved or replaced while the study ran, so nothing more can "
+                "be saved there, and what was trained since the last epoch's end is lost; put it "
+                "back as it was and run the same command again, or begin anew without it")
 
 
 class Connection:
     """One database. A context manager; `close` gives its connections back.
 
-    `wait` is called with the reason each time the database refuses something for now, and returns when it is to be tried
-    again; without it, that is an error.
+    `wait` is called with the reason each time the database refuses something for now, and returns
+    when it is to be tried again; without it, that is an error.
     """
 
     def __init__(self, engine: sa.Engine, wait: Wait | None = None):
@@ -219,7 +232,8 @@ class Connection:
         return Path(self.engine.url.database or "").parent if self.is_sqlite else Path("results")
 
     def retry(self, work: Callable[[], T]) -> T:
-        """The result of `work`, which may be done twice, and is done again for as long as the database refuses it for now."""
+        """The result of `work`, which is done again for as long as the database refuses it for now.
+        """
         while True:
             try:
                 return work()
@@ -231,17 +245,18 @@ class Connection:
 
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:
-        """Be the only process that hands out work of this study. The lock of a process that dies is free."""
+        """Be the only process that hands out work of this study. A process that dies frees it."""
         see_in_place(self.held)
         if self.engine.url.get_backend_name() == "postgresql":
-            number = int.from_bytes(hashlib.sha256(f"tasnet-study {study}".encode()).digest()[:8], signed=True)
+            digest = hashlib.sha256(f"tasnet-study {study}".encode()).digest()
+            number = int.from_bytes(digest[:8], signed=True)
             with self.engine.connect() as connection:
                 while not _locked(connection, number):
                     self._wait_for_lock()
                 yield       # the transaction's end frees the lock
             return
-        file = Path(f"{self.engine.url.database}.lock") if self.is_sqlite else self.folder / "study.lock"
-        lock = FileLock(file)
+        beside = f"{self.engine.url.database}.lock"
+        lock = FileLock(beside if self.is_sqlite else self.folder / "study.lock")
         while not lock.is_locked:
             try:
                 lock.acquire(timeout=1)
@@ -260,16 +275,18 @@ class Connection:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Let all that is read within be of one moment, that of the first reading, whatever others write meanwhile.
+        """Read everything within as of one moment, that of the first reading.
 
-        Nothing is waited for within: what was read before a server went away is of another moment than what comes after.
+        Nothing is retried within: what was read before a server went away is of another moment than
+        what comes after.
         """
         if self._held is not None:
             yield
             return
         with self.reader.connect() as connection:
-            server = self.engine.url.get_backend_name() == "postgresql"
-            connection.exec_driver_sql("BEGIN" + " ISOLATION LEVEL REPEATABLE READ READ ONLY" * server)
+            is_server = self.engine.url.get_backend_name() == "postgresql"
+            level = " ISOLATION LEVEL REPEATABLE READ READ ONLY" if is_server else ""
+            connection.exec_driver_sql(f"BEGIN{level}")
             self._held = connection
             try:
                 yield
@@ -279,9 +296,10 @@ class Connection:
                     connection.exec_driver_sql("ROLLBACK")
 
     def stream(self, query: str, size: int, **values: Any) -> Iterator[Sequence[sa.Row[Any]]]:
-        """The rows of a query, `size` of them at a time, of which no more are held. Only within a snapshot."""
+        """The rows of a query, of which `size` at a time are in memory. Only within a snapshot."""
         assert self._held is not None
-        found = self._held.execute(sa.text(query), values, execution_options={"stream_results": True, "max_row_buffer": size})
+        options = {"stream_results": True, "max_row_buffer": size}
+        found = self._held.execute(sa.text(query), values, execution_options=options)
         yield from found.partitions(size)
 
     def query(self, query: str, **values: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""The owner of a run: a lease names the process that trains it, and ends by itself unless it is renewed.
+"""The owner of a run: a lease names the process that trains it, and ends unless it is renewed.
 
-A process of this machine holds its runs as long as it lives, whatever the clock says, and not a moment longer. Of another
-machine only the lease's end is known, by the clock of the database's server.
+A process of this machine holds its runs as long as it lives, whatever the clock says, and not a
+moment longer. Of another machine only the lease's end is known, by the clock of the database's
+server.
 """
 
 import hashlib
@@ -21,9 +22,9 @@ class Owner(NamedTuple):
     """A process that may hold a lease, in the database as `host:boot:process:started`."""
 
     host: str
-    boot: str           # the machine since its last start, and the container: where process numbers mean the same
+    boot: str           # the machine's last start, and the container: process numbers are theirs
     process: int
-    started: str        # when the process was started: process numbers are given out again
+    started: str        # when the process was started: its number is given out again
 
     def __str__(self) -> str:
         return ":".join(map(str, self))
@@ -47,7 +48,8 @@ def me() -> Owner:
 def is_held(run: Mapping[str, Any], now_s: float) -> bool:
     """Whether another process is at work on this run.
 
-    A lease that lasts longer than any lease does was made by a clock that has been set back since: it is void.
+    A lease that lasts longer than any lease does was made by a clock that has been set back since:
+    it is void.
     """
     if run["owner"] in (None, str(me())):
         return False
@@ -66,7 +68,7 @@ def _boot() -> str:
 
 
 def started(process: int) -> str:
-    """When a process was started, as the system counts; empty when there is none. Numbers are given out again."""
+    """When a process was started, as the system counts; "" when there is none."""
     stat = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
     if stat:
         return "" if stat[0] in "ZX" else stat[19]      # a zombie does no work

@@ -1,4 +1,4 @@
-"""Databases of other versions: seen when they are read, kept as they are and then brought up when they are written."""
+"""Databases of other versions: refused when they are read, copied and brought up when written."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from tasnet_core.errors import UserError, counted
 
 
 class Outdated(UserError):
-    """A database that lacks what this version reads; opening it for writing brings it up to date."""
+    """A database that lacks what this version reads; opening it for writing mends that."""
 
 
 def see_whole(database: Connection) -> None:
@@ -27,16 +27,19 @@ def see_whole(database: Connection) -> None:
         sqlalchemy.exc.DBAPIError: it is no study database.
     """
     with database.reader.connect() as connection:
-        if lacks := [name for names in lacking(connection) for name in names]:
-            raise Outdated(f"{database.shown}: made by another version, lacks {_named(lacks)}; "
-                           f"bring it up to date: python -m study doctor --storage {database.shown}")
+        found = lacking(connection)
+        if lacks := [*found.rows, *found.views]:
+            shown = database.shown
+            raise Outdated(f"{shown}: made by another version, lacks {_named(lacks)}; "
+                           f"bring it up to date: python -m study doctor --storage {shown}")
         connection.execute(sa.select(study_settings.c.study).limit(1))
 
 
 def bring_up(database: Connection, say: Callable[[str], None]) -> None:
-    """Make what is missing, in one transaction, by one process; before it changes tables, keep a copy and `say` where.
+    """Make what is missing, in one transaction, by one process.
 
-    Views and indices hold nothing of their own, so for them there is no copy.
+    Before it changes tables, it keeps a copy, and a message says where. Views and indices hold
+    nothing of their own, so for them there is no copy.
 
     Raises:
         UserError: no copy can be made, or a view not be dropped; nothing is changed then.
@@ -50,22 +53,26 @@ def bring_up(database: Connection, say: Callable[[str], None]) -> None:
             build(connection)
             if any(f"column {name} of {runs.name}" in lacks for name in OUTLOOK):
                 fit(connection)
-            connection.execute(study_settings.delete().where(sa.false()))   # fails where nothing can be written
+            # Fails where nothing can be written.
+            connection.execute(study_settings.delete().where(sa.false()))
         if kept:
-            say(f"{database.shown}: brought up to this version, which adds {_named(lacks)}; as it was it is kept in {kept}")
+            say(f"{database.shown}: brought up to this version, which adds {_named(lacks)}; "
+                f"as it was it is kept in {kept}")
 
 
 def fit(connection: sa.Connection, *chosen: sa.ColumnElement[bool]) -> None:
-    """Store what runs that have ended, the chosen or all, would gain from more sound: it follows from their epochs."""
+    """Store the forecast of runs that have ended, the chosen or all: what each would gain from more
+    audio follows from its epochs."""
     for run, found in outlooks(connection, runs.c.state != "running", *chosen):
         connection.execute(runs.update().where(runs.c.id == run).values(**asdict(found)))
 
 
 def _kept(database: Connection) -> Path:
     """A new copy of the database as it is, beside its file or in results."""
-    name = Path(database.engine.url.database or "study").name + ("" if database.is_sqlite else ".db")
+    name = Path(database.engine.url.database or "study").name
+    name += "" if database.is_sqlite else ".db"
     targets = (database.folder / f"{name}.before-{number}" for number in itertools.count(1))
-    target = next(one for one in targets if not one.exists())
+    target = next(path for path in targets if not path.exists())
     recover.backup(database.engine.url, target)
     return target
 

@@ -19,13 +19,14 @@ MEASURED = ("peak_memory_bytes", "realtime_factor", "realtime_factor_spread")
 
 def _columns(record: type, names: tuple[str, ...] | None = None) -> list[Column[Any]]:
     """A column per field of a record, so that a new field needs no second list of names."""
-    hints, defaults = get_type_hints(record), {field.name: field.default for field in fields(record)}
+    hints = get_type_hints(record)
+    defaults = {field.name: field.default for field in fields(record)}
     columns: list[Column[Any]] = []
-    for name in names or tuple(field.name for field in fields(record)):
-        kinds = [kind for kind in get_args(hints[name]) or (hints[name],) if kind is not type(None)]
-        wide = sa.BigInteger if name in ("macs_per_s", "peak_memory_bytes") else _TYPES[kinds[0]]
-        known = {} if defaults[name] in (MISSING, None) else {"default": defaults[name]}
-        columns.append(Column(name, wide, info=known))
+    for name in names or defaults:
+        hint = next(hint for hint in (*get_args(hints[name]), hints[name]) if hint in _TYPES)
+        kind = sa.BigInteger if name in ("macs_per_s", "peak_memory_bytes") else _TYPES[hint]
+        default = {} if defaults[name] in (MISSING, None) else {"default": defaults[name]}
+        columns.append(Column(name, kind, info=default))
     return columns
 
 
@@ -34,46 +35,62 @@ study_settings = Table(
     "study_settings", tables,
     Column("study", String, primary_key=True), Column("settings", String), Column("notes", String),
     Column("fingerprint", String), Column("created_s", sa.Float),
-    Column("hypervolume_point", String),    # where its hypervolumes are measured from, as JSON; never moves
-    # Whose a checkpoint is, by chance, and the folder of checkpoints that no other study has; both from its first run on.
+    Column("hypervolume_point", String),    # the reference point, as JSON; never moves
+    # The study's name in its checkpoints, drawn by chance, and the folder of checkpoints that no
+    # other study has; both from its first run on.
     Column("identity", String), Column("folder", String))
-variants = Table("variants", tables, Column("key", String, primary_key=True), *_columns(Variant), *_columns(Cost, EXACT))
+variants = Table(
+    "variants", tables,
+    Column("key", String, primary_key=True), *_columns(Variant), *_columns(Cost, EXACT))
 environments = Table(
     "environments", tables, Column("key", String, primary_key=True), Column("description", String))
 runs = Table(
     "runs", tables,
-    Column("id", Integer, primary_key=True), Column("study", String, nullable=False), Column("trial", Integer, nullable=False),
-    Column("variant", ForeignKey("variants.key"), nullable=False), Column("state", String, nullable=False),
+    Column("id", Integer, primary_key=True), Column("study", String, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("variant", ForeignKey("variants.key"), nullable=False),
+    Column("state", String, nullable=False),
     Column("reason", String, default=""), Column("kind", String, default=""),
     *_columns(Recipe), *_columns(Scores), *_columns(Cost, MEASURED), *_columns(Outlook),
     Column("audio_s", sa.Float), Column("seconds", sa.Float), Column("checkpoint", String),
-    Column("environment", ForeignKey("environments.key")), Column("owner", String), Column("lease_until_s", sa.Float),
+    Column("environment", ForeignKey("environments.key")),
+    Column("owner", String), Column("lease_until_s", sa.Float),
     Column("stoppable", sa.Boolean, info={"default": True}),    # whether the stop rule may end it
-    Column("deaths", Integer, info={"default": 0}),             # of its process, since its last epoch
+    Column("deaths", Integer, info={"default": 0}),     # of its process, since its last epoch
     UniqueConstraint("study", "trial", "seed"), Index("runs_by_state", "study", "state"),
     Index("runs_by_variant", "study", "variant"))
 epochs = Table(
     "epochs", tables,
-    Column("run", ForeignKey("runs.id"), primary_key=True), Column("number", Integer, primary_key=True),
+    Column("run", ForeignKey("runs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
     *[column for column in _columns(Epoch) if column.name != "number"])
 mixtures = Table(
     "mixtures", tables,
-    Column("run", ForeignKey("runs.id"), primary_key=True), Column("mixture", String, primary_key=True),
+    Column("run", ForeignKey("runs.id"), primary_key=True),
+    Column("mixture", String, primary_key=True),
     *[column for column in _columns(MixtureScore) if column.name != "mixture"])
 
-_RESULT_COLUMNS = (
-    ["r.study", "r.trial", "r.state", "r.reason", "r.variant"] + [f'v."{name}"' for name in (*LETTERS, "norm", "causal")]
-    + [f"v.{name}" for name in EXACT] + [f"r.{name}" for name in MEASURED[:2]]
-    + [f"r.{name}" for name in ("si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
-                                "segment_s", "seed", "audio_s", "seconds", "init", *OUTLOOK)])
-# What else two runs may differ in stands behind them: who knows a column by its place finds it there.
-_RESULT_COLUMNS += [column for name in VARIED if (column := f'v."{name}"' if name in OF_VARIANT else f"r.{name}")
-                    not in _RESULT_COLUMNS]
-_no_worse = [f"b.{name} {'>=' if direction == 'maximize' else '<='} a.{name}" for name, direction in FRONT]
-_better = [f"b.{name} {'>' if direction == 'maximize' else '<'} a.{name}" for name, direction in FRONT]
+_RESULT_COLUMNS = [
+    "r.study", "r.trial", "r.state", "r.reason", "r.variant",
+    *(f'v."{name}"' for name in (*LETTERS, "norm", "causal")),
+    *(f"v.{name}" for name in EXACT), *(f"r.{name}" for name in MEASURED[:2]),
+    *(f"r.{name}" for name in (
+        "si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
+        "segment_s", "seed", "audio_s", "seconds", "init", *OUTLOOK))]
+# What else two runs may differ in comes behind them, so that no column changes its place.
+for _name in VARIED:
+    _column = f'v."{_name}"' if _name in OF_VARIANT else f"r.{_name}"
+    if _column not in _RESULT_COLUMNS:
+        _RESULT_COLUMNS.append(_column)
+_GREATER = {name: ">" if direction == "maximize" else "<" for name, direction in FRONT}
+_no_worse = [f"b.{name} {sign}= a.{name}" for name, sign in _GREATER.items()]
+_better = [f"b.{name} {sign} a.{name}" for name, sign in _GREATER.items()]
+# Their words are compared with those that a database has: other words, and the view is made anew.
 VIEWS = {
-    "results": f"SELECT {', '.join(_RESULT_COLUMNS)} FROM runs r JOIN variants v ON v.key = r.variant",
-    "front": f"""SELECT a.* FROM results a WHERE a.state = 'complete' AND a.si_snri_db IS NOT NULL AND NOT EXISTS (
+    "results": f"SELECT {', '.join(_RESULT_COLUMNS)} FROM runs r "
+               "JOIN variants v ON v.key = r.variant",
+    "front": f"""SELECT a.* FROM results a WHERE a.state = 'complete' """
+             f"""AND a.si_snri_db IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM results b WHERE b.study = a.study AND b.state = 'complete'
         AND {' AND '.join(_no_worse)} AND ({' OR '.join(_better)}))""",
     "failures": """SELECT r.study, r.trial, r.kind, r.reason, r.variant, r.seed,
@@ -83,7 +100,7 @@ VIEWS = {
 
 
 class Tidy(NamedTuple):
-    """Rows for other programs: what each column holds, in their order, and the query for the rows of :study."""
+    """Rows for other programs: the types of the columns, and the query for the rows of :study."""
 
     kinds: dict[str, type]
     query: str
@@ -92,9 +109,10 @@ class Tidy(NamedTuple):
 _ALIASES = {"runs": "r", "variants": "v", "epochs": "e", "mixtures": "m"}
 
 
-def _tidy(columns: list[Column[Any]], rest: str) -> Tidy:
+def _tidy(columns: list[Column[Any]], tables: str, order: str) -> Tidy:
     chosen = ", ".join(f'{_ALIASES[column.table.name]}."{column.name}"' for column in columns)
-    return Tidy({column.name: column.type.python_type for column in columns}, f"SELECT {chosen} FROM {rest}")
+    types = {column.name: column.type.python_type for column in columns}
+    return Tidy(types, f"SELECT {chosen} FROM {tables} WHERE r.study = :study ORDER BY {order}")
 
 
 def _of_runs() -> list[Column[Any]]:
@@ -103,7 +121,7 @@ def _of_runs() -> list[Column[Any]]:
     shown = [(runs if alias == "r" else variants).c[name] for alias, name in pairs]
     known = {column.name for column in shown} | {
         "id", "key", "checkpoint", "environment", "owner", "lease_until_s", "stoppable", "deaths"}
-    return shown + [column for table in (runs, variants) for column in table.c if column.name not in known]
+    return shown + [column for column in (*runs.c, *variants.c) if column.name not in known]
 
 
 def _of_a_run(table: Table) -> list[Column[Any]]:
@@ -111,11 +129,11 @@ def _of_a_run(table: Table) -> list[Column[Any]]:
 
 
 TIDY = {
-    "runs": _tidy(_of_runs(), "runs r JOIN variants v ON v.key = r.variant WHERE r.study = :study ORDER BY r.trial, r.seed"),
-    "epochs": _tidy(_of_a_run(epochs), "epochs e JOIN runs r ON r.id = e.run "
-                    "WHERE r.study = :study ORDER BY r.trial, r.seed, e.number"),
-    "mixtures": _tidy(_of_a_run(mixtures), "mixtures m JOIN runs r ON r.id = m.run "
-                      "WHERE r.study = :study ORDER BY r.trial, r.seed, m.mixture"),
+    "runs": _tidy(_of_runs(), "runs r JOIN variants v ON v.key = r.variant", "r.trial, r.seed"),
+    "epochs": _tidy(_of_a_run(epochs), "epochs e JOIN runs r ON r.id = e.run",
+                    "r.trial, r.seed, e.number"),
+    "mixtures": _tidy(_of_a_run(mixtures), "mixtures m JOIN runs r ON r.id = m.run",
+                      "r.trial, r.seed, m.mixture"),
 }
 
 
@@ -136,7 +154,8 @@ def lacking(connection: sa.Connection) -> Lacking:
     for table in tables.sorted_tables:
         if table.name in there:
             names = {column["name"] for column in known.get_columns(table.name)}
-            rows += [f"column {column.name} of {table.name}" for column in table.columns if column.name not in names]
+            rows += [f"column {column.name} of {table.name}"
+                     for column in table.columns if column.name not in names]
     made = _made_from(connection)
     return Lacking(rows, [f"view {name}" for name in VIEWS if made.get(name) != _statement(name)])
 
@@ -146,21 +165,24 @@ def _statement(view: str) -> str:
 
 
 def _made_from(connection: sa.Connection) -> dict[str, str]:
-    """The statements that views were made with. PostgreSQL rewrites them, so there we keep ours in a comment."""
+    """The statements that views were made with. PostgreSQL rewrites them, so there ours is in a
+    comment."""
     if connection.dialect.name == "sqlite":
         query = "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
     elif connection.dialect.name == "postgresql":
-        query = "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relkind = 'v' AND pg_table_is_visible(oid)"
+        query = ("SELECT relname, obj_description(oid, 'pg_class') FROM pg_class "
+                 "WHERE relkind = 'v' AND pg_table_is_visible(oid)")
     else:
-        return {name: _statement(name) for name in sa.inspect(connection).get_view_names() if name in VIEWS}
+        there = sa.inspect(connection).get_view_names()
+        return {name: _statement(name) for name in there if name in VIEWS}
     return {name: statement for name, statement in connection.execute(sa.text(query)).all()}
 
 
 def build(connection: sa.Connection) -> None:
-    """Make the tables, columns, indices and views that are not there yet; rows that are get the defaults.
+    """Make the tables, columns, indices and views that are not there yet; old rows get defaults.
 
     Raises:
-        UserError: where a server keeps one of our views because somebody made a view of their own from it.
+        UserError: a server keeps one of our views, because another view was made from it.
     """
     tables.create_all(connection)
     known = sa.inspect(connection)
@@ -169,9 +191,11 @@ def build(connection: sa.Connection) -> None:
         for column in table.columns:
             if column.name not in there:
                 kind = column.type.compile(connection.dialect)
-                connection.execute(sa.text(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'))
+                connection.execute(sa.text(
+                    f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'))
                 if "default" in column.info:
-                    connection.execute(table.update().values({column.name: column.info["default"]}))
+                    default = {column.name: column.info["default"]}
+                    connection.execute(table.update().values(default))
         indices = {index["name"] for index in known.get_indexes(table.name)}
         for index in table.indexes:
             if index.name not in indices:
@@ -180,11 +204,7 @@ def build(connection: sa.Connection) -> None:
 
 
 def make_views(connection: sa.Connection) -> None:
-    """Make our views anew where a study database lacks one of them.
-
-    Raises:
-        UserError: as `build`.
-    """
+    """Make our views anew where a study database lacks one of them; raises as `build`."""
     if not lacking(connection).views:
         return
     for name in reversed(VIEWS):        # each may be made from those before it
@@ -192,8 +212,9 @@ def make_views(connection: sa.Connection) -> None:
             connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
         except sa.exc.DBAPIError as error:
             why = "; ".join(line.strip() for line in str(error.orig).splitlines()[:2])
-            raise UserError(f"view {name}: this version needs another one, but the old one cannot be dropped ({why}); "
-                            "drop what was made from it, run this again, and make it anew") from error
+            raise UserError(
+                f"view {name}: this version needs another one, but the old one cannot be dropped "
+                f"({why}); drop what was made from it, run this again, and make it anew") from error
     for name in VIEWS:
         statement = _statement(name)
         connection.exec_driver_sql(statement)

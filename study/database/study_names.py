@@ -1,4 +1,4 @@
-"""Names of studies, and the folders of their checkpoints: no two studies share one, on any file system."""
+"""Names of studies, and the folders of their checkpoints: no two studies share one."""
 
 import re
 import unicodedata
@@ -6,22 +6,25 @@ from pathlib import Path
 
 from tasnet_core.errors import UserError
 
-MOST_BYTES = 150        # of a name: what is put behind it for a folder, and behind that for files, has room on any file system
+MOST_BYTES = 150        # of a name: with what folders and files add, it fits on any file system
 
 
 def check_name(study: str) -> None:
     """See that a new study may be called so.
 
     Raises:
-        UserError: the name is empty, too long, one of `.` and `..`, or holds what divides paths or cannot be printed.
+        UserError: the name is empty, too long, one of `.` and `..`, or holds a separator of paths
+            or what cannot be printed.
     """
     why = ("is empty" if not study.strip() else
            "means a folder" if study.strip() in (".", "..") else
            "holds a character that cannot be printed" if not study.isprintable() else
            "holds a path's separator" if set(study) & {"/", "\\"} else
-           f"has {len(study.encode())} bytes, more than {MOST_BYTES}" if len(study.encode()) > MOST_BYTES else "")
+           f"has {len(study.encode())} bytes, more than {MOST_BYTES}"
+           if len(study.encode()) > MOST_BYTES else "")
     if why:
-        raise UserError(f"--study {study[:MOST_BYTES]!r}: {why}; name it with letters, digits, spaces and signs such as - or _")
+        raise UserError(f"--study {study[:MOST_BYTES]!r}: {why}; "
+                        "name it with letters, digits, spaces and signs such as - or _")
 
 
 def is_text(study: str) -> bool:
@@ -35,9 +38,11 @@ def former_folder(study: str) -> str:
 
 
 def claim(parent: Path, study: str, identity: str) -> Path:
-    """A new folder for a study, called as it is, or, where something has that name, with a part of its identity behind it.
+    """A new folder with the name of a study, or, where that is taken, with a part of its identity
+    behind it.
 
-    Names that differ in case or in how an accent is written are one to some file systems, so they are here.
+    Names that differ in case or in how an accent is written are one to some file systems, so they
+    are here.
     """
     parent.mkdir(parents=True, exist_ok=True)
     plain = former_folder(unicodedata.normalize("NFC", study)).strip(".") or "study"
@@ -52,7 +57,7 @@ def claim(parent: Path, study: str, identity: str) -> Path:
 
 
 def checkpoint_name(trial: int, replicate: int | None = None) -> str:
-    """What the checkpoint of a trial is called in its study's folder; with the seed where that is not the study's own."""
+    """The name of a trial's checkpoint; with the seed where that is not the study's own."""
     return f"trial-{trial:04}{'' if replicate is None else f'-seed-{replicate}'}.pt"
 
 

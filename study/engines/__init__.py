@@ -1,4 +1,5 @@
-"""Trainings several at a time: workers on this machine (`local`), actors of a Ray cluster (`ray_engine`).
+"""Trainings several at a time: processes of this machine (`local`), actors of Ray (`ray_engine`).
 
-`base.Engine` is what they share: signals, deadlines, replacements. What a run is and which comes next is `search`'s.
+`base.Engine` is what they share: signals, deadlines, replacements. What a run is and which comes
+next is up to `search`.
 """

@@ -1,7 +1,8 @@
-"""An engine: what trains a study's variants, several at a time, until it has as many as are wanted.
+"""An engine trains a study's variants, several at a time, until it has as many as are wanted.
 
-It starts workers, replaces those that die, and asks all of them to pause when a signal, a deadline or an error asks for it.
-What a worker is, and where, is the engine's own: `workers.py` has processes of this machine, `cluster.py` those of Ray's nodes.
+It starts workers, replaces those that die, and asks all of them to pause when a signal, a deadline
+or an error asks for it. A worker is a process of this machine (`local`) or an actor on a node of
+Ray (`ray_engine`).
 """
 
 import signal
@@ -17,41 +18,52 @@ from study.analysis.replicates import per_trial
 from study.analysis.trials import front
 from study.database.connection import Place, passing, see_in_place
 from study.database.store import Database
-from study.search.events import Watcher
+from study.search.evaluate import evaluate
+from study.search.events import FrontChanged, OnEvent
+from study.search.runner import Evaluate
 from study.space.plan import StudyPlan
 from tasnet_core.errors import UserError
 
-GRACE_S = 10.0          # between asking a worker to pause and killing it: only what is not saved yet is done again
-# Of a worker's process. Signals of some megabytes come and go with every step: in large pages a step takes a tenth less time
-# (benchmarks/RESULTS.md). glibc reads it when a program begins, so it is set before that; what the user has set counts.
+GRACE_S = 10.0          # between asking a worker to pause and killing it
+# For worker processes. Signals of some megabytes come and go with every step: in large pages a step
+# takes a tenth less time (benchmarks/RESULTS.md). glibc reads it when a program begins, so it is
+# set before that; what the user has set counts.
 TUNABLES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-STILLBORN = 5           # workers in a row, beside all at once, that die before they say anything: then it is not the runs
+EARLY_DEATHS = 5        # of workers in a row, beside all at once: then it is not the runs
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to know."""
+    """What a worker has to know, pickled for other processes."""
 
     storage: str
     plan: StudyPlan
     trials: int
-    held: Mapping[Path, Place] = field(default_factory=dict)    # files of the study, for who opens them anew
+    held: Mapping[Path, Place] = field(default_factory=dict)    # files of the study, as they are
+    evaluate: Evaluate = evaluate
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The event of a worker that cannot use what it was given."""
+
+    reason: str
 
 
 class Outcome(NamedTuple):
-    """How the workers ended: by themselves, or why they were asked to."""
+    """How an engine ended: with all trials, or asked to for "time" or by a "signal"."""
 
     finished: bool
-    why: str = ""       # "time", "signal"
+    why: str = ""
 
 
 class Engine:
-    """Everything that engines share; an engine says what `begin`, `busy`, `listen`, `pause` and `kill` do."""
+    """What engines share; each defines `begin`, `busy`, `listen`, `pause` and `kill`."""
 
-    def __init__(self, job: Job, database: Database, watcher: Watcher):
-        self.job, self.database, self.watcher = job, database, watcher
+    def __init__(self, job: Job, database: Database, on_event: OnEvent):
+        self.job, self.database, self.on_event = job, database, on_event
         self.refusal, self.why, self.asked_s = "", "", 0.0
-        self.stillborn, self.front_s = 0, (0.0, 0.0)
+        self.early_deaths, self.front_s = 0, (0.0, 0.0)
 
     def begin(self) -> None:
         """Start workers."""
@@ -62,7 +74,7 @@ class Engine:
         raise NotImplementedError
 
     def listen(self) -> None:
-        """Pass on what is said, and see to who has ended; half a second at most."""
+        """Handle events and ends of workers, for half a second at most."""
         raise NotImplementedError
 
     def pause(self) -> None:
@@ -74,10 +86,10 @@ class Engine:
         raise NotImplementedError
 
     def run(self, timeout_s: float | None = None) -> Outcome:
-        """See the workers through to their end.
+        """Start workers and wait for their end.
 
         Raises:
-            UserError: when a worker could not use what it was given, or none can be started.
+            UserError: a worker could not use what it was given, or none can be started.
         """
         deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
         with self.signals():
@@ -101,31 +113,33 @@ class Engine:
         self.pause()
 
     def refuse(self, reason: str) -> None:
-        """End it all with an error; of several the first."""
+        """End it all with an error, the first of several."""
         self.refusal = self.refusal or reason
         self.ask("refused")
 
-    def give_up_on_stillborn(self, at_once: int, died: str) -> bool:
-        """Whether workers die at their start, one after the other: then no more of them are started."""
-        if self.stillborn < STILLBORN + at_once:
+    def abort_after_early_deaths(self, at_once: int, death: str) -> bool:
+        """End it all if worker after worker dies at its start; returns whether it does."""
+        if self.early_deaths < EARLY_DEATHS + at_once:
             return False
         see_in_place(self.job.held)
-        self.refuse(f"{self.stillborn} workers in a row died at their start ({died}); nothing of the study is lost")
+        self.refuse(f"{self.early_deaths} workers in a row died at their start ({death}); "
+                    "nothing of the study is lost")
         return True
 
     def show_front(self) -> None:
-        """Show the front, as long as working it out takes a hundredth of the time at most."""
+        """Send the Pareto front, as long as computing it takes a hundredth of the time at most."""
         last, took = self.front_s
         start = time.monotonic()
         if start - last < 100 * took:
             return
-        with self.if_it_can():
-            self.watcher.front_is(front(per_trial(self.database.results(self.job.plan.name))))
+        with self.unless_refused():
+            rows = per_trial(self.database.results(self.job.plan.name))
+            self.on_event(FrontChanged(front(rows)))
         self.front_s = start, time.monotonic() - start
 
     @contextmanager
-    def if_it_can(self) -> Iterator[None]:
-        """Do without what the database refuses for now: there are others to listen to."""
+    def unless_refused(self) -> Iterator[None]:
+        """Do without what the database refuses for now: workers are waiting."""
         try:
             yield
         except Exception as error:
@@ -134,20 +148,21 @@ class Engine:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Ctrl-C, SIGTERM and the end of the terminal ask for a pause; a second one does not wait for it."""
+        """Ctrl-C, SIGTERM and the end of the terminal ask for a pause; a second one ends it."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def heard(*_: object) -> None:
+        def on_signal(*_: object) -> None:
             if self.why:
                 self.asked_s = 0.0
             else:
                 self.ask("signal")
-        names = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        before = {name: signal.signal(name, heard) for name in names}
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
+                   if hasattr(signal, name)]
+        before = {number: signal.signal(number, on_signal) for number in numbers}
         try:
             yield
         finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)

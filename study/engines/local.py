@@ -1,8 +1,8 @@
-"""The local engine: several workers of one study on this machine, and the parent that starts them and shows what they do.
+"""The local engine: several workers of one study on this machine, and the parent that starts them.
 
-Each worker is a process of its own, the first one too: the kernel's out-of-memory killer, or a crash in a library, takes one
-run's process and not the study. The parent trains nothing. Each worker asks the database for its work and records it there
-itself. One whose parent is gone ends at once.
+Each worker is a process of its own, the first one too: the kernel's out-of-memory killer, or a
+crash in a library, ends one run's process and not the study. The parent trains nothing. Each worker
+asks the database for its work and stores it there itself. One whose parent is gone ends at once.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import MappingProxyType
@@ -21,56 +22,35 @@ from typing import Any
 
 from study.database.connection import Place, passing, see_in_place
 from study.database.store import Database, open_database
-from study.engines.base import TUNABLES, Engine, Job
-from study.records import Result
-from study.search.events import Rows, Watcher
+from study.engines.base import TUNABLES, Engine, Job, Refused
+from study.search.events import Event, Message, OnEvent, TrialEnded
 from tasnet_core.errors import UserError
-from tasnet_core.records import Cost, Epoch, Variant
 from tasnet_core.training.trainer import Paused
 
-# From the third on, each worker would load them for itself, in 3 s of processor time and 50 MB: with its first curve, its first
-# optimizer, and when it opens a study. The last one keeps all these from being copied.
-# Not "__main__": a script without a guard would end the server instead of a worker, which can say so.
-PRELOADED = ["study.__main__", "study.search.runner", "scipy.special", "torch._dynamo", "optuna.storages._rdb.storage",
-             "alembic.command", "study.engines.freeze_gc"]
-# How a worker ends: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL); before it began, as the script it has
-# to import would begin the study again.
+# Loaded once, before workers are forked. From the third on, each worker would load them for itself,
+# in 3 s of processor time and 50 MB: with its first curve, its first optimizer, and when it opens a
+# study. The last one keeps all these from being copied. Not "__main__": a script without a guard
+# would end the server instead of a worker, which can say so.
+PRELOADED = ["study.__main__", "study.search.runner", "scipy.special", "torch._dynamo",
+             "optuna.storages._rdb.storage", "alembic.command", "study.engines.freeze_gc"]
+# Exit statuses of a worker: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL);
+# before it began, as the script it has to import would begin the study again.
 REFUSED, PAUSED, UNGUARDED = 2, 75, 76
 
 
-class Sender:
-    """A watcher that tells another process."""
-
-    def __init__(self, pipe: Connection):
-        self.pipe = pipe
-
-    def tell(self, name: str, *facts: Any) -> None:
-        with contextlib.suppress(OSError):      # nobody listens any more
-            self.pipe.send((name, facts))
-
-    def says(self, text: str) -> None:
-        self.tell("says", text)
-
-    def trial_begins(self, trial: int, seed: int, variant: Variant, cost: Cost, epochs: int) -> None:
-        self.tell("trial_begins", trial, seed, variant, cost, epochs)
-
-    def epoch_ends(self, trial: int, seed: int, epoch: Epoch) -> None:
-        self.tell("epoch_ends", trial, seed, epoch)
-
-    def mixture_scored(self, trial: int, seed: int, done: int, total: int) -> None:
-        self.tell("mixture_scored", trial, seed, done, total)
-
-    def trial_ends(self, trial: int, seed: int, variant: Variant, result: Result) -> None:
-        self.tell("trial_ends", trial, seed, variant, replace(result, mixtures=()))
-
-    def front_is(self, front: Rows) -> None:
-        """The parent looks for itself."""
+def send(pipe: Connection, event: Event | Refused) -> None:
+    """Send an event to the parent, without what it does not show."""
+    if isinstance(event, TrialEnded):
+        event = replace(event, result=replace(event.result, mixtures=()))
+    with contextlib.suppress(OSError):      # the parent is gone
+        pipe.send(event)
 
 
 def work(job: Job, number: int, pipe: Connection) -> None:
     """A worker process, from its start to its exit status."""
     asked = threading.Event()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):    # before anything else: Ctrl-C reaches every process of a terminal
+    # Before anything else: Ctrl-C reaches every process of a terminal.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: asked.set())
     threading.Thread(target=end_with_parent, daemon=True).start()
@@ -80,22 +60,25 @@ def work(job: Job, number: int, pipe: Connection) -> None:
     torch.set_num_threads(job.plan.settings.threads)
     gpus = torch.cuda.device_count() if job.plan.device == "cuda" else 0
     plan = replace(job.plan, device=f"cuda:{number % gpus}") if gpus > 1 else job.plan
-    sender = Sender(pipe)
     try:
         with open_again(job.storage, asked, job.held) as database:
-            Runner(plan, database, plan.open_corpus(), sender, asked).run(job.trials)
+            runner = Runner(plan, database, plan.open_corpus(), partial(send, pipe), asked,
+                            job.evaluate)
+            runner.run(job.trials)
     except Paused:
         sys.exit(PAUSED)
     except UserError as error:
-        sender.tell("refused", str(error))
+        send(pipe, Refused(str(error)))
         sys.exit(REFUSED)
 
 
-def open_again(storage: str, asked: threading.Event, held: Mapping[Path, Place] = MappingProxyType({})) -> Database:
-    """Open the database that the parent has open: a server that is gone comes back, a file that is gone is not made anew.
+def open_again(storage: str, asked: threading.Event,
+               held: Mapping[Path, Place] = MappingProxyType({})) -> Database:
+    """Open the database that the parent has open. A server that is gone is waited for; a file that
+    is gone is not made anew.
 
     Raises:
-        Paused: when `asked` was set meanwhile.
+        Paused: `asked` was set meanwhile.
         Misplaced: a file of the study is not what the parent `held`.
     """
     while True:
@@ -110,8 +93,8 @@ def open_again(storage: str, asked: threading.Event, held: Mapping[Path, Place] 
 
 
 def context() -> Any:
-    """How processes are started: a process that was never used forks them, so that libraries are loaded once, and no thread
-    or GPU is in the way."""
+    """The way processes are started: forked by a server that does nothing else, so that libraries
+    are loaded once, and no thread or GPU is in the way."""
     for name, value in TUNABLES.items():
         os.environ.setdefault(name, value)
     method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
@@ -125,31 +108,35 @@ def end_with_parent() -> None:
     parent = mp.parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    os._exit(1)     # like kill -9, which everything survives: nobody is left to be told
+    os._exit(1)     # like kill -9, which everything survives
 
 
 def end_if_imported() -> None:
-    """End a worker that is only about to begin, whose script begins a study where it is imported."""
+    """End a worker whose script begins a study where it is imported."""
     if getattr(mp.current_process(), "_inheriting", False):     # as multiprocessing itself asks
         os._exit(UNGUARDED)
 
 
 def unguarded() -> str:
-    """What is wrong where a worker has ended so."""
+    """The error message where a worker has ended so."""
     script = getattr(sys.modules["__main__"], "__file__", "the script")
-    return (f"{script}: begins a study where it is imported, and every worker process imports it; put what it does under: "
-            'if __name__ == "__main__":')
+    return (f"{script}: begins a study where it is imported, and every worker process imports it; "
+            'put what it does under: if __name__ == "__main__":')
+
+
+def nothing(text: str) -> None:
+    """Print nothing: the parent has printed it."""
 
 
 class Workers(Engine):
-    """The parent's side."""
+    """The parent of worker processes."""
 
-    def __init__(self, job: Job, database: Database, watcher: Watcher):
-        super().__init__(job, database, watcher)
+    def __init__(self, job: Job, database: Database, on_event: OnEvent):
+        super().__init__(job, database, on_event)
         self.count = job.plan.workers or 1
         self.context = context()
-        self.processes: dict[Any, tuple[int, Connection]] = {}      # by process: its number, and what it says
-        self.heard: dict[int, bool] = {}                            # by number: whether it has said anything
+        self.processes: dict[Any, tuple[int, Connection]] = {}      # number and events of each
+        self.began: dict[int, bool] = {}        # by number: whether it has sent an event
         self.oom_kills = _oom_kills()
 
     def begin(self) -> None:
@@ -161,35 +148,40 @@ class Workers(Engine):
 
     def start(self, number: int) -> None:
         ours, theirs = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=work, args=(self.job, number, theirs), name=f"worker {number + 1}")
+        process = self.context.Process(target=work, args=(self.job, number, theirs),
+                                       name=f"worker {number + 1}")
         while not _forked(process):
-            self.stillborn += 1
-            if self.give_up_on_stillborn(self.count, "killed before they began"):
+            self.early_deaths += 1
+            if self.abort_after_early_deaths(self.count, "killed before they began"):
                 return
         theirs.close()
-        self.processes[process], self.heard[number] = (number, ours), False
+        self.processes[process] = number, ours
+        self.began[number] = False
         if self.why:        # a signal came meanwhile
             process.terminate()
 
     def listen(self) -> None:
-        pipes: dict[Any, tuple[Any, int]] = {pipe: (process, number) for process, (number, pipe) in self.processes.items()}
-        ready: Any
+        pipes: dict[Any, tuple[Any, int]] = {
+            pipe: (process, number) for process, (number, pipe) in self.processes.items()}
         for ready in wait(list(pipes), 0.5):
+            assert isinstance(ready, Connection)
             process, number = pipes[ready]
             try:
-                name, facts = ready.recv()
+                event: Event | Refused = ready.recv()
             except (EOFError, OSError):
                 process.join()
                 del self.processes[process]
                 self.ended(process, number)
                 continue
-            self.heard[number], self.stillborn = True, 0
-            if name == "refused":
-                self.refusal = self.refusal or facts[0]
-            else:
-                getattr(self.watcher, name)(*facts)
-                if name == "trial_ends":
+            self.began[number], self.early_deaths = True, 0
+            match event:
+                case Refused(reason):
+                    self.refusal = self.refusal or reason
+                case TrialEnded():
+                    self.on_event(event)
                     self.show_front()
+                case _:
+                    self.on_event(event)
 
     def ended(self, process: Any, number: int) -> None:
         status = process.exitcode
@@ -200,15 +192,16 @@ class Workers(Engine):
         if self.why or status == 0:
             return
         if status != PAUSED:
-            self.stillborn += not self.heard[number]
-            died = f"signal {-status}" if status < 0 else f"status {status}"
+            self.early_deaths += not self.began[number]
+            death = f"signal {-status}" if status < 0 else f"status {status}"
             if status == -signal.SIGKILL and _oom_kills() > self.oom_kills:
-                self.oom_kills, died = _oom_kills(), "killed by the kernel: out of memory"
-                with self.if_it_can():
+                self.oom_kills, death = _oom_kills(), "killed by the kernel: out of memory"
+                with self.unless_refused():
                     self.database.note_out_of_memory(self.job.plan.name, process.pid)
-            if self.give_up_on_stillborn(self.count, died):
+            if self.abort_after_early_deaths(self.count, death):
                 return
-            self.watcher.says(f"{process.name} died ({died}); another takes its place and goes on from what is saved")
+            self.on_event(Message(f"{process.name} died ({death}); another takes its place and "
+                                  "goes on from what is saved"))
         self.start(number)
 
     def pause(self) -> None:
@@ -224,7 +217,8 @@ class Workers(Engine):
 
 
 def _forked(process: Any) -> bool:
-    """Start it, unless the server that forks was killed meanwhile, which the next start begins anew."""
+    """Start a process; returns False where the server that forks was killed meanwhile, which the
+    next start begins anew."""
     try:
         process.start()
     except (EOFError, ConnectionError):
@@ -234,7 +228,7 @@ def _forked(process: Any) -> bool:
 
 
 def _oom_kills() -> int:
-    """How many processes the kernel has killed for lack of memory since the machine was started."""
+    """The number of processes killed for lack of memory since the machine was started."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()
     except OSError:

@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 from study.engines.local import UNGUARDED, context, end_with_parent, unguarded
 from study.planning.cost_model import Growth, Work, fit
-from study.records import Budget
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe, Variant
@@ -160,13 +159,13 @@ def _overhead_s(plan: Plan, corpus: Corpus) -> float:
     """What a trial takes beside its steps, validations and scorings: that of the smallest case with hardly any of these,
     on as many test mixtures as are kept as sounds."""
     from study.planning.timing import Excerpt
-    from study.search.evaluate import evaluate
+    from study.search.evaluate import Task, evaluate
     from tasnet_core.inference.examples import MIXTURES
     variant, recipe = plan.cases[0]
     short = replace(recipe, epochs=2, epoch_segments=1, segment_s=min(recipe.segment_s, 0.5))
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        result = evaluate(variant, short, Budget(), Excerpt(corpus, MIXTURES), Path(folder) / "trial.pt", plan.device)
+        result = evaluate(Task(variant, short, Path(folder) / "trial.pt", plan.device), Excerpt(corpus, MIXTURES))
         if result.state == "failed" and result.kind != "diverged":
             raise UserError(f"dry run: {variant} cannot be trained: {result.reason}")
         return time.perf_counter() - start

@@ -25,7 +25,7 @@ def watch(storage: str, study: str | None, write: Callable[[str], Path], every_s
     while True:
         with open_database(storage) as database:
             study = database.choose(study)
-            states = database.pulse(study)
+            states = database.change_token(study)
         if not states or any(row["state"] == "running" for row in states):
             quiet_s = -every_s      # the next look is the first that can find it quiet
         ended, ready = quiet_s >= QUIET_S, any(row["state"] == "complete" and row["scored"] for row in states)

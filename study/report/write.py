@@ -168,10 +168,10 @@ def _read(url: str, name: str | None) -> Study:
                 f"{chosen}. Others, by --study: {', '.join(known[:-1])}.")
         base = trials.reference(runs)
         return Study(
-            chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.heard(chosen),
+            chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.test_scores(chosen),
             db.unscored(chosen), db.environments(chosen),
             db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
-            db.checkpoints(chosen), db.put_in(chosen))
+            db.checkpoints(chosen), db.enqueued(chosen))
 
 
 # ── figures and tables ───────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,5 @@
-"""The search: which variant comes next, one run from its cost to its scores, and studies made of another one.
+"""The search: which variant comes next, one run from its cost to its scores, follow-up studies.
 
-`runner.Runner` hands out work and tells Optuna; `evaluate.carry_out` knows neither Optuna nor the database.
+`scheduler` hands out work and tells Optuna; `run_executor` stores what a training sends; `runner`
+is one process that does both and trains; `evaluate` knows neither Optuna nor the database.
 """

@@ -1,16 +1,16 @@
-"""One variant, from its cost to its scores. Knows nothing of Optuna or of the database."""
+"""One training, from the cost of a variant to its scores. Knows neither Optuna nor the database."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.records import Budget, Result
+from study.records import Result
+from study.search.events import CostMeasured, EpochEnded, Message, MixtureScored, Progress
 from tasnet_core.backend.devices import device_of
 from tasnet_core.backend.memory import out_of_memory
 from tasnet_core.checkpoints.checkpoint import load
 from tasnet_core.corpora.registry import Corpus
-from tasnet_core.cost import count as cost
 from tasnet_core.cost.measure import measure_apart
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull
 from tasnet_core.evaluation import metrics
@@ -21,56 +21,76 @@ from tasnet_core.training.trainer import Diverged, train
 
 
 @dataclass(frozen=True)
+class Task:
+    """One training, as any process of any machine can do it."""
+
+    variant: Variant
+    recipe: Recipe
+    checkpoint: Path
+    device: str = "cpu"
+    metrics: tuple[str, ...] = metrics.FAST
+    cost: Cost | None = None        # None: measured where it is trained
+    micro_batches: int = 1          # at least; 0: as few as memory allows
+    lineage: Lineage = NO_LINEAGE
+    trial: int = 0
+
+
+@dataclass(frozen=True)
 class Hooks:
-    """What an evaluation tells while it is at work, and what it asks."""
+    """What a training asks of the process that stores its results."""
 
-    tell: Callable[[Epoch], str] = lambda epoch: ""         # each epoch, as it ends; why to give up, or ""
-    scored: Callable[[int, int], None] = lambda done, total: None       # how many test mixtures are scored, of how many
-    pulse: Callable[[], bool] = lambda: False               # after each step of the training: whether to pause
-    wait: Callable[[DiskFull], None] | None = None          # returns when a full disk is to be written to again
-    say: Callable[[str], None] = lambda line: None          # what went wrong without harm to the result
-    measured: Callable[[Cost], None] = lambda cost: None    # what it costs to run, before the training
+    on_event: Callable[[Progress], str] = lambda event: ""  # returns the reason to stop, or ""
+    should_pause: Callable[[], bool] = lambda: False        # after each step
+    wait: Callable[[DiskFull], None] | None = None          # until a full disk can be tried again
 
 
-def evaluate(variant: Variant, recipe: Recipe, budget: Budget, corpus: Corpus, checkpoint: Path, device: str = "cpu",
-             measures: Sequence[str] = metrics.FAST, hooks: Hooks = Hooks(), measured: Cost | None = None,
-             parts: int = 1, kin: Lineage = NO_LINEAGE) -> Result:
-    """Cheap before expensive: cost, budget, training (or the rest of it), scores on the whole test set.
+def evaluate(task: Task, corpus: Corpus, hooks: Hooks = Hooks(),
+             measure: Callable[[Variant], Cost] | None = None) -> Result:
+    """Measure, train (or finish the training), and score on the whole test set.
 
-    The tests are those of the metrics `measures`; what three of the mixtures sound like is kept beside the checkpoint.
-    `measured` is the cost, where it is known already; `kin` those that the variant's weights have to do with. A batch is
-    computed in at least `parts` parts; 0 looks for as few as memory allows. Whatever goes wrong with the training comes back
-    as a failed Result.
+    Audio examples are kept beside the checkpoint. Whatever goes wrong with the training is a
+    failed Result. `measure` is for the cost; without it, a process of its own measures.
 
     Raises:
-        CheckpointError: the checkpoint cannot be written or read; the run can go on once that is mended.
+        CheckpointError: the checkpoint cannot be written or read; the run can go on after that.
         Abandoned: a hook asked for it; the run can go on.
     """
-    if excess := budget.excess(cost.exact(variant)):
-        return Result("rejected", reason=excess, cost=cost.exact(variant))
-    measured = measured or measure_apart(variant)
+    cost = task.cost or (measure or measure_apart)(task.variant)
+    hooks.on_event(CostMeasured(cost))
+    trial, seed = task.trial, task.recipe.seed
     curve: list[Epoch] = []
 
-    def ended(state: str, seconds: float = 0.0, **found: object) -> Result:
-        return Result(state, cost=measured, curve=tuple(curve),
-                      seconds=sum(epoch.seconds for epoch in curve) + seconds, **found)  # type: ignore[arg-type]
+    def message(text: str) -> None:
+        hooks.on_event(Message(f"trial {trial}: {text}"))
+
+    def on_scored(done: int, total: int) -> None:
+        hooks.on_event(MixtureScored(trial, seed, done, total))
+
+    def ended(state: str, scoring_s: float = 0.0, **found: object) -> Result:
+        seconds = sum(epoch.seconds for epoch in curve) + scoring_s
+        return Result(state, cost=cost, curve=tuple(curve), seconds=seconds,
+                      **found)  # type: ignore[arg-type]
     try:
-        for epoch in train(variant, recipe, corpus, checkpoint, device, parts, hooks.pulse, hooks.wait, hooks.say, kin):
+        training = train(task.variant, task.recipe, corpus, task.checkpoint, task.device,
+                         task.micro_batches, hooks.should_pause, hooks.wait, message, task.lineage)
+        for epoch in training:
             curve.append(epoch)
-            if reason := hooks.tell(epoch):
+            if reason := hooks.on_event(EpochEnded(trial, seed, epoch)):
                 return ended("stopped", reason=reason)
         start = time.perf_counter()
-        scores = metrics.score_test(load(checkpoint).to(device_of(device)), corpus, measures, tell=hooks.scored,
-                                    hear=examples.keeper(checkpoint, corpus, hooks.say))
-    except Exception as error:      # one variant's bad end is a row, not the end of the study
-        if isinstance(error, CheckpointError | Abandoned):
-            raise
+        network = load(task.checkpoint).to(device_of(task.device))
+        scores = metrics.score_test(network, corpus, task.metrics, tell=on_scored,
+                                    hear=examples.keeper(task.checkpoint, corpus, message))
+    except (CheckpointError, Abandoned):
+        raise
+    except Exception as error:      # one variant's failure is a row, not the end of the study
         return ended("failed", reason=one_line(error), kind=kind_of(error))
-    return ended("complete", time.perf_counter() - start, scores=metrics.summary(scores, measures), mixtures=tuple(scores))
+    return ended("complete", time.perf_counter() - start, mixtures=tuple(scores),
+                 scores=metrics.summary(scores, task.metrics))
 
 
 def kind_of(error: Exception) -> str:
-    """The word of `records.FAILURES` for what was raised."""
+    """The word of `records.FAILURES` for an error."""
     if isinstance(error, Diverged):
         return "diverged"
     if out_of_memory(error):
@@ -79,6 +99,6 @@ def kind_of(error: Exception) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """The first line of an error's text, with its type where that is no error of ours."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    """The first line of an error's text, with its type where it is not one of ours."""
+    text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, Diverged | CorpusError) else f"{type(error).__name__}: {text}"

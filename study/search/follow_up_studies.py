@@ -1,4 +1,4 @@
-"""Studies made of another one: its front trained from scratch, some of its variants trained for longer."""
+"""Follow-up studies: the front of a study from scratch, or some of its variants for longer."""
 
 import math
 from collections.abc import Sequence
@@ -16,22 +16,26 @@ from tasnet_core.records import Variant
 
 
 def from_scratch(settings: Settings) -> Settings:
-    """Of a study of inherited weights, those of the one that confirms it: every training by the whole recipe."""
-    return replace(settings, recipe=replace(settings.recipe, init="scratch"), stop=None, inherit_epochs=None)
+    """The settings of a study that confirms one of inherited weights: all by the whole recipe."""
+    recipe = replace(settings.recipe, init="scratch")
+    return replace(settings, recipe=recipe, stop=None, inherit_epochs=None)
 
 
 def longer(settings: Settings, times: int, grown_from: str) -> Settings:
-    """Of a study, those of one with `times` its epochs, whose trainings go on from those of the study `grown_from`."""
+    """The settings of a study with `times` the epochs, which goes on from the trainings of the
+    study `grown_from`."""
     recipe = replace(settings.recipe, epochs=times * settings.recipe.epochs)
     return replace(settings, recipe=recipe, stop=None, grown_from=grown_from)
 
 
-def derive(database: Database, plan: StudyPlan, variants: Sequence[Variant], notes: tuple[str, ...], fingerprint: str) -> int:
-    """Make the study if it is not there, and let these variants be among its trials; returns how many trials it then has."""
+def derive(database: Database, plan: StudyPlan, variants: Sequence[Variant],
+           notes: tuple[str, ...], fingerprint: str) -> int:
+    """Enqueue variants in a study, making it if it is not there; returns its number of trials."""
     database.register(plan.name, plan.settings, notes, fingerprint)
     study = optuna_study.open_study(plan, database)
     with database.lock(plan.name):
-        known = {database.variant(run["variant"]) for run in database.runs(plan.name)} | optuna_study.waiting(study, plan.space)
+        known = {database.variant(run["variant"]) for run in database.runs(plan.name)}
+        known |= optuna_study.waiting(study, plan.space)
         for variant in variants:
             if variant not in known:
                 optuna_study.enqueue(study, plan.space, plan.settings.recipe, variant)
@@ -39,24 +43,27 @@ def derive(database: Database, plan: StudyPlan, variants: Sequence[Variant], not
 
 
 def best(rows: Sequence[Row], count: int | None = None) -> list[int]:
-    """The trials of the front and the reference; of the front only those `count` that enclose most together with it.
+    """The trials of the front and the reference; of the front at most the `count` that add most.
 
-    Enclosed is hypervolume in dB and octaves of both costs, and each trial is the one that adds most to those before it.
+    Hypervolume is in dB and octaves of both costs; each trial adds most to those before it.
     """
     known = trials.finished(rows)
-    whole = trials.reference(known)
-    if count is None or whole is None:
-        return sorted({row["trial"] for row in [*trials.front(known), *filter(None, [whole])]})
-    point = point_of(whole["parameters"], whole["macs_per_s"])
+    reference = trials.reference(known)
+    if count is None or reference is None:
+        return sorted({row["trial"] for row in [*trials.front(known), *filter(None, [reference])]})
+    point = point_of(reference["parameters"], reference["macs_per_s"])
     points = [[-row[SCORE], *(math.log2(row[name]) for name in trials.COSTS)] for row in known]
-    lowest = min(point[SCORE], *(row[SCORE] - 1 for row in known))     # slices as they are may be worse than the mixture
+    # Untrained sub-networks may be worse than the mixture.
+    lowest = min(point[SCORE], *(row[SCORE] - 1 for row in known))
     corner = [-lowest, *(math.log2(point[name]) for name in trials.COSTS)]
-    return sorted(known[place]["trial"] for place in gains(points, corner, [known.index(whole)])[:count + 1])
+    order = gains(points, corner, [known.index(reference)])
+    return sorted(known[place]["trial"] for place in order[:count + 1])
 
 
 def spread(rows: Sequence[Row], count: int) -> list[Row]:
-    """The reference and variants of evenly spread ranks of MACs, `count` in all, of those that are complete."""
-    known = sorted(trials.finished(rows), key=lambda row: (row["macs_per_s"], row["parameters"], row["trial"]))
+    """The reference and complete variants of evenly spread ranks of MACs, `count` in all."""
+    known = sorted(trials.finished(rows),
+                   key=lambda row: (row["macs_per_s"], row["parameters"], row["trial"]))
     places = {round(place * (len(known) - 1) / max(1, count - 1)) for place in range(count)}
     chosen = [known[place] for place in sorted(places)] if known else []
     base = [row for row in known if row["trial"] == 0 and row not in chosen]

@@ -1,4 +1,4 @@
-"""Studies whose variants begin as slices of their reference: how long each of them is trained."""
+"""Studies whose variants begin as sub-networks of their reference: the recipe of each."""
 
 import math
 from dataclasses import replace
@@ -10,16 +10,20 @@ TUNED = 0.1     # of the epochs of a training from scratch, at least one (benchm
 
 
 def tuned_epochs(settings: Settings) -> int:
-    """The epochs that a variant is trained for after it has inherited."""
-    return math.ceil(TUNED * settings.recipe.epochs) if settings.inherit_epochs is None else settings.inherit_epochs
+    """The epochs of a variant's training after it has inherited."""
+    if settings.inherit_epochs is not None:
+        return settings.inherit_epochs
+    return math.ceil(TUNED * settings.recipe.epochs)
 
 
 def recipe_of(recipe: Recipe, settings: Settings, reference: bool) -> Recipe:
-    """What a variant of a study, for which `recipe` was proposed, is trained with.
+    """The recipe that a variant of a study is trained by, where `recipe` was proposed for it.
 
-    Where the recipe says "inherit", the reference is the teacher, trained to the end of the recipe together with its slices,
-    and every other variant is tuned for some epochs, or stays the slice it is.
+    Where it says "inherit", the reference is the teacher, trained to the end of the recipe together
+    with its sub-networks, and every other variant is tuned for some epochs, or for none.
     """
     if recipe.init != "inherit":
         return recipe
-    return replace(recipe, init="teacher") if reference else replace(recipe, epochs=tuned_epochs(settings))
+    if reference:
+        return replace(recipe, init="teacher")
+    return replace(recipe, epochs=tuned_epochs(settings))

@@ -1,8 +1,8 @@
-"""Optuna's study beside our tables: opened, given what is to be tried next, and told what was measured."""
+"""Optuna's study beside our tables: opened, extended by queued trials, told what was measured."""
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import optuna
@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.database.store import Database
 from study.records import OBJECTIVES, Result, Settings
-from study.search.samplers import Proposals
+from study.search.samplers import Known, Proposals
 from study.space.plan import StudyPlan
 from study.space.searched import TUNED
 from study.space.space import Space, on_as_much_audio
@@ -29,23 +29,26 @@ def open_study(plan: StudyPlan, database: Database) -> optuna.Study:
     with database.lock(""):     # of all studies: the first one makes Optuna's tables
         storage = optuna.storages.RDBStorage(database.optuna_url, engine_kwargs=connect)
         study = optuna.create_study(
-            study_name=plan.name, storage=storage, load_if_exists=True, directions=[OBJECTIVES[metric] for metric in metrics],
+            study_name=plan.name, storage=storage, load_if_exists=True,
+            directions=[OBJECTIVES[metric] for metric in metrics],
             sampler=Proposals(settings.sampler, space, settings.budget, settings.recipe.seed))
         known = len(study.get_trials(deepcopy=False))
         if not known:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(list(metrics))     # for optuna-dashboard's axes
-        for variant in space.first[known:]:     # what a process that died here did not queue any more
+        for variant in space.first[known:]:     # also those that a process died before queueing
             study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {})
     return study
 
 
 def asked(text: str, space: Space, recipe: Recipe) -> tuple[Variant, Recipe]:
-    """What words such as 'X4 R1 learning_rate=0.002' ask for; what they leave out is as in the reference and the recipe.
+    """The variant and recipe of words such as 'X4 R1 learning_rate=0.002'; what they leave out is
+    as in the reference and the recipe.
 
     Raises:
-        UserError: for what makes no network or recipe, and for a field of the recipe that the study does not search.
+        UserError: they make no network or recipe, or name a field of the recipe that the study does
+            not search.
     """
     tuned: dict[str, str] = {}
     letters = []
@@ -53,8 +56,9 @@ def asked(text: str, space: Space, recipe: Recipe) -> tuple[Variant, Recipe]:
         name, is_one, value = word.partition("=")
         if is_one and name in TUNED:
             if name not in space.choices:
-                raise UserError(f"{word!r}: all trainings of this study share one {name}, {getattr(recipe, name)}; a study that "
-                                f"searches it is begun with --tune {name}")
+                raise UserError(f"{word!r}: all trainings of this study share one {name}, "
+                                f"{getattr(recipe, name)}; a study that searches it is begun with "
+                                f"--tune {name}")
             tuned[name] = value
         else:
             letters.append(word)
@@ -67,9 +71,9 @@ def asked(text: str, space: Space, recipe: Recipe) -> tuple[Variant, Recipe]:
 
 def enqueue(study: optuna.Study, space: Space, recipe: Recipe, variant: Variant) -> None:
     """Let a variant, trained by a recipe, be the next trial, whether the space has it or not."""
+    tuned = {name: getattr(recipe, name) for name in TUNED if name in space.choices}
     study.enqueue_trial(space.parameters_of(variant, recipe) or {},
-                        user_attrs={"variant": {field.name: getattr(variant, field.name) for field in fields(variant)},
-                                    "recipe": {name: getattr(recipe, name) for name in TUNED if name in space.choices}})
+                        user_attrs={"variant": asdict(variant), "recipe": tuned})
 
 
 def waiting(study: optuna.Study, space: Space) -> set[Variant]:
@@ -79,13 +83,15 @@ def waiting(study: optuna.Study, space: Space) -> set[Variant]:
         by_hand, fixed = trial.user_attrs.get("variant"), trial.system_attrs.get("fixed_params", {})
         if by_hand is not None:
             found.add(Variant(**by_hand))
-        elif not _outside(fixed, space) and fixed.keys() == space.ranges().keys():     # else the sampler completes it
+        elif not _outside(fixed, space) and fixed.keys() == space.ranges().keys():
+            # Any other is completed by the sampler.
             found.add(space.variant_of({name: int(value) for name, value in fixed.items()}))
     return found
 
 
 def refuse_outside(study: optuna.Study, trial: Trial, space: Space) -> str:
-    """End a trial that was queued with what its space has not: Optuna would warn, and use it. Why; empty where it is fine."""
+    """End a trial that was queued with values outside of its space, which Optuna would warn of and
+    use; returns which they are, or ""."""
     fixed = study._storage.get_trial(trial._trial_id).system_attrs.get("fixed_params", {})
     if why := _outside(fixed, space):
         study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
@@ -94,30 +100,38 @@ def refuse_outside(study: optuna.Study, trial: Trial, space: Space) -> str:
 
 def _outside(fixed: Mapping[str, Any], space: Space) -> str:
     ranges = space.ranges()
-    wrong = [(name, value) for name, value in fixed.items() if value not in ranges.get(name, ())]
-    return "; ".join(f"{name} = {value!r}, but only " + (
-        f"{_listed(ranges[name])} can be chosen" if name in ranges else f"{', '.join(map(repr, ranges))} can be")
-        for name, value in wrong)
+    names = f"{', '.join(map(repr, ranges))} can be"
+    wrong = []
+    for name, value in fixed.items():
+        if value not in ranges.get(name, ()):
+            possible = f"{_listed(ranges[name])} can be chosen" if name in ranges else names
+            wrong.append(f"{name} = {value!r}, but only {possible}")
+    return "; ".join(wrong)
 
 
 def _listed(numbers: range) -> str:
-    return ", ".join(map(str, numbers)) if len(numbers) < 9 else f"{numbers[0]}, {numbers[1]} … {numbers[-1]}"
+    if len(numbers) < 9:
+        return ", ".join(map(str, numbers))
+    return f"{numbers[0]}, {numbers[1]} … {numbers[-1]}"
 
 
-def opened(study: optuna.Study, trial: FrozenTrial) -> Trial:
-    """A trial of the study that can be asked, and told a result."""
-    return Trial(study, trial._trial_id)
+def opened(study: optuna.Study, trial: FrozenTrial, known: Sequence[FrozenTrial]) -> Trial:
+    """A trial of the study that can be asked, and told a result. `known` are all trials."""
+    return Trial(Known(study, known), trial._trial_id)  # type: ignore[arg-type]
 
 
-def created(study: optuna.Study) -> Trial:
-    """A new trial, as `study.ask()` gives it where none is queued; to find that out it would read all that are running."""
-    return Trial(study, study._storage.create_new_trial(study._study_id))
+def created(study: optuna.Study, known: Sequence[FrozenTrial]) -> Trial:
+    """A new trial, as `study.ask()` makes it where none is queued; to find that out, it would read
+    all that are running."""
+    number = study._storage.create_new_trial(study._study_id)
+    return Trial(Known(study, known), number)  # type: ignore[arg-type]
 
 
 def measured(run: Mapping[str, Any]) -> Result:
-    """What a row of `runs`, with its exact cost, has to tell."""
-    return Result(run["state"], cost=Cost(**{field.name: run[field.name] for field in fields(Cost)}),
-                  scores=Scores(**{field.name: run[field.name] for field in fields(Scores)}))
+    """The result in a row of `runs` with its exact cost."""
+    cost = Cost(**{field.name: run[field.name] for field in fields(Cost)})
+    scores = Scores(**{field.name: run[field.name] for field in fields(Scores)})
+    return Result(run["state"], cost=cost, scores=scores)
 
 
 def tell(study: optuna.Study, settings: Settings, trial: Trial, result: Result) -> None:
@@ -125,7 +139,7 @@ def tell(study: optuna.Study, settings: Settings, trial: Trial, result: Result) 
     values = _values(settings, result)
     try:
         for limit, excess in settings.budget.ratios(result.cost).items():
-            trial.set_constraint(limit, excess)     # feasible at 0 or less; the sampler learns from it
+            trial.set_constraint(limit, excess)     # feasible at 0 or less, for the sampler
         if result.state == "complete" and None not in values:
             study.tell(trial, values, skip_if_finished=True)
         else:
@@ -135,27 +149,30 @@ def tell(study: optuna.Study, settings: Settings, trial: Trial, result: Result) 
         pass        # another worker told it at the same moment
 
 
-def tell_continued(study: optuna.Study, settings: Settings, trial: FrozenTrial, result: Result) -> None:
-    """Tell the score of a trial that Optuna took to be over: as another trial, for a finished one stays as it is."""
+def tell_continued(study: optuna.Study, settings: Settings, trial: FrozenTrial,
+                   result: Result) -> None:
+    """Tell the score of a trial that was over for Optuna: as another one, for it stays as it is."""
     values = _values(settings, result)
-    if result.state == "complete" and trial.state in (TrialState.PRUNED, TrialState.FAIL) and None not in values:
-        study.add_trial(optuna.create_trial(values=values, params=trial.params, distributions=trial.distributions,
-                                            user_attrs={"repeats_trial": trial.number}))
+    was_over = trial.state in (TrialState.PRUNED, TrialState.FAIL)
+    if was_over and result.state == "complete" and None not in values:
+        study.add_trial(optuna.create_trial(
+            values=values, params=trial.params, distributions=trial.distributions,
+            user_attrs={"repeats_trial": trial.number}))
 
 
 def trials(study: optuna.Study) -> list[tuple[int, str]]:
-    """Number and state of the trials that should have a run: no repeats, and none known to have lost its run."""
+    """Number and state of the trials that should have a run: no duplicates, none marked as lost."""
     lost = study.user_attrs.get("lost_trials", [])
     return [(trial.number, trial.state.name) for trial in study.get_trials(False)
             if "repeats_trial" not in trial.user_attrs and trial.number not in lost]
 
 
 def tell_result(study: optuna.Study, plan: StudyPlan, database: Database, number: int) -> None:
-    """Tell the result of a trial that Optuna still takes to be running."""
+    """Tell the result of a trial that still runs for Optuna."""
     run = database.run_of(plan.name, number, plan.settings.recipe.seed)
-    trial = next(trial for trial in study.get_trials(False) if trial.number == number)
+    known = study.get_trials(False)
     assert run is not None
-    tell(study, plan.settings, opened(study, trial), measured(run))
+    tell(study, plan.settings, opened(study, known[number], known), measured(run))
 
 
 def mark_lost(study: optuna.Study, number: int) -> None:

@@ -1,14 +1,14 @@
 """How variants are proposed: one table of samplers, and what all of them share.
 
-Every proposal is a function of (seed, trial number) and of what the study has measured: a restart draws what one long
-run would have drawn. The first `LADDER` proposals of a sampler that learns (fewer in a small space) climb through the
-sizes instead, in even steps of log cost, so that no part of the range between the cheapest variant and the reference
-stays empty.
+Every proposal is a function of (seed, trial number) and of what the study has measured: a restart
+draws what one long run would have drawn. The first `LADDER` proposals of a sampler that learns
+(fewer in a small space) climb through the sizes instead, in even steps of log cost, so that no part
+of the range between the cheapest variant and the reference stays empty.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,17 +23,20 @@ from study.records import Budget
 from study.space.space import Space
 from tasnet_core.cost import count
 
-# Proposals spread over the sizes before a sampler that learns has its way. By measurement, benchmarks/RESULTS.md: 16 are
-# right for thousands of variants, but of a space of 54 a third, so it is at most one in eight of the space.
+# Proposals spread over the sizes before those of a sampler that learns. By measurement, in
+# benchmarks/RESULTS.md: 16 are right for thousands of variants, but a third of a space of 54, so it
+# is at most one in eight of the space.
 LADDER, LADDER_SHARE = 16, 1 / 8
-# Of the genetic samplers: Optuna's 50 is more than most studies train in all. Their ladder is their first generation.
+# Of the genetic samplers: Optuna's 50 is more than most studies train in all. Their ladder is their
+# first generation.
 POPULATION = LADDER
-MOST_NEIGHBOURS = 5_000     # of a proposal that are looked at for one that nobody has measured
-MOST_LEARNT = 1_000         # of the trials, beside the front, that a sampler looks at (benchmarks/RESULTS.md)
+MOST_NEIGHBOURS = 5_000     # points looked at for one without a trial
+MOST_LEARNT = 1_000         # trials, beside the front, for a model (benchmarks/RESULTS.md)
 
 
 def tpe(seed: int) -> BaseSampler:
-    """TPE; the letters depend on each other, so they are drawn together. Its own start by chance is what the ladder is for."""
+    """TPE. Hyperparameters depend on each other, so they are drawn together. The ladder replaces
+    its random start."""
     return TPESampler(seed=seed, multivariate=True, n_startup_trials=1)
 
 
@@ -48,30 +51,43 @@ def nsga3(seed: int) -> BaseSampler:
 
 
 def gp(seed: int) -> BaseSampler:
-    """A Gaussian process; two trainings of one variant differ, so what it has measured once it does not take as certain."""
+    """A Gaussian process. Two trainings of one variant differ, so its measurements have noise."""
     return GPSampler(seed=seed, deterministic_objective=False)
 
 
-# The samplers that learn are Optuna's; the others need none: they know the cost of what they propose.
-LEARNING: dict[str, Callable[[int], BaseSampler]] = {"tpe": tpe, "nsga2": nsga2, "nsga3": nsga3, "gp": gp}
-MODELS = ("tpe", "gp")      # those that look at every trial each time; genetic ones look at a generation
+# Samplers that learn are Optuna's. The others are ours: they spread over the cost of what they
+# propose, within the budget, and need only a trial's number.
+LEARNING: dict[str, Callable[[int], BaseSampler]] = {
+    "tpe": tpe, "nsga2": nsga2, "nsga3": nsga3, "gp": gp}
+MODELS = ("tpe", "gp")      # fitted to every trial each time; genetic ones look at a generation
 
 
-class Learnt:
-    """A study as a sampler sees it that would take longer with every trial: its front and its newest trials."""
+class Known:
+    """A study whose trials were just read: Optuna reads all that are running anew each time."""
 
     def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]):
         self.study, self.trials = study, trials
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.study, name)
+
+    def get_trials(self, deepcopy: bool = False) -> list[FrozenTrial]:
+        return list(self.trials)
+
+
+class Recent(Known):
+    """A study for samplers that take longer with every trial: its front and its newest trials."""
+
+    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]):
+        super().__init__(study, trials)
         if len(trials) > MOST_LEARNT:
             signs = [-1 if one == StudyDirection.MAXIMIZE else 1 for one in study.directions]
             complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
             points = np.array([trial.values for trial in complete]).reshape(-1, len(signs)) * signs
             best = {complete[place].number for place in np.flatnonzero(front(points))}
             first = len(trials) - MOST_LEARNT
-            self.trials = [trial for place, trial in enumerate(trials) if place >= first or trial.number in best]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.study, name)
+            self.trials = [trial for place, trial in enumerate(trials)
+                           if place >= first or trial.number in best]
 
     def _get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None,
                     use_cache: bool = False) -> list[FrozenTrial]:
@@ -83,9 +99,10 @@ class Proposals(BaseSampler):
 
     def __init__(self, name: str, space: Space, budget: Budget, seed: int):
         self.name, self.space, self.budget, self.seed = name, space, budget, seed
-        self.ladder = POPULATION if name in ("nsga2", "nsga3") else min(LADDER, max(1, int(len(space) * LADDER_SHARE)))
+        is_genetic = name in ("nsga2", "nsga3")
+        share = min(LADDER, max(1, int(len(space) * LADDER_SHARE)))
+        self.ladder = POPULATION if is_genetic else share
         self.inner: BaseSampler | None = LEARNING[name](seed) if name in LEARNING else None
-        self.trials: list[FrozenTrial] | None = None    # of the study, from whoever has just read them
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         if self.inner is not None:
@@ -93,79 +110,102 @@ class Proposals(BaseSampler):
             self.inner = LEARNING[self.name](int(chance[0]))
             self.inner.before_trial(study, trial)
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: optuna.Study,
+                                    trial: FrozenTrial) -> dict[str, BaseDistribution]:
         # The space itself: what Optuna would infer is empty once a trial stands outside of it.
-        return {name: IntDistribution(values[0], values[-1], step=values.step) for name, values in self.space.ranges().items()}
+        return {name: IntDistribution(values[0], values[-1], step=values.step)
+                for name, values in self.space.ranges().items()}
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial,
                         search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        point = self.proposal(study, trial, search_space)
-        return point if self.name == "grid" else self.fresh(study, trial.number, point)
+        point = self.unlearned(trial.number)
+        if point is None:
+            point = self.learned(study, trial, search_space)
+        return point if self.name == "grid" else self.nearest_untried(study, trial.number, point)
 
-    def proposal(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        if (known := self.unlearned(trial.number)) is not None:
-            return known
+    def learned(self, study: optuna.Study, trial: FrozenTrial,
+                search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        """The proposal of Optuna's sampler."""
         assert self.inner is not None
         varying = {name: one for name, one in search_space.items() if not one.single()}
-        seen: Any = Learnt(study, self.known(study)) if self.name in MODELS else study
+        seen: Any = Recent(study, study.get_trials(False)) if self.name in MODELS else study
         drawn = self.inner.sample_relative(seen, trial, varying) if varying else {}
-        if drawn:
-            point: dict[str, Any] = {**{name: values[0] for name, values in self.space.ranges().items()}, **drawn}
-            return self.lowered(point) if self.name == "gp" else point
-        return self.spread(halved(trial.number), trial.number)
+        if not drawn:
+            return self.spread(halved(trial.number), trial.number)
+        point: dict[str, Any] = {name: values[0] for name, values in self.space.ranges().items()}
+        point |= drawn
+        return self.lowered(point) if self.name == "gp" else point
 
     def unlearned(self, number: int) -> dict[str, Any] | None:
-        """The proposal of a trial from its number alone; None where it depends on what the study has measured."""
+        """The proposal of a trial from its number alone; None where it depends on measurements."""
         if self.name == "grid":
             return self.grid_point(number)
-        climbing = self.inner is not None and number <= self.ladder  # trial 0 is the reference, the upper end
-        if self.inner is not None and not climbing:
-            return None
-        return self.spread(None if self.name == "random" else halved(number % self.ladder if climbing else number), number)
+        if self.name == "random":
+            return self.spread(None, number)
+        if self.inner is None:
+            return self.spread(halved(number), number)
+        if number <= self.ladder:       # trial 0 is the reference, the upper end
+            return self.spread(halved(number % self.ladder), number)
+        return None
 
     def spread(self, share: float | None, number: int) -> dict[str, Any]:
-        """A point at a share of the log range of sizes, without one at any; of parameters and of MACs by turns."""
+        """A point at a share of the log range of sizes, None for a random one; of parameters and of
+        MACs by turns."""
         rng = np.random.default_rng((self.seed, number))
-        axis, limit = (("macs_per_s", self.budget.max_macs_per_s) if number % 2 else
-                       ("parameters", self.budget.max_parameters))
-        return dict(self.space.spread(float(rng.random()) if share is None else share, rng, axis, limit))
+        if share is None:
+            share = float(rng.random())
+        if number % 2:
+            return dict(self.space.spread(share, rng, "macs_per_s", self.budget.max_macs_per_s))
+        return dict(self.space.spread(share, rng, "parameters", self.budget.max_parameters))
 
-    def known(self, study: optuna.Study) -> list[FrozenTrial]:
-        return study.get_trials(False) if self.trials is None else self.trials
+    def nearest_untried(self, study: optuna.Study, number: int,
+                        point: dict[str, Any]) -> dict[str, Any]:
+        """The point, or the nearest one within the budget that no trial has had.
 
-    def fresh(self, study: optuna.Study, number: int, point: dict[str, Any]) -> dict[str, Any]:
-        """The point, or the nearest one within the budget that no trial has had: in a space of whole numbers a sampler
-        that learns comes back to the same points again and again."""
-        names, ranges = sorted(point), self.space.ranges()
-        met = {tuple(map(trial.params.get, names)) for trial in self.known(study) if trial.number != number}
-        rng, seen = np.random.default_rng((self.seed, number)), {tuple(point[name] for name in names)}
-        ring: list[dict[str, Any]] = [point]
-        if not seen & met:
+        In a space of whole numbers, a sampler that learns proposes the same points again and again.
+        """
+        names = sorted(point)
+        tried = {tuple(map(trial.params.get, names))
+                 for trial in study.get_trials(False) if trial.number != number}
+
+        def key(one: Mapping[str, Any]) -> tuple[Any, ...]:
+            return tuple(one[name] for name in names)
+
+        if key(point) not in tried:
             return point
-        while ring and len(seen) < MOST_NEIGHBOURS:     # one step of one letter further away each time
-            ring = [{**one, name: one[name] + step} for one in ring for name in names
-                    for step in (-ranges[name].step, ranges[name].step) if one[name] + step in ranges[name]]
-            ring = list({key: one for one in ring if (key := tuple(one[name] for name in names)) not in seen}.values())
-            seen |= {tuple(one[name] for name in names) for one in ring}
-            for place in rng.permutation(len(ring)).tolist():
-                one = ring[int(place)]
-                if tuple(one[name] for name in names) not in met and not self.excess(one) > 0:
+        rng = np.random.default_rng((self.seed, number))
+        seen, distance = {key(point)}, [point]      # all points at one distance, in steps
+        while distance and len(seen) < MOST_NEIGHBOURS:
+            further = {key(one): one for nearer in distance for one in self.neighbours(nearer)}
+            distance = [one for its_key, one in further.items() if its_key not in seen]
+            seen |= further.keys()
+            for place in rng.permutation(len(distance)):
+                one = distance[int(place)]
+                if key(one) not in tried and not self.excess(one) > 0:
                     return one
         return point
 
+    def neighbours(self, point: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The points that differ by one step of one hyperparameter."""
+        for name, values in sorted(self.space.ranges().items()):
+            for step in (-values.step, values.step):
+                if point[name] + step in values:
+                    yield {**point, name: point[name] + step}
+
     def excess(self, point: dict[str, Any]) -> float:
         """How far a point is over the budget, as a share of it; 0 or less where it fits."""
-        limits = self.budget.max_parameters or self.budget.max_macs_per_s
-        return max(self.budget.ratios(count.exact(self.space.variant_of(point))).values()) if limits else 0.0
+        if not (self.budget.max_parameters or self.budget.max_macs_per_s):
+            return 0.0
+        return max(self.budget.ratios(count.exact(self.space.variant_of(point))).values())
 
     def lowered(self, point: dict[str, Any]) -> dict[str, Any]:
-        """The point, or the one within the budget that lowering letter after letter comes to.
+        """The point, or one within the budget, by lowering one hyperparameter after the other.
 
-        For a sampler that never hears of what was rejected: it learns from trained trials alone.
+        For a sampler that is not told what was rejected: it learns from trained trials alone.
         """
         while self.excess(point) > 0:
-            below = [{**point, name: point[name] - values.step} for name, values in self.space.ranges().items()
-                     if point[name] > values[0]]
+            below = [{**point, name: point[name] - values.step}
+                     for name, values in self.space.ranges().items() if point[name] > values[0]]
             best = min(below, key=self.excess, default=point)
             if self.excess(best) >= self.excess(point):     # nothing gets cheaper any more
                 break
@@ -181,13 +221,15 @@ class Proposals(BaseSampler):
                            param_distribution: BaseDistribution) -> Any:
         raise AssertionError(f"{param_name} is drawn together with all others")
 
-    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState,
+                    values: Any) -> None:
         if self.inner is not None:
             self.inner.after_trial(study, trial, state, values)
 
 
 def stride(size: int) -> int:
-    """The step with which `size` points are all visited once, evenly spread at any moment: their golden section."""
+    """The step that visits all of `size` points once, evenly spread at any moment: their golden
+    section."""
     step = max(1, round(size * 0.618))
     while math.gcd(step, size) != 1:
         step += 1
@@ -195,5 +237,5 @@ def stride(size: int) -> int:
 
 
 def halved(number: int) -> float:
-    """The number's binary digits mirrored behind the point: 0, 1/2, 1/4, 3/4, 1/8 … (van der Corput)."""
+    """The number's binary digits mirrored behind the point: 0, 1/2, 1/4, 3/4 … (van der Corput)."""
     return float(int(f"{number:b}"[::-1], 2) / 2 ** max(1, number.bit_length()))

@@ -13,34 +13,18 @@ from hypothesis import strategies as st
 from study.database.store import open_database
 from study.database.study_names import check_name, claim
 from study.records import Settings
-from study.search import runner
-from study.search.events import Silent
 from study.search.runner import Runner
 from study.space.plan import StudyPlan
 from tasnet_core.checkpoints.checkpoint import Origin
-from tasnet_core.cost import count
 from tasnet_core.errors import CheckpointError, Foreign, UserError
 from tasnet_core.records import Epoch
 from tasnet_core.training.slimmable import Lineage
 from tasnet_core.training.trainer import train
-from tests.support.made_up_search import SETTINGS
+from tests.support.made_up_search import SETTINGS, Messages, untimed
 from tests.support.tiny import RECIPE, TINY, Tiny
 
 SHORT = replace(RECIPE, epochs=1)
 CURVE = [Epoch(number, -1.0, 0.1 * number, 1e-3, 1.0, 0.1) for number in (1, 2, 3)]
-
-
-class Heard(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def says(self, text):
-        self.lines.append(text)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(runner, "measure_apart", count.exact)
 
 
 class Other(Tiny):
@@ -54,12 +38,12 @@ class Other(Tiny):
 
 def scores(folder, corpus, study="s", storage="study.db", lines=None):
     """What one trial of a study comes to."""
-    watcher, one = Heard(), replace(SETTINGS, recipe=SHORT)
+    messages, one = Messages(), replace(SETTINGS, recipe=SHORT)
     with open_database(str(folder / storage), read_only=False) as database:
         database.register(study, one, fingerprint=corpus.fingerprint)
-        Runner(StudyPlan.of(study, one), database, corpus, watcher).run(1)
+        Runner(StudyPlan.of(study, one), database, corpus, messages, evaluate=untimed).run(1)
         if lines is not None:
-            lines += watcher.lines
+            lines += messages
         return [row["si_snri_db"] for row in database.mixtures(study)]
 
 
@@ -129,7 +113,7 @@ def test_nothing_is_inherited_from_the_teacher_of_another_study(tmp_path):
 # ── studies ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_after_its_database_is_deleted_a_study_of_that_name_trains_for_itself_and_nothing_is_lost(tmp_path, quick):
+def test_after_its_database_is_deleted_a_study_of_that_name_trains_for_itself_and_nothing_is_lost(tmp_path):
     scores(tmp_path, Tiny())
     old, lines = tmp_path / "checkpoints" / "s" / "trial-0000.pt", []
     before = old.read_bytes()
@@ -142,14 +126,14 @@ def test_after_its_database_is_deleted_a_study_of_that_name_trains_for_itself_an
 
 @pytest.mark.parametrize(("names", "storages"), [
     (("a b", "a_b"), ("study.db", "study.db")), (("s", "s"), ("one.db", "two.db")), (("Ab", "aB"), ("study.db", "study.db"))])
-def test_studies_whose_names_look_alike_share_no_checkpoint(tmp_path, quick, names, storages):
+def test_studies_whose_names_look_alike_share_no_checkpoint(tmp_path, names, storages):
     corpora = (Tiny(), Other())
     for corpus, name, storage in zip(corpora, names, storages, strict=True):
         assert scores(tmp_path, corpus, name, storage) == scores(tmp_path / "fresh" / corpus.fingerprint, corpus)
     assert len(list((tmp_path / "checkpoints").glob("*/trial-0000.pt"))) == 2
 
 
-def test_a_study_of_before_goes_on_from_its_own_checkpoints_and_from_no_others(tmp_path, quick):
+def test_a_study_of_before_goes_on_from_its_own_checkpoints_and_from_no_others(tmp_path):
     found, path, lines = scores(tmp_path, Tiny()), tmp_path / "checkpoints" / "s" / "trial-0000.pt", []
     for strange in (False, True):
         with open_database(str(tmp_path / "study.db"), read_only=False) as database, database.engine.begin() as connection:

@@ -7,11 +7,12 @@ import pytest
 from study.__main__ import main
 from study.database.store import open_database
 from study.records import Result
-from study.search import runner
+from study.search import scheduler
+from study.space.space import suggest
 from tasnet_core.cost import count
 from tasnet_core.errors import UserError
 from tasnet_core.training.trainer import Paused
-from tests.support import tiny_study
+from tests.support import made_up_search, tiny_study
 from tests.support.made_up_search import Death, dies, opened, table, told
 from tests.support.processes import Started
 from tests.support.tiny import RECIPE
@@ -30,7 +31,8 @@ def test_death_at_any_point_loses_nothing_and_changes_nothing(tmp_path, trained,
             work.run(10)            # past the ladder, where TPE has its say
         WHOLE.extend((table(tmp_path / "whole"), told(tmp_path / "whole")))
     with monkeypatch.context() as patch, opened(tmp_path) as work:
-        owner = {"ask": work.study, "tell": work.study, "suggest": runner, "created": runner}.get(name, work.database)
+        study = work.scheduler.study
+        owner = {"ask": study, "tell": study, "suggest": scheduler, "created": scheduler}.get(name, work.database)
         dies(patch, owner, name, after, at)
         with pytest.raises(Death):
             work.run(10)
@@ -41,8 +43,8 @@ def test_death_at_any_point_loses_nothing_and_changes_nothing(tmp_path, trained,
 
 def test_a_trial_that_another_live_process_holds_is_left_alone_and_counts(tmp_path, trained):
     with opened(tmp_path) as work:
-        trial = work.study.ask()
-        variant = runner.suggest(trial, tiny_study.SPACE)
+        trial = work.scheduler.study.ask()
+        variant = suggest(trial, tiny_study.SPACE)
         run = work.database.begin_run("s", trial.number, variant, RECIPE, count.exact(variant), "", {})
         with work.database.engine.begin() as connection:
             connection.exec_driver_sql("update runs set owner = 'elsewhere:1' where id = ?", (run,))
@@ -82,13 +84,13 @@ def test_a_timeout_saves_everything_however_slow_the_machine_and_the_next_start_
 
 
 def test_a_failed_trial_is_a_row_with_its_reason_and_the_study_goes_on(tmp_path, trained, monkeypatch):
-    fine = runner.evaluate
+    fine = made_up_search.evaluate
 
-    def failing(variant, *arguments):
-        if variant == tiny_study.SPACE.reference:
-            return Result("failed", "epoch 2: training loss nan", "diverged", count.exact(variant))
-        return fine(variant, *arguments)
-    monkeypatch.setattr(runner, "evaluate", failing)
+    def failing(task, *arguments):
+        if task.variant == tiny_study.SPACE.reference:
+            return Result("failed", "epoch 2: training loss nan", "diverged", count.exact(task.variant))
+        return fine(task, *arguments)
+    monkeypatch.setattr(made_up_search, "evaluate", failing)
     with opened(tmp_path) as work:
         work.run(3)
     assert [row["state"] for row in table(tmp_path)[0]] == ["failed", "complete", "complete"]
@@ -96,7 +98,8 @@ def test_a_failed_trial_is_a_row_with_its_reason_and_the_study_goes_on(tmp_path,
 
 
 def test_trial_after_trial_that_cannot_begin_ends_the_run_with_the_reason(tmp_path, trained, monkeypatch):
-    monkeypatch.setattr(runner, "evaluate", lambda variant, *_: Result("failed", "a.wav: gone", "data", count.exact(variant)))
+    monkeypatch.setattr(made_up_search, "evaluate",
+                        lambda task, *_: Result("failed", "a.wav: gone", "data", count.exact(task.variant)))
     with opened(tmp_path) as work, pytest.raises(UserError, match=r"3 trials in a row failed .* with 'a.wav: gone'"):
         work.run(9)
     assert [row["state"] for row in table(tmp_path)[0]] == ["failed"] * 3
@@ -107,10 +110,10 @@ def test_trial_after_trial_that_cannot_begin_ends_the_run_with_the_reason(tmp_pa
     (1, "out-of-memory", "complete", "", 2), (2, "out-of-memory", "failed", "out-of-memory", None)])     # the batch is of 2
 def test_a_run_that_kills_its_process_is_tried_again_in_smaller_parts_and_then_given_up(
         tmp_path, trained, monkeypatch, deaths, kind, state, failure, parts):
-    fine, given = runner.evaluate, []
-    monkeypatch.setattr(runner, "evaluate", lambda *arguments: given.append(arguments[-2]) or fine(*arguments))
+    fine, given = made_up_search.evaluate, []
+    monkeypatch.setattr(made_up_search, "evaluate", lambda task, *others: given.append(task.micro_batches) or fine(task, *others))
     with opened(tmp_path) as work:
-        run = work.next_run(1)
+        run = work.scheduler.next_run(1, {})
         with work.database.engine.begin() as connection:
             connection.exec_driver_sql("update runs set owner = 'elsewhere:0:1:1', lease_until_s = 1, deaths = ?, kind = ?",
                                        (deaths - 1, kind))
@@ -121,45 +124,41 @@ def test_a_run_that_kills_its_process_is_tried_again_in_smaller_parts_and_then_g
         work.run(2)         # and the study goes on
 
 
-def test_a_pause_gives_the_run_back_and_the_next_start_goes_on_with_it(tmp_path, trained, monkeypatch):
-    fine = runner.evaluate
-
+def test_a_pause_gives_the_run_back_and_the_next_start_goes_on_with_it(tmp_path, trained):
     def paused(*arguments):
         raise Paused
     with opened(tmp_path) as work:
-        monkeypatch.setattr(runner, "evaluate", paused)
+        work.evaluate = paused
         with pytest.raises(Paused):
             work.run(1)
         assert work.database.run_of("s", 0, 0)["owner"] is None
-        work.stop.set()
+        work.waiting.stop.set()
         with pytest.raises(Paused):
-            work.next_run(1)
-    monkeypatch.setattr(runner, "evaluate", fine)
+            work.scheduler.next_run(1, {})
     with opened(tmp_path) as work:
         work.run(1)
         row = work.database.run_of("s", 0, 0)
         assert (row["state"], row["deaths"]) == ("complete", 0)
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_its_training_done_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "measure_apart", count.exact)
+def test_a_damaged_checkpoint_is_set_aside_and_its_training_done_again(tmp_path):
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
     with opened(tmp_path / "whole") as work:
         work.run(2)
     with opened(tmp_path / "cut") as work:
         work.run(1)
-        work.checkpoints.mkdir(exist_ok=True)
+        work.executor.checkpoints.mkdir(exist_ok=True)
         for name in ("trial-0001.pt", "trial-0001.within-epoch.pt"):
-            (work.checkpoints / name).write_bytes(b"damaged")
+            (work.executor.checkpoints / name).write_bytes(b"damaged")
         work.run(2)
-        assert sorted(path.name for path in work.checkpoints.glob("*damaged*")) == [
+        assert sorted(path.name for path in work.executor.checkpoints.glob("*damaged*")) == [
             "trial-0001.pt.damaged-1", "trial-0001.within-epoch.pt.damaged-1"]
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
 
 
 def test_a_fault_of_our_own_is_a_failed_row_and_not_met_again(tmp_path, trained, monkeypatch):
-    monkeypatch.setattr(runner, "measure_apart", lambda variant: 1 / 0)
+    monkeypatch.setattr(made_up_search, "evaluate", lambda *_: 1 / 0)
     with opened(tmp_path) as work, pytest.raises(UserError, match=r"3 trials in a row failed .*ZeroDivisionError"):
         work.run(9)
     assert [(row["state"], row["reason"]) for row in table(tmp_path)[0]] == [

@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partialmethod
 from pathlib import Path
 
 import optuna
@@ -20,8 +21,9 @@ import sqlalchemy as sa
 
 from study.__main__ import main
 from study.database.store import open_database
+from study.engines import base
 from study.records import TRAINED, Result
-from study.search import runner
+from study.search.events import EpochEnded
 from study.space.presets import SPACES
 from study.space.space import Space
 from tasnet_core.corpora.registry import CORPORA
@@ -45,8 +47,9 @@ def score_of(variant, epoch=EPOCHS):
     return count.exact(variant).parameters ** 0.3 + int(variant.key, 16) % 97 / 300 - 5 / epoch
 
 
-def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts, kin):
+def fake(task, corpus, hooks):
     """A training that takes a second and knows its curve; it is saved epoch by epoch and goes on from there."""
+    variant, checkpoint, measured = task.variant, task.checkpoint, count.exact(task.variant)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     log = Path(os.environ["FAULTS_LOG"])
     with open(log.parent / f"{variant.key}.held", "w") as held:
@@ -60,14 +63,14 @@ def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, m
             if number > done:
                 for _ in range(4):
                     time.sleep(float(os.environ.get("FAULTS_STEP_S", "0.04")))
-                    if hooks.pulse():
+                    if hooks.should_pause():
                         raise Paused
                 scratch = checkpoint.with_suffix(f".{os.getpid()}.tmp")
                 scratch.write_text(json.dumps(number))
                 os.replace(scratch, checkpoint)
                 _note(log, "epoch", variant, number)
             curve.append(Epoch(number, -score_of(variant, number), score_of(variant, number), 1e-3, 0.3 * number, 0.1))
-            if reason := hooks.tell(curve[-1]):
+            if reason := hooks.on_event(EpochEnded(task.trial, task.recipe.seed, curve[-1])):
                 return Result("stopped", reason, cost=measured, curve=tuple(curve))
     score = score_of(variant)
     tested = tuple(MixtureScore(f"test/{i:03}", "a+b", "FM", 1.0, 0.0, score, score) for i in range(2))
@@ -107,6 +110,8 @@ def command(arguments):
     """`python -m study` in a process that was told by its environment what is made up, and where it dies."""
     CORPORA["tiny"] = open_tiny
     prepare()
+    if os.environ["FAULTS"] == "fake":
+        base.Job.__init__ = partialmethod(base.Job.__init__, evaluate=fake)
     return main(arguments)
 
 
@@ -119,8 +124,6 @@ def open_tiny(*arguments):
 def prepare():
     for place in os.environ.get("FAULTS_DIE", "").split():
         die_once_at(place)
-    if os.environ["FAULTS"] == "fake":
-        runner.evaluate, runner.measure_apart = fake, count.exact
 
 
 @dataclass

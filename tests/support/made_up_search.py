@@ -2,11 +2,14 @@
 
 import math
 from contextlib import contextmanager
+from functools import partial
 
 import optuna
 
 from study.database.store import open_database
 from study.records import OBJECTIVES, Budget, Result, Settings
+from study.search.evaluate import evaluate as real_evaluate
+from study.search.events import EpochEnded, Message, silent
 from study.search.runner import Runner
 from study.search.samplers import Proposals
 from study.space.plan import StudyPlan
@@ -22,13 +25,13 @@ LUCK = 1 / 300        # dB: how much of a made-up score is no matter of size
 
 def made_up(given):
     """An evaluation whose score is a function of the variant; `given` hears of every variant."""
-    def fake(variant, recipe, budget, corpus, checkpoint, device, measures, hooks, measured, parts, kin):
-        exact = count.exact(variant)
+    def fake(task, corpus, hooks):
+        variant, exact = task.variant, count.exact(task.variant)
         given.append(variant)
         score = exact.parameters ** 0.5 / 10 + int(variant.key, 16) % 97 * LUCK
         curve = tuple(Epoch(n, -score, score * n / 5, 1e-3, 0.3 * n, 0.1) for n in range(1, 6))
         for n, epoch in enumerate(curve, 1):
-            if reason := hooks.tell(epoch):
+            if reason := hooks.on_event(EpochEnded(task.trial, task.recipe.seed, epoch)):
                 return Result("stopped", reason, cost=exact, curve=curve[:n], seconds=1.0)
         return Result("complete", cost=exact, curve=curve, seconds=1.0,
                       scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=1),
@@ -36,11 +39,22 @@ def made_up(given):
     return fake
 
 
+evaluate = untimed = partial(real_evaluate, measure=count.exact)     # what is measured differs from run to run
+
+
 @contextmanager
-def opened(folder, settings=SETTINGS):
+def opened(folder, settings=SETTINGS, on_event=silent):
     with open_database(str(folder / "study.db"), read_only=False) as database:
         database.register("s", settings)
-        yield Runner(StudyPlan.of("s", settings), database, Tiny())
+        yield Runner(StudyPlan.of("s", settings), database, Tiny(), on_event, evaluate=evaluate)
+
+
+class Messages(list):
+    """The texts of a study's messages."""
+
+    def __call__(self, event):
+        if isinstance(event, Message):
+            self.append(event.text)
 
 
 def table(folder):

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from study.database.store import open_database
 from study.records import Settings
@@ -191,3 +192,22 @@ def test_who_waits_for_a_lock_asks_seldom_and_gets_it_when_it_is_free(storage):
 def locked_at(database):
     with database.lock("s"):
         return time.monotonic()
+
+
+def test_another_way_to_wait_is_for_another_database_object_and_the_same_database(tmp_path):
+    with open_database(str(tmp_path / "study.db"), read_only=False) as database:
+        asked = []
+        patient = database.retrying(asked.append)
+        assert (database.wait, patient.wait) == (None, asked.append)
+        assert (patient.engine, patient.held) == (database.engine, database.held)
+        failing = iter([1, 1])
+
+        def work():
+            if next(failing, None):
+                raise sa.exc.OperationalError("", {}, Exception("database is locked"))
+            return "done"
+        assert patient.retry(work) == "done"
+        assert asked == ["the database is locked"] * 2
+        failing = iter([1])
+        with pytest.raises(sa.exc.OperationalError):
+            database.retry(work)

@@ -364,10 +364,10 @@ def steps(database, work):
 def test_that_a_variant_is_new_takes_no_more_steps_to_find_out_among_many_runs_than_among_few(database):
     begin(database, 0)
     fresh, (row,) = replace(TINY, H=4), database.runs("s")
-    few = steps(database, lambda: database.same("s", fresh, RECIPE))
+    few = steps(database, lambda: database.first_run("s", fresh, RECIPE))
     with database.engine.begin() as connection:
         connection.execute(runs.insert(), [{**row, "id": 1000 + number, "trial": 2 + number} for number in range(300)])
-    assert steps(database, lambda: database.same("s", fresh, RECIPE)) < 2 * few
+    assert steps(database, lambda: database.first_run("s", fresh, RECIPE)) < 2 * few
 
 
 def test_the_password_of_a_database_is_never_shown(capsys):

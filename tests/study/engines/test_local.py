@@ -18,17 +18,18 @@ import sqlalchemy as sa
 from study.database.store import open_database
 from study.engines import base, local
 from study.records import Settings
-from study.search.events import Silent
+from study.search.events import Message
 from study.space.plan import StudyPlan
 from study.space.presets import QUICK
 from tasnet_core.cost import count as cost
 from tasnet_core.errors import UserError
 from tasnet_core.training.trainer import Paused
+from tests.support.made_up_search import Messages
 from tests.support.tiny import RECIPE, TINY
 
 PLAN = StudyPlan("s", Settings(), QUICK, lambda: None)
 OBEYS, STUBBORN = "obeys", "stubborn"       # ends of a script: waits until it is asked to pause; hears nothing but kill
-SAID = ("says", "here I am")
+SAID = Message("here I am")
 
 
 class Process:
@@ -42,7 +43,7 @@ class Process:
         self.started.append(self)
         *said, end = self.script
         for line in said:
-            self.pipe.send((line[0], line[1:]))
+            self.pipe.send(line)
         if end not in (OBEYS, STUBBORN):
             self.end(end)
 
@@ -63,17 +64,9 @@ class Process:
         assert self.exitcode is not None, "nobody has ended it"
 
 
-class Heard(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def says(self, text):
-        self.lines.append(text)
-
-
 def parent(*scripts, count=1, database=None):
     """Workers whose processes follow the scripts in the order in which they are started; the last one's again and again."""
-    one = local.Workers(base.Job("", replace(PLAN, workers=count), 1), database, Heard())
+    one = local.Workers(base.Job("", replace(PLAN, workers=count), 1), database, Messages())
     one.started = []
     left = itertools.chain(scripts, itertools.repeat(scripts[-1]))
 
@@ -97,7 +90,7 @@ def test_a_worker_that_dies_is_replaced_and_that_is_said():
     one = parent((SAID, -signal.SIGSEGV), (SAID, 1), (SAID, 0))
     assert one.run().finished
     assert [process.name for process in one.started] == ["worker 1"] * 3
-    assert [line for line in one.watcher.lines if line != SAID[1]] == [
+    assert [line for line in one.on_event if line != SAID.text] == [
         "worker 1 died (signal 11); another takes its place and goes on from what is saved",
         "worker 1 died (status 1); another takes its place and goes on from what is saved"]
 
@@ -105,7 +98,7 @@ def test_a_worker_that_dies_is_replaced_and_that_is_said():
 def test_a_worker_that_somebody_else_paused_is_started_again_without_a_word():
     one = parent((SAID, local.PAUSED), (0,))
     assert one.run().finished
-    assert one.watcher.lines == [SAID[1]]
+    assert one.on_event == [SAID.text]
     assert len(one.started) == 2
 
 
@@ -118,7 +111,7 @@ def test_workers_that_die_before_they_say_anything_are_given_up_after_six_in_a_r
 
 def test_a_worker_starts_though_the_server_that_forks_it_is_killed_meanwhile(monkeypatch):
     monkeypatch.setattr(local, "work", slice)     # takes what `work` takes, and does nothing
-    one = local.Workers(base.Job("", replace(PLAN, open_corpus=list), 1), None, Heard())
+    one = local.Workers(base.Job("", replace(PLAN, open_corpus=list), 1), None, Messages())
     forkserver.ensure_running()
     server = forkserver._forkserver._forkserver_pid
     os.kill(server, signal.SIGSTOP)                 # it has been asked for a process and has not answered yet
@@ -142,12 +135,12 @@ def test_a_server_that_forks_nobody_is_given_up_after_six_tries(monkeypatch):
 
 
 def test_what_a_worker_refuses_ends_all_and_is_told_once():
-    refuses = (("refused", "a.wav: gone"), local.REFUSED)
+    refuses = (base.Refused("a.wav: gone"), local.REFUSED)
     one = parent((SAID, OBEYS), refuses, refuses, count=3)
     with pytest.raises(UserError, match=r"^a.wav: gone$"):
         one.run()
     assert [process.exitcode for process in one.started] == [local.PAUSED, local.REFUSED, local.REFUSED]
-    assert one.watcher.lines == [SAID[1]]
+    assert one.on_event == [SAID.text]
 
 
 def test_time_that_is_up_asks_all_to_pause():
@@ -214,7 +207,7 @@ def test_what_the_kernel_kills_for_lack_of_memory_is_noted_with_its_run(tmp_path
         assert one.run().finished
         row = database.run_of("s", 0, RECIPE.seed)
     assert (row["id"], row["state"], row["kind"] or None) == (run, "running", kind)
-    assert one.watcher.lines[1] == f"worker 1 died ({said}); another takes its place and goes on from what is saved"
+    assert one.on_event[1] == f"worker 1 died ({said}); another takes its place and goes on from what is saved"
 
 
 def refused_by(text):

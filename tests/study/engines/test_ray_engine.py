@@ -19,21 +19,21 @@ from study.database.store import open_database
 from study.engines import ray_engine
 from study.engines.base import Job, Outcome
 from study.engines.local import Workers
-from study.engines.ray_engine import Changes, Ray, put
+from study.engines.ray_engine import Ray
+from study.engines.ray_worker import Changes, write_files
 from study.records import Settings, StopRule
-from study.search import runner
-from study.search.events import Silent
+from study.search.events import EpochEnded, Message, TrialEnded
+from study.search.runner import Runner
 from study.space.plan import StudyPlan
 from study.space.toml import as_dict
 from tasnet_core.checkpoints.checkpoint import Origin
-from tasnet_core.cost import count as cost
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
 from tasnet_core.training.slimmable import Lineage
 from tasnet_core.training.trainer import train
 from tests.support import ROOT, tiny_study
 from tests.support.fake_ray import FakeRay, OutOfMemoryError
-from tests.support.made_up_search import table
+from tests.support.made_up_search import table, untimed
 from tests.support.tiny import Tiny
 
 RECIPE = Recipe(epochs=4, epoch_segments=6, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay")
@@ -42,11 +42,6 @@ SETTINGS = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.S
 STOPPING = replace(SETTINGS, stop=StopRule(margin_db=0.0, warm_up=0.0, patience=0.25))
 INHERITING = replace(SETTINGS, recipe=replace(RECIPE, init="inherit"))
 TRIALS = 5
-
-
-@pytest.fixture(autouse=True)
-def exact(monkeypatch):
-    monkeypatch.setattr(runner, "measure_apart", cost.exact)       # what is measured differs from run to run
 
 
 @pytest.fixture(params=["local", "driver"])
@@ -65,51 +60,40 @@ class Slow(Tiny):
         return super().segment(*arguments)
 
 
-def opened(corpus=Tiny):
-    """What opens the corpus of a worker. It does not measure speed then."""
-    runner.measure_apart = cost.exact
-    return corpus()
-
-
-def slowly():
-    return opened(Slow)
-
-
 def gone():
     raise UserError("speech: gone")
 
 
-class Heard(Silent):
+class Heard:
+    """What was said, the trials that have ended, and what a test wants to do at each epoch until it is True."""
+
     def __init__(self):
         self.lines, self.ended, self.at_epoch = [], [], None
 
-    def says(self, text):
-        self.lines.append(text)
-
-    def epoch_ends(self, trial, seed, epoch):
-        """Do what a test wants to happen in the middle: tried at each epoch until it says True."""
-        if self.at_epoch and self.at_epoch():
-            self.at_epoch = None
-
-    def trial_ends(self, trial, seed, variant, result):
-        self.ended.append(trial)
+    def __call__(self, event):
+        match event:
+            case Message(text):
+                self.lines.append(text)
+            case EpochEnded() if self.at_epoch and self.at_epoch():
+                self.at_epoch = None
+            case TrialEnded():
+                self.ended.append(event.trial)
 
 
 @contextmanager
-def engine(kind, folder, open_corpus=opened, settings=SETTINGS, count=2, trials=TRIALS):
+def engine(kind, folder, open_corpus=Tiny, settings=SETTINGS, count=2, trials=TRIALS):
     storage = str(folder / "study.db")
     with open_database(storage, read_only=False) as database:
         database.register("s", settings)
         plan = replace(StudyPlan.of("s", settings, workers=count), open_corpus=open_corpus)
-        yield kind(Job(storage, plan, trials), database, Heard())
+        yield kind(Job(storage, plan, trials, evaluate=untimed), database, Heard())
 
 
 def alone(folder, settings, trials=TRIALS):
     """What one process without any engine measures."""
-    with pytest.MonkeyPatch.context() as patch, open_database(str(folder / "study.db"), read_only=False) as database:
-        patch.setattr(runner, "measure_apart", cost.exact)
+    with open_database(str(folder / "study.db"), read_only=False) as database:
         database.register("s", settings)
-        runner.Runner(StudyPlan.of("s", settings), database, Tiny()).run(trials)
+        Runner(StudyPlan.of("s", settings), database, Tiny(), evaluate=untimed).run(trials)
     return table(folder)
 
 
@@ -121,7 +105,7 @@ def untouched(tmp_path_factory):
 def test_all_engines_measure_the_same_bit_for_bit(kind, tmp_path, untouched):
     with engine(kind, tmp_path) as one:
         assert one.run() == Outcome(True)
-        assert sorted(one.watcher.ended) == [row["trial"] for row in untouched[0]]
+        assert sorted(one.on_event.ended) == [row["trial"] for row in untouched[0]]
     assert table(tmp_path) == untouched
 
 
@@ -158,19 +142,19 @@ def lose(one):
 
 
 def test_a_worker_that_is_lost_is_replaced_and_changes_nothing(kind, tmp_path, untouched):
-    with engine(kind, tmp_path, open_corpus=slowly) as one:
-        one.watcher.at_epoch = lambda: lose(one)
+    with engine(kind, tmp_path, open_corpus=Slow) as one:
+        one.on_event.at_epoch = lambda: lose(one)
         assert one.run() == Outcome(True)
-        assert len([line for line in one.watcher.lines if "another" in line]) == 1
-        assert sorted(one.watcher.ended) == [row["trial"] for row in untouched[0]]
+        assert len([line for line in one.on_event.lines if "another" in line]) == 1
+        assert sorted(one.on_event.ended) == [row["trial"] for row in untouched[0]]
     assert table(tmp_path) == untouched
 
 
 def test_who_is_asked_to_pause_saves_within_the_epoch_and_goes_on_from_there(kind, tmp_path, untouched):
-    with engine(kind, tmp_path, open_corpus=slowly) as one:
-        one.watcher.at_epoch = lambda: one.ask("time") or True
+    with engine(kind, tmp_path, open_corpus=Slow) as one:
+        one.on_event.at_epoch = lambda: one.ask("time") or True
         assert one.run() == Outcome(False, "time")
-        assert len(one.watcher.ended) < TRIALS
+        assert len(one.on_event.ended) < TRIALS
         assert not any(run["owner"] for run in one.database.runs("s"))
         assert list(one.database.checkpoints("s").glob("*.within-epoch.pt"))
     with engine(kind, tmp_path) as one:
@@ -213,23 +197,23 @@ def test_nodes_that_are_added_are_used(driver, tmp_path, monkeypatch):
         driver.cpus = 3
         most.append(len(one.workers) + 1)       # and the one that is heard
         return False
-    with engine(Ray, tmp_path, open_corpus=slowly, count=None) as one:
-        one.watcher.at_epoch = grow
+    with engine(Ray, tmp_path, open_corpus=Slow, count=None) as one:
+        one.on_event.at_epoch = grow
         assert one.run() == Outcome(True)
     assert most[0] == 1
     assert max(most) == 3
 
 
 def test_a_run_that_another_driver_has_taken_over_is_left_to_it(driver, tmp_path):
-    with engine(Ray, tmp_path, open_corpus=slowly) as one:
+    with engine(Ray, tmp_path, open_corpus=Slow) as one:
         def take_over():
             with one.database.engine.begin() as connection:
                 connection.exec_driver_sql("update runs set owner = 'elsewhere:1:1:1', lease_until_s = ? where trial = 0",
                                            (time.time() + 100,))
             return True
-        one.watcher.at_epoch = take_over
+        one.on_event.at_epoch = take_over
         assert one.run() == Outcome(True)
-        assert "trial 0: another worker has taken it over" in one.watcher.lines
+        assert "trial 0: another worker has taken it over" in one.on_event.lines
         assert [run["state"] for run in one.database.runs("s")] == ["running", *["complete"] * (TRIALS - 1)]
 
 
@@ -249,21 +233,21 @@ def test_a_checkpoint_of_another_study_is_set_aside_and_not_gone_on_with(kind, t
         foreign = path.read_bytes()
         assert one.run() == Outcome(True)
         assert path.with_name("trial-0000.pt.foreign-1").read_bytes() == foreign
-        assert sum("its checkpoint was of another study and is " in line for line in one.watcher.lines) == 1
+        assert sum("its checkpoint was of another study and is " in line for line in one.on_event.lines) == 1
     assert table(tmp_path) == untouched
 
 
 @pytest.mark.parametrize(("error", "kind"), [(None, ""), (OutOfMemoryError("low on memory"), "out-of-memory")])
 def test_a_death_is_counted_and_one_for_lack_of_memory_known(driver, tmp_path, error, kind):
     seen = []
-    with engine(Ray, tmp_path, open_corpus=slowly, trials=2) as one:
+    with engine(Ray, tmp_path, open_corpus=Slow, trials=2) as one:
         def kill():
             busy = [worker for worker in one.workers.values() if worker.run]
             if busy:
                 driver.kill(busy[0].actor, error)
                 seen.append(busy[0].run["id"])
             return bool(busy)
-        one.watcher.at_epoch = kill
+        one.on_event.at_epoch = kill
         noted = one.database.note_death
         one.database.note_death = lambda run, kind: seen.append(kind) or noted(run, kind)
         assert one.run() == Outcome(True)
@@ -285,7 +269,7 @@ def test_changes_of_a_folder_are_those_since_it_was_asked_and_make_another_the_s
     second = changed()
     assert second == {"a.within-epoch.pt": None}
     for files in (first, second):
-        put(there, files)
+        write_files(there, files)
     assert {path.relative_to(there): path.read_bytes() for path in there.rglob("*") if path.is_file()} == {
         path.relative_to(here): path.read_bytes() for path in here.rglob("*") if path.is_file()}
 
@@ -357,22 +341,22 @@ def nodes():
 
 
 def test_a_node_that_is_killed_and_one_that_is_added_change_nothing(nodes, tmp_path, untouched):
-    with engine(Ray, tmp_path, open_corpus=slowly) as one:
+    with engine(Ray, tmp_path, open_corpus=Slow) as one:
         def swap():
             if not any(worker.run for worker in one.workers.values()):
                 return False
             nodes.remove_node(nodes.ours.pop(), allow_graceful=False)
             nodes.ours.append(nodes.add_node(num_cpus=1))
             return True
-        one.watcher.at_epoch = swap
+        one.on_event.at_epoch = swap
         assert one.run() == Outcome(True)
-        assert any("its worker is lost" in line for line in one.watcher.lines)
+        assert any("its worker is lost" in line for line in one.on_event.lines)
     assert table(tmp_path) == untouched
 
 
 def test_a_pause_is_heard_within_an_epoch_on_ray(nodes, tmp_path, untouched):
-    with engine(Ray, tmp_path, open_corpus=slowly) as one:
-        one.watcher.at_epoch = lambda: one.ask("time") or True
+    with engine(Ray, tmp_path, open_corpus=Slow) as one:
+        one.on_event.at_epoch = lambda: one.ask("time") or True
         assert one.run() == Outcome(False, "time")
         assert list(one.database.checkpoints("s").glob("*.within-epoch.pt"))
     with engine(Ray, tmp_path) as one:
@@ -390,7 +374,7 @@ def test_who_inherits_on_ray_has_the_teacher_in_a_folder_of_his_own(nodes, tmp_p
 def test_a_run_whose_database_is_not_there_any_more_says_so_and_makes_no_other(kind, tmp_path, fault):
     here = tmp_path / "results"
     here.mkdir()
-    with engine(kind, here, open_corpus=slowly, count=1) as one:
+    with engine(kind, here, open_corpus=Slow, count=1) as one:
         def act():
             if fault == "folder moved":
                 here.rename(tmp_path / "moved")
@@ -399,7 +383,7 @@ def test_a_run_whose_database_is_not_there_any_more_says_so_and_makes_no_other(k
             if fault == "replaced":
                 shutil.copy(here / "old.db", here / "study.db")
             return True
-        one.watcher.at_epoch = act
+        one.on_event.at_epoch = act
         with pytest.raises(UserError, match=r"(study\.db|checkpoints/s): was deleted, moved or replaced while the study ran"):
             one.run()
     assert (here / "study.db").exists() == (fault == "replaced")

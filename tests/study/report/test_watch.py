@@ -104,22 +104,22 @@ def test_the_pulse_is_another_after_whatever_a_report_shows_and_the_same_after_n
     for _ in range(4):
         study.step()
     with open_database(study.storage, read_only=False) as database:
-        before = database.pulse("s")
-        assert database.pulse("s") == before
+        before = database.change_token("s")
+        assert database.change_token("s") == before
         database.renew(2)       # a lease is no news
-        assert database.pulse("s") == before
+        assert database.change_token("s") == before
         with database.engine.begin() as connection:
             connection.exec_driver_sql(change)
-        assert database.pulse("s") != before
+        assert database.change_token("s") != before
 
 
 def test_the_pulse_counts_on_a_server_as_well(database_url):
     with open_database(database_url, read_only=False) as database:
         database.register("s", Settings(recipe=RECIPE))
-        assert database.pulse("s") == []
+        assert database.change_token("s") == []
         for step in (begins(0), epoch(1), epoch(2), ends(1), begins(1)):
             step(database)
-        assert [(row["state"], row["runs"], row["scored"], row["epochs"]) for row in database.pulse("s")] == [
+        assert [(row["state"], row["runs"], row["scored"], row["epochs"]) for row in database.change_token("s")] == [
             ("complete", 1, 1, 2), ("running", 1, 0, 0)]
 
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from study.records import FAILURES, Budget
+from study.database.schema import MEASURED
+from study.records import FAILURES
 from study.search import evaluate as module
-from study.search.evaluate import Hooks, evaluate, kind_of, one_line
+from study.search.evaluate import Hooks, Task, evaluate, kind_of, one_line
+from study.search.events import CostMeasured, EpochEnded, MixtureScored
 from tasnet_core.checkpoints.checkpoint import load
 from tasnet_core.cost import count
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError
@@ -21,8 +23,16 @@ QUICK = replace(RECIPE, epochs=2)
 
 def test_a_trained_variant_comes_back_with_cost_curve_and_a_score_for_every_test_mixture(tmp_path):
     heard, counted = [], []
-    result = evaluate(TINY, QUICK, Budget(), Tiny(4), tmp_path / "a.pt", "cpu", ("si_snr", "sdr"),
-                      Hooks(tell=heard.append, scored=lambda done, total: counted.append((done, total))))
+
+    def on_event(event):
+        match event:
+            case EpochEnded(0, RECIPE.seed, epoch):
+                heard.append(epoch)
+            case MixtureScored(0, RECIPE.seed, done, total):
+                counted.append((done, total))
+            case CostMeasured(cost):
+                assert cost == replace(count.exact(TINY), **{name: getattr(cost, name) for name in MEASURED})
+    result = evaluate(Task(TINY, QUICK, tmp_path / "a.pt", metrics=("si_snr", "sdr")), Tiny(4), Hooks(on_event))
     assert (result.state, result.reason, result.kind) == ("complete", "", "")
     assert result.cost.parameters == count.exact(TINY).parameters
     assert result.cost.peak_memory_bytes
@@ -38,17 +48,9 @@ def test_a_trained_variant_comes_back_with_cost_curve_and_a_score_for_every_test
 
 
 def test_by_default_only_si_snr_is_measured(tmp_path):
-    scores = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt").scores
+    scores = evaluate(Task(TINY, QUICK, tmp_path / "a.pt"), Tiny()).scores
     assert math.isfinite(scores.si_snri_db)
     assert (scores.sdr_db, scores.sdr_unscored) == (None, None)
-
-
-def test_over_budget_nothing_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "train", None)
-    result = evaluate(TINY, QUICK, Budget(max_parameters=10), Tiny(), tmp_path / "a.pt")
-    assert (result.state, result.cost, result.curve) == ("rejected", count.exact(TINY), ())
-    assert "budget 10" in result.reason
-    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("error", "kind", "words"), [
@@ -66,7 +68,7 @@ def test_a_bad_end_is_a_failed_result_with_the_epochs_that_were(tmp_path, monkey
         yield whole[0]
         raise error
     monkeypatch.setattr(module, "train", ends_badly)
-    result = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt")
+    result = evaluate(Task(TINY, QUICK, tmp_path / "a.pt"), Tiny())
     assert (result.state, result.kind, result.reason, result.curve) == ("failed", kind, words, (whole[0],))
     assert result.scores.si_snri_db is None
     assert result.seconds == whole[0].seconds
@@ -77,34 +79,35 @@ def test_a_bad_end_is_a_failed_result_with_the_epochs_that_were(tmp_path, monkey
 def test_a_checkpoint_that_cannot_be_read_stops_the_study(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"damaged")
     with pytest.raises(CheckpointError):
-        evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt")
+        evaluate(Task(TINY, QUICK, tmp_path / "a.pt"), Tiny())
 
 
 def test_a_metric_that_breaks_the_scoring_fails_the_run_and_not_the_study(tmp_path, monkeypatch):
     monkeypatch.setattr(metrics, "score_test", lambda *_, **__: 1 / 0)
-    result = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt")
+    result = evaluate(Task(TINY, QUICK, tmp_path / "a.pt"), Tiny())
     assert (result.state, result.kind, len(result.curve)) == ("failed", "error", 2)
 
 
 def test_a_reason_to_give_up_ends_the_training_there_and_it_can_go_on(tmp_path):
-    stopped = evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt",
-                       hooks=Hooks(tell=lambda epoch: "enough" if epoch.number == 1 else ""))
+    stopped = evaluate(Task(TINY, QUICK, tmp_path / "a.pt"), Tiny(), Hooks(
+        lambda event: "enough" if isinstance(event, EpochEnded) and event.epoch.number == 1 else ""))
     assert (stopped.state, stopped.reason, len(stopped.curve)) == ("stopped", "enough", 1)
     assert stopped.scores.si_snri_db is None
-    on, whole = (evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / name) for name in ("a.pt", "b.pt"))
+    on, whole = (evaluate(Task(TINY, QUICK, tmp_path / name), Tiny()) for name in ("a.pt", "b.pt"))
     assert on.scores == whole.scores
     assert on.state == "complete"
 
 
 @pytest.mark.parametrize("error", [Paused(), Abandoned()])
 def test_what_is_given_up_from_outside_is_no_failure(tmp_path, error):
-    def tell(epoch):
-        raise error
+    def on_event(event):
+        if isinstance(event, EpochEnded):
+            raise error
     with pytest.raises(type(error)):
-        evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / "a.pt", hooks=Hooks(tell=tell))
+        evaluate(Task(TINY, QUICK, tmp_path / "a.pt"), Tiny(), Hooks(on_event))
 
 
 def test_a_batch_in_parts_gives_the_same_training_but_for_rounding(tmp_path):
-    whole, parts = (evaluate(TINY, QUICK, Budget(), Tiny(), tmp_path / f"{parts}.pt", parts=parts) for parts in (1, 2))
+    whole, parts = (evaluate(Task(TINY, QUICK, tmp_path / f"{parts}.pt", micro_batches=parts), Tiny()) for parts in (1, 2))
     for one, other in zip(whole.curve, parts.curve, strict=True):
         assert one.train_loss_db == pytest.approx(other.train_loss_db, rel=1e-4)

@@ -152,17 +152,17 @@ def test_a_stopped_trial_is_trained_to_its_end_when_it_is_told_to_go_on(tmp_path
         assert (row["state"], row["reason"], len(work.database.curve(row["id"]))) == ("complete", "", 5)
         assert work.database.run_of("s", stopped[1], 0)["state"] == "stopped"
         assert work.trained() == 20
-        last = work.study.get_trials()[-1]      # Optuna hears of it as of a trial of its own
+        last = work.scheduler.study.get_trials()[-1]      # Optuna hears of it as of a trial of its own
         assert (last.state.name, last.values[0]) == ("COMPLETE", row["si_snri_db"])
         assert last.user_attrs == {"repeats_trial": stopped[0]}
-        assert last.params == work.study.trials[stopped[0]].params
+        assert last.params == work.scheduler.study.trials[stopped[0]].params
 
 
 def test_variants_put_in_by_hand_are_next_whether_the_space_has_them_or_not(tmp_path, trained):
     within, beyond = replace(TINY, N=4, H=2), replace(TINY, norm="frame", N=5, B=16)
     with opened(tmp_path) as work:
         for variant in (within, beyond):
-            optuna_study.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
+            optuna_study.enqueue(work.scheduler.study, tiny_study.SPACE, SETTINGS, variant)
         work.run(19)
     assert trained[:3] == [TINY, within, beyond]
     trials = told(tmp_path)
@@ -187,7 +187,7 @@ def test_optuna_weighs_the_objectives_that_were_asked_for(tmp_path, trained):
     with opened(tmp_path, replace(SETTINGS, objectives=("si_snri_db", "receptive_field_s"))) as work:
         work.run(3)
         rows = work.database.results("s")
-        assert [direction.name for direction in work.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+        assert [direction.name for direction in work.scheduler.study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert [values for _, _, _, values in told(tmp_path)] == [[row["si_snri_db"], row["receptive_field_s"]] for row in rows]
 
 
@@ -199,7 +199,7 @@ def test_a_variant_in_training_elsewhere_is_not_trained_here_and_told_when_it_ha
         owner = work.database.run_of("s", 77, 0)["owner"]
         with work.database.engine.begin() as connection:
             connection.exec_driver_sql("update runs set owner = 'elsewhere:0:1:1' where id = ?", (other,))
-        optuna_study.enqueue(work.study, tiny_study.SPACE, SETTINGS, variant)
+        optuna_study.enqueue(work.scheduler.study, tiny_study.SPACE, SETTINGS, variant)
         work.run(3)         # 0, 77, and one more
         assert trained.count(variant) == 0
         assert told(tmp_path)[1][1] == "RUNNING"
@@ -221,7 +221,7 @@ def test_replicates_are_trained_to_their_end_and_neither_counted_nor_told(tmp_pa
         rows = work.database.runs("s")
         assert sorted((row["trial"], row["seed"]) for row in rows if row["seed"]) == [(0, 1), (0, 2), (3, 1), (3, 2)]
         assert {row["state"] for row in rows if row["seed"]} == {"complete"}
-        assert len({str(work.checkpoint_of(row)) for row in rows}) == len(rows)
+        assert len({str(work.executor.checkpoint_of(row)) for row in rows}) == len(rows)
         assert work.trained() == 6
     assert told(tmp_path) == before
 
@@ -229,24 +229,23 @@ def test_replicates_are_trained_to_their_end_and_neither_counted_nor_told(tmp_pa
 def test_work_is_handed_out_with_as_many_questions_beside_many_trainings_as_beside_few(tmp_path, trained):
     with opened(tmp_path, replace(SETTINGS, sampler="grid")) as work:
         work.run(1)
-        asked, counts = [], []
+        asked, counts, at_work = [], [], []
         sa.event.listen(work.database.engine, "before_cursor_execute", lambda *facts: asked.append(facts[2]))
         for _ in range(10):
             asked.clear()
-            work.at_work.add(work.next_run(100)["id"])
+            at_work.append(work.scheduler.next_run(100, {}, at_work)["id"])
             counts.append(len(asked))
     assert counts[1] == counts[-1]      # the grid comes to the reference, a repeat, in between
 
 
 @pytest.mark.parametrize("fixed", [{"N": 3}, {"N": 16}, {"N": 4.5}, {"N": "4"}, {"N": 4, "B": 2}, {"X": 10**6, "H": 4}])
 def test_a_trial_that_was_queued_outside_of_the_space_is_refused_and_the_study_goes_on(tmp_path, trained, fixed):
-    said = []
-    with opened(tmp_path) as work:
-        work.study.enqueue_trial(fixed)
-        work.study.enqueue_trial({"N": 4})      # the sampler completes it
-        work.study.enqueue_trial({"N": 6.0, "H": 8, "X": 2})
-        assert optuna_study.waiting(work.study, work.space) == {TINY, replace(TINY, N=6)}
-        work.watcher.says = said.append
+    said = made_up_search.Messages()
+    with opened(tmp_path, on_event=said) as work:
+        work.scheduler.study.enqueue_trial(fixed)
+        work.scheduler.study.enqueue_trial({"N": 4})      # the sampler completes it
+        work.scheduler.study.enqueue_trial({"N": 6.0, "H": 8, "X": 2})
+        assert optuna_study.waiting(work.scheduler.study, work.scheduler.space) == {TINY, replace(TINY, N=6)}
         work.run(3)
         assert [(row["trial"], row["state"]) for row in work.database.runs("s")] == [(n, "complete") for n in (0, 2, 3)]
         assert (trained[1].N, trained[2]) == (4, replace(TINY, N=6))

@@ -4,8 +4,10 @@ import math
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
 from study.records import OBJECTIVES, SAMPLERS, Budget
@@ -128,3 +130,26 @@ def test_what_would_look_at_every_trial_sees_the_front_and_the_newest(name, monk
     ask_and_tell(name, 25, study=study)
     assert set(seen[-1]) == {number for number in range(24) if number in front or number >= 25 - 5}
     assert set(seen[-1]) < set(range(24))
+
+
+@pytest.mark.parametrize("limit", [None, 9_000])
+def test_a_point_that_was_tried_gives_way_to_the_nearest_untried_one_within_the_budget(limit):
+    ranges, budget = SMALL.ranges(), Budget(max_parameters=limit)
+    points = [SMALL.point(number) for number in range(len(SMALL))]
+    proposals = samplers.Proposals("tpe", SMALL, budget, seed=0)
+
+    def steps(one, other):
+        return sum(abs(one[name] - other[name]) // values.step for name, values in ranges.items())
+    for number in range(1, len(points)):
+        tried = [points[place] for place in np.random.default_rng(number).permutation(len(points))[:number]]
+        study = optuna.create_study(directions=DIRECTIONS)
+        for point in tried:
+            study.add_trial(optuna.create_trial(values=[1.0] * len(DIRECTIONS), params=point, distributions={
+                name: IntDistribution(values[0], values[-1], step=values.step) for name, values in ranges.items()}))
+        possible = [point for point in points if point not in tried and proposals.excess(point) <= 0]
+        found = proposals.nearest_untried(study, len(tried), tried[0])
+        if possible:
+            assert found in possible
+            assert steps(found, tried[0]) == min(steps(point, tried[0]) for point in possible)
+        else:
+            assert found == tried[0]

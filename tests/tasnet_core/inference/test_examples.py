@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from study.__main__ import main
 from study.database.store import open_database
-from study.records import Budget
-from study.search.evaluate import Hooks, evaluate
+from study.search.evaluate import Hooks, Task, evaluate
 from tasnet_core.checkpoints.checkpoint import load
 from tasnet_core.corpora.mixture import Mixture
 from tasnet_core.evaluation import metrics
 from tasnet_core.inference import example_files, examples
 from tasnet_core.training.trainer import train
 from tests.support import tiny_study
+from tests.support.made_up_search import Messages
 from tests.support.tiny import RECIPE, TINY, Tiny
 
 RATE = 8000
@@ -249,7 +249,7 @@ def test_the_reader_loads_neither_torch_nor_soundfile_nor_numpy(tmp_path):
 def scored(tmp_path_factory):
     """A training, scored: its checkpoint, its sounds and its result."""
     path = tmp_path_factory.mktemp("scored") / "trial-0000.pt"
-    result = evaluate(TINY, replace(RECIPE, epochs=2), Budget(), Tiny(7), path)
+    result = evaluate(Task(TINY, replace(RECIPE, epochs=2), path), Tiny(7))
     return path, contents(path.parent), result
 
 
@@ -280,10 +280,10 @@ def test_a_full_disk_costs_the_sounds_and_no_score(scored, tmp_path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
     *_, whole = scored
     monkeypatch.setattr(examples, "write_atomically", full)
-    said = []
-    result = evaluate(TINY, replace(RECIPE, epochs=2), Budget(), Tiny(7), tmp_path / "a.pt", hooks=Hooks(say=said.append))
+    said = Messages()
+    result = evaluate(Task(TINY, replace(RECIPE, epochs=2), tmp_path / "a.pt"), Tiny(7), Hooks(said))
     assert result.mixtures == whole.mixtures
-    assert said == ["its sounds are not kept: [Errno 28] No space left on device"]
+    assert said == ["trial 0: its sounds are not kept: [Errno 28] No space left on device"]
     assert kept(tmp_path, a="a.pt") == []
 
 
