@@ -30,7 +30,7 @@ LINK = re.compile(r"(\]\()([^)\s:#]+)(#[^)\s]*)?(\))")
 
 
 def site_path(path: str) -> str:
-    """Where a file of the repository lies within the site: docs/ is its top, README.md its first page."""
+    """Where a file of the repository lies within the site: docs/ is its top, README.md the first page."""
     return {"README.md": "index.md"}.get(path, path.removeprefix("docs/"))
 
 
@@ -45,6 +45,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     source = Path(page.file.abs_src_path).relative_to(ROOT)
+    if source.parts[0] in ("benchmarks", "reports"):  # long tables hide the manual in searches
+        page.meta["search"] = {"exclude": True}
 
     def moved(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(source.parent.as_posix(), match[2]))
