@@ -1,8 +1,9 @@
-"""Text in the cells of CSV files: no spreadsheet takes it for a formula, and it can be read back as it was."""
+"""Text in the cells of CSV files: never a formula to a spreadsheet, and read back as it was."""
 
 import re
 
-# What a spreadsheet begins to calculate with, the full-width forms of East Asian keyboards too; after marks of ours.
+# What a spreadsheet begins to calculate with, as full-width forms of East Asian keyboards, too;
+# after apostrophes of ours.
 FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 

@@ -1,4 +1,4 @@
-"""Work that lasts: by several threads in order; and how far it is, a bar in a terminal, a line now and then elsewhere."""
+"""Long work: by several threads in order, with a progress bar, or lines without a terminal."""
 
 import os
 import sys
@@ -11,42 +11,43 @@ from typing import TypeVar
 
 from tasnet_core.terminal import complain, plain
 
-QUIET_S = 15.0      # between two lines where there is no terminal
+QUIET_S = 15.0  # between two lines where there is no terminal
 
-Thing = TypeVar("Thing")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def in_order(function: Callable[[Thing], Made], things: Iterable[Thing], threads: int | None = None) -> Iterator[Made]:
-    """`map` by several threads. Only a few results wait at any time, so memory does not grow with the work.
+def in_order(function: Callable[[Item], Result], items: Iterable[Item],
+             threads: int | None = None) -> Iterator[Result]:
+    """`map` by several threads; only a few results wait at any time, so memory does not grow.
 
-    Threads suffice for sound: reading, decoding and resampling let other threads run meanwhile.
+    Threads suffice for audio: reading, decoding and resampling let other threads run meanwhile.
     """
     threads = threads or min(8, os.cpu_count() or 1)
-    waiting: deque[Future[Made]] = deque()
+    waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
-        for thing in things:
-            waiting.append(pool.submit(function, thing))
+        for item in items:
+            waiting.append(pool.submit(function, item))
             if len(waiting) > 4 * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:        # also where whoever asks stops early
+    finally:  # also where the caller stops early
         pool.shutdown(cancel_futures=True)
 
 
-def shown(things: Iterable[Thing], total: int, what: str, unit: str = "") -> Iterator[Thing]:
-    """The same things, and on stderr how many of them there were so far."""
+def shown(items: Iterable[Item], total: int, what: str, unit: str = "") -> Iterator[Item]:
+    """The same items, and on stderr their number so far."""
     with progress(what, total, unit) as advance:
-        for thing in things:
-            yield thing
+        for item in items:
+            yield item
             advance(1)
 
 
 @contextmanager
 def progress(what: str, total: float, unit: str = "") -> Iterator[Callable[[float], None]]:
-    """Show work that has `total` of something ahead; yields what is called with each amount done."""
+    """Show the progress of work; yields a function to call with each amount done of `total`."""
     with (_bar if sys.stderr.isatty() else _lines)(what, total, unit) as advance:
         yield advance
 
@@ -54,7 +55,13 @@ def progress(what: str, total: float, unit: str = "") -> Iterator[Callable[[floa
 @contextmanager
 def _bar(what: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
                TextColumn(f"of {{task.total:,.0f}} {unit}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
@@ -64,12 +71,12 @@ def _bar(what: str, total: float, unit: str) -> Iterator[Callable[[float], None]
 
 @contextmanager
 def _lines(what: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
-    done, told = 0.0, time.monotonic()
+    done, last = 0.0, time.monotonic()
 
     def advance(amount: float) -> None:
-        nonlocal done, told
+        nonlocal done, last
         done += amount
-        if time.monotonic() - told >= QUIET_S:
-            told = time.monotonic()
+        if time.monotonic() - last >= QUIET_S:
+            last = time.monotonic()
             complain(f"{what}: {done:,.0f} of {total:,.0f} {unit}".rstrip())
     yield advance

@@ -23,14 +23,16 @@ from tasnet_core.terminal import say
 
 DIGITS = string.digits + string.ascii_lowercase  # of the three characters that name a speaker
 
-README = """Mixtures of {C} speakers at {rate} Hz, written by `python -m tasnet_core mix` from the corpus {spec}.
+README = """Mixtures of {C} speakers at {rate} Hz, written by `python -m tasnet_core mix`
+from the corpus {spec}.
 
 tr: {train} training mixtures of up to {seconds:g} s, drawn with seed {seed};
 cv, tt: the corpus' fixed mixtures for validation and test.
 In each: mix, s1 … s{C}{noise}; files of equal names belong together.
 They are 32-bit float WAV, so that mix is exactly the sum of the others.
-A name is utterance_level_utterance_level …, levels in dB; an utterance's first three characters are its speaker.
-speakers.csv names the speakers and their sexes, mixtures.csv says which mixture of the corpus each file is.
+A name is utterance_level_utterance_level …, levels in dB; an utterance's first three characters
+are its speaker. speakers.csv names the speakers and their sexes, mixtures.csv has the mixture of
+the corpus for each file.
 """
 
 

@@ -1,24 +1,22 @@
-"""espeak-ng, a separate GPL-3 library called through ctypes as the wheel `espeakng-loader` brings it.
+"""espeak-ng, a separate GPL-3 library called through ctypes as the wheel `espeakng-loader` has it.
 
-It speaks in a process of its own: its noise depends on state that no call resets, so only a fresh process that is
-given the same sentences in the same order speaks them the same, bit for bit.
+It speaks in a process of its own: its noise depends on state that no call resets, so only a fresh
+process that is given the same sentences in the same order speaks them the same, bit for bit.
 """
 
 import ctypes
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasnet_core.errors import CorpusError
+from tasnet_core.worker_process import DIED, WorkerProcess, serve
 
 RATE_HZ = 22050  # espeak-ng's own rate
 
@@ -44,48 +42,41 @@ def edition() -> str:
     except PackageNotFoundError as error:
         raise CorpusError(
             "corpus voices: the package espeakng-loader, which speaks it, is not installed; "
-            "pip install espeakng-loader, or give recordings of your own with folder:PATH") from error
+            "pip install espeakng-loader, or give recordings of your own with folder:PATH"
+        ) from error
 
 
-def speak(requests: Sequence[Request], voice_files: Mapping[str, str]) -> Iterator[NDArray[np.float32]]:
+def speak(requests: Sequence[Request],
+          voice_files: Mapping[str, str]) -> Iterator[NDArray[np.float32]]:
     """Audio of each request, float32 [T] at RATE_HZ, without the silence before and after.
 
-    Args:
-        requests: in the order they are spoken in, which decides their noise.
-        voice_files: text of voice variants of our own, by name, beside those of espeak-ng.
+    requests: in the order they are spoken in, which decides their noise.
+    voice_files: text of voice variants of our own, by name, beside those of espeak-ng.
 
     Raises:
         CorpusError: when espeak-ng cannot be loaded or ends early.
     """
     edition()
-    with tempfile.TemporaryFile() as wanted, tempfile.TemporaryFile() as complaints:
-        wanted.write(json.dumps([requests, voice_files]).encode())
-        wanted.seek(0)
-        here = str(Path(__file__).resolve().parents[2])
-        paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tasnet_core.corpora.espeak"], stdin=wanted, stdout=subprocess.PIPE,
-            stderr=complaints, env={**os.environ, "PYTHONPATH": paths})
-        assert process.stdout is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        process = WorkerProcess("tasnet_core.corpora.espeak", _data_folder(scratch, voice_files))
         try:
             for request in requests:
-                audio = _receive(process.stdout)
-                if audio is None:
-                    status = process.wait()
-                    complaints.seek(0)
-                    reason = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-                    raise CorpusError(f"corpus voices: espeak-ng ended with status {status} in voice "
-                                      f"{request.voice} ({''.join(reason)}), but it speaks this corpus; "
-                                      f"mend its package or give recordings of your own with folder:PATH")
-                yield trim(audio)
+                try:
+                    audio = process.ask(request)
+                except DIED:
+                    audio = f"status {process.process.wait()}"
+                if isinstance(audio, str):
+                    raise CorpusError(
+                        f"corpus voices: espeak-ng ended in voice {request.voice} ({audio}), but "
+                        f"it speaks this corpus; mend its package or give recordings of your own "
+                        f"with folder:PATH")
+                yield trim(np.frombuffer(audio, "<i2"))
         finally:
-            process.stdout.close()
-            process.kill()
-            process.wait()
+            process.end()
 
 
 def trim(audio: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Without the silence before and after: less than a hundredth of the peak; full scale at ±1."""
+    """The samples from the first to the last of at least a hundredth of the peak, in ±1."""
     size = np.abs(audio.astype(np.int32))
     loud = np.flatnonzero(size > 0.01 * size.max(initial=0))
     if not len(loud):
@@ -93,17 +84,12 @@ def trim(audio: NDArray[np.int16]) -> NDArray[np.float32]:
     return audio[loud[0]:loud[-1] + 1].astype(np.float32) / np.float32(32768)
 
 
-def _receive(pipe: IO[bytes]) -> NDArray[np.int16] | None:
-    header = pipe.read(8)
-    size = int.from_bytes(header, "little")
-    audio = pipe.read(size)
-    return np.frombuffer(audio, "<i2") if len(header) == 8 and len(audio) == size else None
-
-
 class _Espeak:
     """The library, loaded and ready to speak into memory; it plays nothing."""
 
-    SYNCHRONOUS, NO_EXIT, UTF8, RATE, PITCH, RANGE = 2, 0x8000, 1, 1, 3, 4  # as in its speak_lib.h
+    # As in its speak_lib.h.
+    SYNCHRONOUS, NO_EXIT, UTF8 = 2, 0x8000, 1
+    RATE, PITCH, RANGE = 1, 3, 4
 
     def __init__(self, data: str) -> None:
         import espeakng_loader
@@ -114,9 +100,11 @@ class _Espeak:
             self.SYNCHRONOUS, 0, data.encode(), self.NO_EXIT)
         if rate != RATE_HZ:
             raise RuntimeError(f"espeak_Initialize answered {rate}, not {RATE_HZ} Hz")
-        # espeak_Initialize seeds from the clock; the C library's generator is as new in a fresh process.
+        # espeak_Initialize seeds from the clock; the C library's generator is as new in a fresh
+        # process.
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+        kind = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         self.callback = kind(self._receive)  # kept: C holds no reference to it
         self.library.espeak_SetSynthCallback(self.callback)
 
@@ -125,14 +113,16 @@ class _Espeak:
             self.spoken.append(ctypes.string_at(audio, 2 * count))
         return 0
 
-    def __call__(self, text: str, voice: str, rate: int, pitch: int, range: int) -> bytes:
+    def __call__(self, text: str, voice: str, rate: int, pitch: int, range: int) -> bytes | str:
+        """The sound as 16-bit numbers, or why there is none."""
         if self.library.espeak_SetVoiceByName(voice.encode()):
-            raise RuntimeError(f"espeak-ng has no voice {voice}")
+            return f"espeak-ng has no voice {voice}"
         for parameter, value in ((self.RATE, rate), (self.PITCH, pitch), (self.RANGE, range)):
             self.library.espeak_SetParameter(parameter, value, 0)
         self.spoken.clear()
         words = text.encode()
-        self.library.espeak_Synth(words, ctypes.c_size_t(len(words) + 1), 0, 1, 0, self.UTF8, None, None)
+        self.library.espeak_Synth(
+            words, ctypes.c_size_t(len(words) + 1), 0, 1, 0, self.UTF8, None, None)
         self.library.espeak_Synchronize()
         return b"".join(self.spoken)
 
@@ -155,16 +145,6 @@ def _data_folder(parent: str, voice_files: Mapping[str, str]) -> str:
     return str(data)
 
 
-def _main() -> None:
-    """The speaking process: requests as JSON on stdin; on stdout each one's size in 8 bytes and int16."""
-    requests, voice_files = json.load(sys.stdin)
-    with tempfile.TemporaryDirectory() as parent:
-        speak_one = _Espeak(_data_folder(parent, voice_files))
-        for request in requests:
-            audio = speak_one(*request)
-            sys.stdout.buffer.write(len(audio).to_bytes(8, "little") + audio)
-        sys.stdout.buffer.flush()
-
-
 if __name__ == "__main__":
-    _main()
+    speak_one = _Espeak(sys.argv[1])
+    serve(lambda request: speak_one(*request))

@@ -92,7 +92,7 @@ def _from_csv(show: str, lines: list[str]) -> dict[str, Speaker]:
     speakers = {}
     for row in rows:
         cells = {column: (row[name] or "").strip() for column, name in columns.items()}
-        sex = cells["sex"][:1].upper()
         name = of_cell(cells.get("name", "")) or cells["speaker"]
-        speakers[cells["speaker"]] = Speaker(audio.readable(name), sex if sex in ("F", "M") else "?")
+        sex = cells["sex"][:1].upper() or "?"
+        speakers[cells["speaker"]] = Speaker(audio.readable(name), sex if sex in "FM" else "?")
     return speakers

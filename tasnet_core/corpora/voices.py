@@ -1,12 +1,14 @@
-"""Speakers and sentences of the corpora that need no download: `voices2` and, for studies begun before it, `voices`.
+"""Speakers and sentences of the corpora that need no download: `voices2` and the older `voices`.
 
-`voices2` draws a voice for every speaker, a voice file of espeak-ng with formants, pitch and noise of its own, and its
-test has words that training never has. `voices` has 30 voice variants of espeak-ng for its 208 speakers, 7 of them for
-its 24 test speakers, so what it tells about new speakers rests on 7 voices.
+`voices2` draws a voice for every speaker, a voice file of espeak-ng with formants, pitch and noise
+of its own, and its test has words that training never has. `voices`, for studies begun before it,
+has 30 voice variants of espeak-ng for its 208 speakers, 7 of them for its 24 test speakers, so its
+results on new speakers rest on 7 voices.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +17,15 @@ from tasnet_core.corpora.espeak import Request
 
 EDITION = 1  # raised when the same script would sound different
 
-# Voice variants of espeak-ng whose file says which sex they have and which sound like a person (no whisper,
-# croak or robot). A variant speaks in one split only; variants with nearly the same formants are in the same
-# split (f2 and f5, aunty and f4, belinda and linda, the two stephs, Diogo and Henrique, Denis and victor).
+# Voice variants of espeak-ng whose file says which sex they have and which sound like a person (no
+# whisper, croak or robot). A variant speaks in one split only; variants with nearly the same
+# formants are in the same split (f2 and f5, aunty and f4, belinda and linda, the two stephs, Diogo
+# and Henrique, Denis and victor).
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "train": {
         "F": ("Alicia", "aunty", "belinda", "f1", "f3", "f4", "linda", "steph", "steph2"),
-        "M": ("Denis", "Diogo", "Henrique", "m1", "m3", "m4", "m6", "m7", "michel", "miguel", "sandro",
-              "victor"),
+        "M": ("Denis", "Diogo", "Henrique", "m1", "m3", "m4", "m6", "m7", "michel", "miguel",
+              "sandro", "victor"),
     },
     "valid": {"F": ("Annie", "grandma"), "M": ("Marco", "m5")},
     "test": {"F": ("Andrea", "anika", "f2", "f5"), "M": ("antonio", "m2", "m8")},
@@ -30,68 +33,31 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 # Languages that read Latin letters, each with its own sounds and melody.
 LANGUAGES = (
-    "en-us", "de", "es", "pl", "en-gb-scotland", "it", "nl", "pt", "fr", "sv", "ro", "fi", "cs", "ca", "tr",
-    "hr")
+    "en-us", "de", "es", "pl", "en-gb-scotland", "it", "nl", "pt", "fr", "sv", "ro", "fi", "cs",
+    "ca", "tr", "hr")
 
 # Everyday words of our own choice, of several languages, without accents.
-_TEXT = """
-about after again air along always animal answer apple arm around autumn away baby back bag ball banana bank
-basket beach bed bell beside better between bicycle big bird black blue boat body book both bottle bowl box
-boy branch bread breakfast brick bridge bright bring broken brother brown brush build busy butter button
-cable cake call camera candle carpet carry castle chair change cheap cheese cherry chicken child choose
-church circle city clean clever clock close cloud coat coffee cold colour corner cotton count country cousin
-cow cross cup curtain daily dance danger dark daughter day deep desk different dinner doctor dog donkey door
-double down dream dress drink drive dry duck dust each early earth easy edge egg eight elbow empty engine
-enjoy evening every eye face family far farmer fast father feather fence field fifteen finger finish fire
-fish five flag floor flower fly follow food forest fork forty forward four fox fresh friend front fruit full
-funny garden garlic gentle gift girl give glass glove goat gold good grandfather grape grass green grey
-ground group guest guitar hair half hammer hand happy hat head hear heavy help hill history hold holiday home
-honey hope horse hot hour house hundred ice island jacket jam job join journey juice jump june jungle keep
-kettle key kind king kitchen knife ladder lake lamp language large last laugh leaf learn leave left lemon
-letter light line lion listen little live long look loud love low lunch machine make many map market match
-meadow measure meat meet melon middle milk million minute mirror money monkey month moon morning mother
-mountain mouse mouth move much music nail name narrow near neck needle never new next night nine noise noon
-north nose nothing number ocean office often oil old onion only open orange other outside over owl own paint
-paper park part path peach pear pencil people pepper phone photo piano picture piece pillow pink pipe plane
-plant plate play please pocket potato press pretty price purple push quarter queen question quick quiet
-rabbit radio rain ready red rest rice ride right ring river road rock roof room root rope rose round salt
-same sand school season seven shadow shape sharp sheep shell ship shirt shoe shop short shoulder silver
-simple sing sister six sky sleep slow small smile smoke snow soap soft song soon soup south speak spider
-spoon spring square stable stairs star station stone storm story straight street strong sugar summer sun
-sweet swim table tail tall teacher thank thick thin thing think third thousand three thumb thunder ticket
-tiger time tired together tomato tomorrow tongue tooth tower town train travel tree truck true turn twelve
-twenty two umbrella uncle under until usual valley vegetable very village violin visit voice wait walk wall
-warm wash watch water wave weather wedding week west wheel white wide wild window winter wish wolf wonder
-wood word world write yard year yellow yesterday young zebra zero agua amigo bonito brazo bueno caballo calle
-camino casa cielo ciudad dinero domingo flor fuego gato gente guerra hermano hoja isla jardin largo leche
-libro luna madera mesa mujer nieve noche nube pan perro plaza puerta queso rojo sombra tarde tierra verde
-viento zapato abend baum blume brief donner feuer fenster freund garten haus himmel herz katze kirche kuchen
-licht morgen nacht regen schiff schnee schule sonne stadt strasse tisch vogel wagen wald wasser wetter zeit
-zucker arbre bateau beau bonjour bouche chaise chambre chanson cheval chien fleur fromage jaune jeune joli
-lait maison matin monde montagne oiseau pain petit pluie pomme poisson rouge rue soleil temps vache vent
-ville voiture albero bianco cavallo chiave dolce fiume giallo giorno luce mare notte piazza ragazzo scuola
-strada tavolo vecchio vino boom dag fiets groot huis jongen kaas lucht meisje straat tuin vriend weg zomer
-chleb dom droga drzewo kawa kot las mleko noc okno pies rzeka szkola wiatr zima
-"""
-WORDS = tuple(_TEXT.split())
+WORDS = tuple(Path(__file__).with_name("words.txt").read_text(encoding="ascii").split())
 
-# Against espeak-ng's own voice, an adult man's: how much higher the formants of a drawn voice are, and the pitch in Hz
-# that its phrases fall to. The ranges are those of espeak-ng's variants that sound like a person.
+# Against espeak-ng's own voice, an adult man's: how much higher the formants of a drawn voice are,
+# and the pitch in Hz that its phrases fall to. The ranges are those of espeak-ng's variants that
+# sound like a person.
 FORMANT_RATIO = {"F": (1.02, 1.26), "M": (0.86, 1.06)}
 PITCH_HZ = {"F": (145.0, 245.0), "M": (65.0, 135.0)}
 FORMANTS = 9  # of a voice file, 0 to 8; speech lies in 1 to 3
 FORMANT_SPREAD = 0.05  # standard deviation of each formant's logarithm within a voice
 
-# No two drawn voices of a sex are closer than this: the distance of the logarithms of pitch and of formants 1 to 3.
-# 3 % of one formant is about what listeners just notice (Kewley-Port and Watson 1994: 1 to 5 %).
+# No two drawn voices of a sex are closer than this: the distance of the logarithms of pitch and of
+# formants 1 to 3. 3 % of one formant is about what listeners just notice (Kewley-Port and Watson
+# 1994: 1 to 5 %).
 APART = 0.06
 
 
 @dataclass(frozen=True)
 class VoicesSettings:
-    """How much is spoken, and by whom. The defaults make the corpus `voices`; smaller numbers make one for tests."""
+    """Size and voices of the corpus. The defaults are `voices`; smaller numbers are for tests."""
 
-    drawn: bool = False  # True: `voices2`, a voice for every speaker and words of its own for every split
+    drawn: bool = False  # True: `voices2`, a voice for every speaker and words for every split
     train_speakers: int = 168
     valid_speakers: int = 16
     test_speakers: int = 24
@@ -102,7 +68,7 @@ class VoicesSettings:
 
 
 class Speaker(NamedTuple):
-    """One voice: a language read by a voice variant, with a pitch, rate and vocal tract of its own."""
+    """A language read by a voice variant, with a pitch, rate and vocal tract of its own."""
 
     name: str
     split: str
@@ -111,11 +77,11 @@ class Speaker(NamedTuple):
     rate: int  # words per minute
     pitch: int  # 0 to 99; 50 is the variant's own
     range: int  # 0 to 99, how much the melody moves; 50 is the variant's own
-    tract: float  # formants are lowered by this factor (and speech slowed), by playing it back slower
+    tract: float  # lowers formants by this factor (and slows speech), by slower playing
 
 
 class Line(NamedTuple):
-    """One sentence to be spoken."""
+    """A sentence to be spoken."""
 
     id: str
     speaker: Speaker
@@ -123,7 +89,7 @@ class Line(NamedTuple):
 
 
 class Voice(NamedTuple):
-    """What makes one drawn voice, relative to espeak-ng's own where no unit is named."""
+    """A drawn voice, relative to espeak-ng's own where no unit is named."""
 
     pitch_hz: float
     pitch_top_hz: float
@@ -146,8 +112,9 @@ class Voice(NamedTuple):
             "language variant", "name drawn", f"gender {'female' if sex == 'F' else 'male'}",
             f"pitch {self.pitch_hz:.0f} {self.pitch_top_hz:.0f}", f"flutter {self.flutter}",
             f"roughness {self.roughness}", *formants, f"voicing {self.voicing}",
-            "consonants " + " ".join(map(str, self.consonants)), "breath " + " ".join(map(str, self.breath)),
-            "tone " + " ".join(map(str, self.tone)), ""])
+            "consonants " + " ".join(map(str, self.consonants)),
+            "breath " + " ".join(map(str, self.breath)), "tone " + " ".join(map(str, self.tone)),
+            ""])
 
 
 class Role(NamedTuple):
@@ -194,28 +161,34 @@ def _drawn_cast(settings: VoicesSettings) -> list[Role]:
             language = LANGUAGES[(5 * (i // 2) + 3 * number + 8 * (i % 2)) % len(LANGUAGES)]
             roles.append(Role(Speaker(
                 name=f"{name}-{language}", split=split, sex=sex, voice=f"{language}+{name}",
-                rate=int(rng.integers(145, 196)), pitch=50, range=int(rng.integers(35, 66)), tract=1.0), voice))
+                rate=int(rng.integers(145, 196)), pitch=50, range=int(rng.integers(35, 66)),
+                tract=1.0), voice))
     return roles
 
 
 def place(voice: Voice) -> np.ndarray:
-    """Where a voice lies: logarithms of its pitch and of its formants 1 to 3, [4]."""
+    """Logarithms of a voice's pitch and of its formants 1 to 3, [4]."""
     return np.log((voice.pitch_hz, *voice.formants[1:4]))
 
 
 def _drawn_voice(rng: np.random.Generator, sex: str) -> Voice:
     ratio, pitch_hz = rng.uniform(*FORMANT_RATIO[sex]), rng.uniform(*PITCH_HZ[sex])
     tilt = rng.uniform(-0.08, 0.02)  # of the strengths, for each formant
-    return Voice(
-        pitch_hz=pitch_hz, pitch_top_hz=pitch_hz * rng.uniform(1.15, 1.7),
-        formants=(1.0, *(ratio * np.exp(rng.normal(0, FORMANT_SPREAD, FORMANTS - 1)))),
-        strengths=tuple(np.maximum(0.2, 1 + tilt * np.arange(FORMANTS) + rng.normal(0, 0.12, FORMANTS))),
-        widths=tuple(rng.uniform(0.75, 1.8, FORMANTS)),
-        flutter=int(rng.integers(0, 9)), roughness=int(rng.integers(0, 5)), voicing=int(rng.integers(80, 161)),
-        consonants=(int(rng.integers(60, 141)), int(rng.integers(60, 141))),
+    top_hz = pitch_hz * rng.uniform(1.15, 1.7)
+    formants = ratio * np.exp(rng.normal(0, FORMANT_SPREAD, FORMANTS - 1))
+    strengths = 1 + tilt * np.arange(FORMANTS) + rng.normal(0, 0.12, FORMANTS)
+
+    def whole(low: int, high: int) -> int:
+        return int(rng.integers(low, high))
+
+    return Voice(  # drawn in the order of the fields
+        pitch_hz=pitch_hz, pitch_top_hz=top_hz, formants=(1.0, *formants),
+        strengths=tuple(np.maximum(0.2, strengths)), widths=tuple(rng.uniform(0.75, 1.8, FORMANTS)),
+        flutter=whole(0, 9), roughness=whole(0, 5), voicing=whole(80, 161),
+        consonants=(whole(60, 141), whole(60, 141)),
         breath=tuple(rng.integers(0, 6, 8).tolist() if rng.random() < 0.5 else [0] * 8),
-        tone=(int(rng.integers(100, 600)), int(rng.integers(120, 256)), int(rng.integers(800, 1800)),
-              int(rng.integers(60, 256)), int(rng.integers(2000, 3500)), int(rng.integers(10, 160))))
+        tone=(whole(100, 600), whole(120, 256), whole(800, 1800), whole(60, 256),
+              whole(2000, 3500), whole(10, 160)))
 
 
 def words(split: str, drawn: bool) -> Sequence[str]:
@@ -224,12 +197,13 @@ def words(split: str, drawn: bool) -> Sequence[str]:
         return WORDS
     shuffled = [WORDS[i] for i in np.random.default_rng(0).permutation(len(WORDS))]
     train, valid = len(WORDS) * 6 // 10, len(WORDS) * 15 // 100
-    bounds = {"train": (0, train), "valid": (train, train + valid), "test": (train + valid, len(WORDS))}
+    bounds = {"train": (0, train), "valid": (train, train + valid),
+              "test": (train + valid, len(WORDS))}
     return shuffled[slice(*bounds[split])]
 
 
 def script(settings: VoicesSettings) -> list[Line]:
-    """What every speaker says, about 4 s a sentence. No sentence is said twice in the whole corpus."""
+    """The sentences of every speaker, about 4 s each, no two equal in the whole corpus."""
     rng = np.random.default_rng((settings.seed, len(VARIANTS)))  # a stream beside those of the cast
     taken: set[str] = set()
     lines = []
@@ -245,7 +219,8 @@ def script(settings: VoicesSettings) -> list[Line]:
 
 
 def _sentence(rng: np.random.Generator, rate: int, vocabulary: Sequence[str]) -> str:
-    count = round(rng.uniform(3.3, 4.7) * rate / 60 * 0.9)  # espeak speaks our words slower than it says
+    # espeak speaks our words slower than it claims.
+    count = round(rng.uniform(3.3, 4.7) * rate / 60 * 0.9)
     chosen = [vocabulary[i] for i in rng.choice(len(vocabulary), count, replace=False)]
     middle = int(rng.integers(3, count - 2))
     chosen[middle] += ","
@@ -253,12 +228,12 @@ def _sentence(rng: np.random.Generator, rate: int, vocabulary: Sequence[str]) ->
 
 
 def voice_files(settings: VoicesSettings) -> dict[str, str]:
-    """The drawn voices by the name that `Speaker.voice` has behind its plus sign, as files of espeak-ng."""
+    """The drawn voices as files of espeak-ng, by the name behind `Speaker.voice`'s plus sign."""
     return {speaker.voice.partition("+")[2]: voice.as_file(speaker.sex)
             for speaker, voice in cast(settings) if voice is not None}
 
 
 def requests(lines: Sequence[Line]) -> list[Request]:
     """The lines in the order and the words of espeak-ng."""
-    return [Request(line.text, line.speaker.voice, line.speaker.rate, line.speaker.pitch, line.speaker.range)
-            for line in lines]
+    return [Request(line.text, line.speaker.voice, line.speaker.rate, line.speaker.pitch,
+                    line.speaker.range) for line in lines]

@@ -1,4 +1,4 @@
-"""Mixtures in the folders of WSJ0-2mix: tr, cv, tt; in each mix, s1, s2 … with files of equal names.
+"""Mixtures in the folders of WSJ0-2mix: tr, cv, tt; in each mix, s1, s2 … with equal file names.
 
 WHAM! has three folders instead of mix: mix_clean, mix_both with the noise of its folder noise, and
 mix_single, where that noise is behind s1 alone. Where noise lies beside mix, it is in the mixture.
@@ -74,8 +74,8 @@ def _check_folders(folder: Path, C: int, task: str | None) -> tuple[str, int]:
     """The name of the folder of mixtures, and how many folders of sources there are."""
     show = f"wsj0mix {audio.readable(folder)}"
     if not folder.is_dir():
-        raise CorpusError(f"{show}: no such folder, but tr, cv and tt are wanted beside each other; "
-                          f"was the corpus copied completely?")
+        raise CorpusError(f"{show}: no such folder, but tr, cv and tt are wanted beside each "
+                          f"other; was the corpus copied completely?")
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
     sources = [name for name in names if re.fullmatch(r"s[1-9]\d*", name)]
     mix = task or next((name for name in ("mix", *TASKS) if name in names), "mix")
