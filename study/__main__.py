@@ -2,8 +2,8 @@
 
 import sys
 
-from study.cli.commands import COMMANDS
-from study.cli.options import parser
+from study.cli.commands import perform
+from study.cli.options import InDatabase, read
 from tasnet_core.errors import UserError
 from tasnet_core.terminal import complain, guarded
 
@@ -12,23 +12,23 @@ INTERRUPTED = 130
 
 @guarded
 def main(argv: list[str] | None = None) -> int:
-    given = parser().parse_args(argv)
-    given.words = sys.argv[1:] if argv is None else argv
+    asked = read(argv)
     try:
-        COMMANDS[given.command](given)
+        perform(asked)
         return 0
     except UserError as error:
-        complain(f"python -m study {given.command}: {error}")
+        complain(f"python -m study {asked.command}: {error}")
         return 2
     except KeyboardInterrupt:
         complain("stopped; everything is saved: run the same command again to continue")
         return INTERRUPTED
     except Exception as error:
         from study.database.connection import damage
-        if not (found := damage(error)):
+        if not (found := damage(error)) or not isinstance(asked, InDatabase):
             raise
-        complain(f"python -m study {given.command}: {given.storage}: the database is damaged ({found}); end all runs of it, "
-                 f"then: python -m study doctor --storage {given.storage}")
+        complain(f"python -m study {asked.command}: {asked.storage}: the database is damaged "
+                 f"({found}); end all runs of it, then: "
+                 f"python -m study doctor --storage {asked.storage}")
         return 2
 
 

@@ -35,47 +35,53 @@ Traceback (most recent call last):
 tasnet_core.errors.UserError: trial 9: not in study 'tiny-folder'; see: python -m study status --study tiny-folder
 >>> study.run(trials=3, timeout="soon")
 Traceback (most recent call last):
-tasnet_core.errors.UserError: python -m study run: argument --timeout: 'soon' is no duration such as 600, 90m or 11h; ...
+tasnet_core.errors.UserError: timeout: 'soon' is no duration such as 600, 90m or 11h
 """
 
-import argparse
-import io
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.cli import commands, options
+from study.cli import options
+from study.cli.commands import perform
 from study.records import DEFAULT_URL
-from tasnet_core.errors import UserError
 from tasnet_core.terminal import encodable
 
 if TYPE_CHECKING:
     from study.database.export import Frames
 
-TRAINING = ("run", "confirm", "fidelity", "continue")       # what starts workers, each of which imports the script
 
-
-def run(trials: int, *, study: str | None = None, storage: str = DEFAULT_URL, corpus: str | None = None, space: str | None = None,
-        objectives: Sequence[str] | None = None, metrics: Sequence[str] | None = None, sampler: str | None = None,
-        tune: Sequence[str] | None = None, init: str | None = None, inherit_epochs: int | None = None,
-        epochs: int | None = None, epoch_segments: int | None = None, segment_s: float | None = None,
+def run(trials: int, *, study: str | None = None, storage: str = DEFAULT_URL,
+        corpus: str | None = None, space: str | None = None,
+        objectives: Sequence[str] | None = None, metrics: Sequence[str] | None = None,
+        sampler: str | None = None, tune: Sequence[str] | None = None, init: str | None = None,
+        inherit_epochs: int | None = None, epochs: int | None = None,
+        epoch_segments: int | None = None, segment_s: float | None = None,
         batch_size: int | str | None = None, precision: str | None = None, seed: int | None = None,
-        max_parameters: int | str | None = None, max_macs: int | str | None = None, stop_margin: float | str | None = None,
-        threads: int | None = None, seeds: int = 1, dry_run: bool = False, workers: int | None = None,
-        timeout: float | str | None = None, device: str = "auto", engine: str = "local",
+        max_parameters: int | str | None = None, max_macs: int | str | None = None,
+        stop_margin: float | str | None = None, threads: int | None = None, seeds: int = 1,
+        dry_run: bool = False, workers: int | None = None, timeout: float | str | None = None,
+        device: str = "auto", engine: str = "local",
         gpus_per_trial: float | None = None) -> "Study":
-    """Train variants until the study has `trials` of them in all, or the time is up; the same call again goes on.
+    """Train variants until the study has `trials` of them in all, or the time is up; the same call
+    again goes on.
 
-    What is left out is as it is for the command: the known study's, or the space's. Interrupting the kernel pauses it with
-    everything saved, and raises KeyboardInterrupt.
+    What is left out is as it is for the command: the known study's, or the space's. Interrupting
+    the kernel pauses it with everything saved, and raises KeyboardInterrupt.
 
     Raises:
         UserError: what cannot be used, in one line.
     """
-    given = locals()        # every argument is an option
-    return Study(commands.run(_given("run", [], given)), storage)
+    asked = options.Run.of(
+        trials=trials, study=study, storage=storage, corpus=corpus, space=space,
+        objectives=objectives, metrics=metrics, sampler=sampler, tune=tune, init=init,
+        inherit_epochs=inherit_epochs, epochs=epochs, epoch_segments=epoch_segments,
+        segment_s=segment_s, batch_size=batch_size, precision=precision, seed=seed,
+        max_parameters=max_parameters, max_macs=max_macs, stop_margin=stop_margin, threads=threads,
+        seeds=seeds, dry_run=dry_run, workers=workers, timeout=timeout, device=device,
+        engine=engine, gpus_per_trial=gpus_per_trial)
+    return Study(_perform(asked), storage)
 
 
 def describe_space(name: str) -> str:
@@ -112,84 +118,79 @@ class Study:
 
     def status(self) -> None:
         """Print how far it is, and the front so far."""
-        self._do("status")
+        self._do(options.Status)
 
     def show(self, trial: int) -> None:
         """Print everything about one trial."""
-        self._do("show", trial)
+        self._do(options.Show, trial=trial)
 
     def compare(self, A: int, B: int) -> None:
         """Print two trials side by side, and whether their difference is one."""
-        self._do("compare", A, B)
+        self._do(options.Compare, A=A, B=B)
 
     def answer(self) -> list[str]:
-        """What the report says first, in sentences: how small, at what loss; or why nothing can be recommended yet."""
+        """What the report says first, in sentences: how small, at what loss; or why nothing can be
+        recommended yet."""
         from study.report.write import answer
         return answer(self.storage, self.name)
 
-    def report(self, out: str | Path = "reports", *, watch: float | None = None, max_parameters: int | str | None = None,
-               max_macs: int | str | None = None, max_realtime_factor: float | None = None) -> Path:
-        """Write the answer, index.html with figures/ and tables/; where it is. `watch`: again and again, every so many s."""
-        return Path(self._do("report", out=out, watch=watch, max_parameters=max_parameters, max_macs=max_macs,
-                             max_realtime_factor=max_realtime_factor))
+    def report(self, out: str | Path = "reports", *, watch: float | None = None,
+               max_parameters: int | str | None = None, max_macs: int | str | None = None,
+               max_realtime_factor: float | None = None) -> Path:
+        """Write the answer, index.html with figures/ and tables/; where it is. `watch`: again and
+        again, every so many s."""
+        return Path(self._do(
+            options.Report, out=out, watch=watch, max_parameters=max_parameters, max_macs=max_macs,
+            max_realtime_factor=max_realtime_factor))
 
     def export(self, out: str | Path = "exports", *, format: str = "csv") -> list[Path]:
         """Write runs, epochs and mixtures as csv, parquet or json; where they are."""
-        return list(self._do("export", out=out, format=format))
+        return list(self._do(options.Export, out=out, format=format))
 
     def enqueue(self, *variants: str) -> None:
         """Let variants such as "X4 R1 H64" be the next trials of `run`."""
-        self._do("enqueue", *variants)
+        self._do(options.Enqueue, variants=variants)
 
-    def confirm(self, *trials: int, seeds: int = 3, best: int | None = None, workers: int | None = None,
-                timeout: float | str | None = None, device: str = "auto", engine: str = "local",
+    def confirm(self, *trials: int, seeds: int = 3, best: int | None = None,
+                workers: int | None = None, timeout: float | str | None = None,
+                device: str = "auto", engine: str = "local",
                 gpus_per_trial: float | None = None) -> None:
-        """Train these trials, or the reference and the front, or its `best`, with further seeds, `seeds` of each in all."""
-        self._do("confirm", *trials, seeds=seeds, best=best, workers=workers, timeout=timeout, device=device, engine=engine,
-                 gpus_per_trial=gpus_per_trial)
+        """Train these trials, or the reference and the front, or its `best`, with further seeds,
+        `seeds` of each in all."""
+        self._do(options.Confirm, trials=trials, seeds=seeds, best=best, workers=workers,
+                 timeout=timeout, device=device, engine=engine, gpus_per_trial=gpus_per_trial)
 
-    def fidelity(self, *, budgets: Sequence[int] = (2, 4), variants: int = 8, workers: int | None = None,
-                 timeout: float | str | None = None, device: str = "auto", engine: str = "local",
+    def fidelity(self, *, budgets: Sequence[int] = (2, 4), variants: int = 8,
+                 workers: int | None = None, timeout: float | str | None = None,
+                 device: str = "auto", engine: str = "local",
                  gpus_per_trial: float | None = None) -> None:
-        """Train some variants for so many times the epochs, and print how well shorter trainings rank."""
-        self._do("fidelity", "--budgets", *budgets, variants=variants, workers=workers, timeout=timeout, device=device,
-                 engine=engine, gpus_per_trial=gpus_per_trial)
+        """Train some variants for so many times the epochs, and print how well shorter trainings
+        rank."""
+        self._do(options.Fidelity, budgets=budgets, variants=variants, workers=workers,
+                 timeout=timeout, device=device, engine=engine, gpus_per_trial=gpus_per_trial)
 
-    def go_on(self, *trials: int, workers: int | None = None, timeout: float | str | None = None, device: str = "auto",
-              engine: str = "local", gpus_per_trial: float | None = None) -> None:
+    def go_on(self, *trials: int, workers: int | None = None, timeout: float | str | None = None,
+              device: str = "auto", engine: str = "local",
+              gpus_per_trial: float | None = None) -> None:
         """Train stopped or failed trials to their end: the command `continue`."""
-        self._do("continue", *trials, workers=workers, timeout=timeout, device=device, engine=engine,
-                 gpus_per_trial=gpus_per_trial)
+        self._do(options.Continue, trials=trials, workers=workers, timeout=timeout, device=device,
+                 engine=engine, gpus_per_trial=gpus_per_trial)
 
     def doctor(self) -> None:
         """Find what is inconsistent in the database, mend it, and print that."""
-        self._do("doctor")
+        self._do(options.Doctor)
 
     def backup(self, file: str | Path) -> None:
         """Copy the whole database as it is now into a new SQLite file."""
-        commands.backup(_given("backup", [file], {"storage": self.storage}))
+        _perform(options.Backup.of(storage=self.storage, file=file))
 
-    def _do(self, command: str, *words: object, **named: Any) -> Any:
-        return commands.COMMANDS[command](_given(command, words, {**named, "study": self.name, "storage": self.storage}))
+    def _do(self, command: type[options.OfStudy], **values: Any) -> Any:
+        return _perform(command.of(study=self.name, storage=self.storage, **values))
 
 
-def _given(command: str, words: Sequence[object], named: Mapping[str, Any]) -> argparse.Namespace:
-    """What the command line gives where the same is written there."""
+def _perform(asked: options.Options) -> Any:
     encodable()
-    if command in TRAINING:
+    if isinstance(asked, options.Training):     # it starts workers, each of which imports the script
         from study.engines.local import end_if_imported
         end_if_imported()
-    line = [command, *map(str, words)]
-    for name, value in named.items():
-        if value is True:
-            line.append(f"--{name.replace('_', '-')}")
-        elif value is not None and value is not False:
-            several = isinstance(value, Sequence) and not isinstance(value, str)
-            line += [f"--{name.replace('_', '-')}", ",".join(value) if several else str(value)]
-    with redirect_stderr(io.StringIO()) as said:
-        try:
-            given = options.parser().parse_args(line)
-        except SystemExit:
-            raise UserError(said.getvalue().strip()) from None
-    given.words = line
-    return given
+    return perform(asked)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from study.__main__ import COMMANDS as STUDY_COMMANDS
-from study.__main__ import parser as study_parser
+from study.cli.options import COMMANDS as STUDY_COMMANDS
+from study.cli.options import parser as study_parser
 from tasnet_core.__main__ import parser as core_parser
 
 ROOT = Path(__file__).parents[1]
@@ -118,7 +118,7 @@ def test_the_pages_made_from_the_code_are_what_the_code_says():
     assert done.returncode == 0, done.stderr
     page = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     for command in STUDY_COMMANDS:
-        assert f"### study {command}\n" in page
+        assert f"### study {command.command}\n" in page
 
 
 @pytest.mark.parametrize(("page", "most"), [("README.md", 150), ("ARCHITECTURE.md", 150)])

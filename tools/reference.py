@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from study.__main__ import parser as study_parser  # noqa: E402
+from study.cli.options import parser as study_parser  # noqa: E402
 from study.database.schema import TIDY, VIEWS, tables  # noqa: E402
 from tasnet_core.__main__ import parser as core_parser  # noqa: E402
 

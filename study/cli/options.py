@@ -1,14 +1,21 @@
-"""The options of `python -m study`. Nothing of weight is imported here, so that `--help` answers at once."""
+"""The options of `python -m study`, one dataclass for each command: a command line fills it, and so does `study.api`.
+
+Nothing of weight is imported here, so that `--help` answers at once.
+"""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import partial
+from inspect import get_annotations
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from study.analysis.wording import scaled
 from study.records import DEFAULT_URL, SAMPLERS
 from tasnet_core.__main__ import Parser, number_above_0, path
-from tasnet_core.records import DEFAULT_CORPUS, INITS, PRECISIONS
+from tasnet_core.errors import UserError
+from tasnet_core.records import DEFAULT_CORPUS, INITS, METRICS, PRECISIONS
 
 MOST = 2**31 - 1001     # the integers of every database, and room for further seeds
 MOST_EPOCHS, MOST_SEEDS, MOST_WORKERS, MOST_THREADS = 1_000_000, 1000, 1000, 1024
@@ -16,113 +23,16 @@ MOST_AT_ONCE = 1_000_000        # segments in one step
 MOST_S = 3.6e8          # of a --timeout
 
 
-def parser() -> argparse.ArgumentParser:
-    top = Parser(prog="python -m study", description="How far can a Conv-TasNet be shrunk, and what does each step cost in dB?")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    run = commands.add_parser("run", help="train variants until the study has N; running it again continues")
-    run.add_argument("--trials", type=upto(MOST), required=True, metavar="N",
-                     help="the study's total of trained trials; variants over the budget are kept but not counted")
-    _add_settings(run)
-    run.add_argument("--seeds", type=upto(MOST_SEEDS), default=1, metavar="K",
-                     help="then confirm the front and the reference with K seeds (1)")
-    run.add_argument("--dry-run", action="store_true", help="say what it would take, from short measurements; store nothing")
-    enqueue = commands.add_parser("enqueue", help="let variants of your own be the next trials")
-    enqueue.add_argument("variants", nargs="+", metavar="VARIANT",
-                         help="what differs from the reference, quoted, as in reports: 'X4 R1 H64', 'norm=frame causal=true', "
-                         "or 'learning_rate=0.002' where it is searched")
-    confirm = commands.add_parser("confirm", help="train the front and the reference with further seeds")
-    confirm.add_argument("trials", nargs="*", type=natural, metavar="TRIAL", help="these trials instead")
-    confirm.add_argument("--seeds", type=upto(MOST_SEEDS), default=3, metavar="K", help="seeds of each in all (3)")
-    confirm.add_argument("--best", type=upto(MOST), metavar="B", help="of the front only the reference and the B trials "
-                         "that enclose most with it (all)")
-    fidelity = commands.add_parser("fidelity", help="train some variants for longer, and say how well shorter trainings rank")
-    fidelity.add_argument("--budgets", type=upto(1000), nargs="+", default=[2, 4], metavar="K",
-                          help="times the study's epochs (2 4)")
-    fidelity.add_argument("--variants", type=upto(MOST), default=8, metavar="V",
-                          help="complete ones, spread over their sizes (8)")
-    going_on = commands.add_parser("continue", help="train stopped or failed trials to their end, from where they were")
-    going_on.add_argument("trials", nargs="+", type=natural, metavar="TRIAL")
-    for command in (run, confirm, fidelity, going_on):
-        _add_work(command)
-    report = commands.add_parser("report", help="write the answer: index.html, figures, tables")
-    report.add_argument("--out", type=path, default=Path("reports"), metavar="DIR")
-    report.add_argument("--watch", type=number_upto(MOST_S), nargs="?", const=30.0, metavar="SECONDS",
-                        help="write it again whenever there is something new, until no run is unfinished; "
-                             "looks every SECONDS (30)")
-    report.add_argument("--max-parameters", type=whole, metavar="P", help="pick the best variant with at most so many")
-    report.add_argument("--max-macs", type=whole, metavar="M", help="and at most so many MACs per second of sound")
-    report.add_argument("--max-realtime-factor", type=number_above_0, metavar="F", help="and at most this real-time factor")
-    status = commands.add_parser("status", help="how far the study is, and its front")
-    show = commands.add_parser("show", help="everything about one trial")
-    show.add_argument("trial", type=natural, metavar="TRIAL")
-    export = commands.add_parser("export", help="write runs, epochs and mixtures as tables for other programs")
-    export.add_argument("--format", choices=("csv", "parquet", "json"), default="csv", help="of the files (csv)")
-    export.add_argument("--out", type=path, default=Path("exports"), metavar="DIR", help="where to (exports)")
-    compare = commands.add_parser("compare", help="two trials side by side, and whether their difference is one")
-    for name in "AB":
-        compare.add_argument(name, type=natural, metavar=name, help="a trial")
-    space = commands.add_parser("space", help="print a space as a file to start your own from")
-    space.add_argument("name", metavar="NAME", help="a preset, or a file")
-    doctor = commands.add_parser("doctor", help="find what is inconsistent in the database and mend it")
-    backup = commands.add_parser("backup", help="copy the database as it is now, also while workers write")
-    backup.add_argument("file", type=path, metavar="FILE", help="a new SQLite file")
-    for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor):
-        command.add_argument("--study", metavar="NAME", help="the study's name (the space's; else the newest)")
-    for command in (run, enqueue, confirm, fidelity, going_on, report, status, show, compare, export, doctor, backup):
-        command.add_argument("--storage", default=DEFAULT_URL, metavar="URL",
-                             help="database, as an SQLAlchemy URL or a path (results/study.db)")
-    return top
-
-
-def _add_settings(run: argparse.ArgumentParser) -> None:
-    """What is stored with a study."""
-    run.add_argument("--corpus", metavar="SPEC", help=f"voices2 | folder:PATH | wsj0mix:PATH | librimix:PATH ({DEFAULT_CORPUS})")
-    run.add_argument("--space", metavar="NAME",
-                     help="quick | full | thesis | table2 | causal, or a TOML file (quick, with a GPU full)")
-    run.add_argument("--objectives", type=words, metavar="LIST", help="of si_snri or sdri, and parameters, macs, "
-                     "receptive_field, realtime_factor, peak_memory (si_snri,parameters,macs)")
-    run.add_argument("--metrics", type=metric_names, metavar="LIST",
-                     help="of sdr,stoi,pesq, beside SI-SNR; si_snr for none of them (the space's)")
-    run.add_argument("--sampler", choices=SAMPLERS, help="how variants are proposed (tpe)")
-    run.add_argument("--tune", type=words, metavar="LIST",
-                     help="search learning_rate, segment_s, batch_size too, for each variant anew")
-    run.add_argument("--init", choices=INITS[:2], help="inherit: train the reference together with its slices, then tune each "
-                     "variant from its slice for a tenth of the epochs; confirm trains from scratch (scratch)")
-    run.add_argument("--inherit-epochs", type=natural, metavar="E", help="with --init inherit: tune each variant for so many "
-                     "epochs; 0: score slices as they are, hundreds of them (a tenth of the epochs)")
-    run.add_argument("--epochs", type=upto(MOST_EPOCHS), metavar="E", help="epochs of every training (the space's)")
-    run.add_argument("--epoch-segments", type=upto(MOST), metavar="K", help="segments drawn for one epoch (the space's)")
-    run.add_argument("--segment-s", type=number_upto(3600), metavar="S", help="seconds of a segment (the space's)")
-    run.add_argument("--batch-size", type=whole_or_auto, metavar="B", help="segments in one step; auto: the space's, "
-                     "computed in as few parts as memory allows (the space's)")
-    run.add_argument("--precision", choices=(*PRECISIONS, "auto"), help="of matrix products; auto: bf16 where the hardware has "
-                     "units for it, else float32 (auto)")
-    run.add_argument("--seed", type=natural, metavar="S", help="of weights, mixtures and search (0)")
-    run.add_argument("--max-parameters", type=whole, metavar="P", help="reject larger variants before training")
-    run.add_argument("--max-macs", type=whole, metavar="M", help="reject variants with more MACs per second of sound")
-    run.add_argument("--stop-margin", type=margin, metavar="DB", help="stop a training that stays so far behind one that "
-                     "costs no more; off: train all to the end (the space's)")
-    run.add_argument("--threads", type=upto(MOST_THREADS), metavar="T", help="CPU threads of each training (1)")
-
-
-def _add_work(command: argparse.ArgumentParser) -> None:
-    """How work is done, which decides no number."""
-    command.add_argument("--workers", type=upto(MOST_WORKERS), metavar="W", help="trainings at the same time (a CPU's cores "
-                         "over the threads, at most 8; with a GPU 1)")
-    command.add_argument("--timeout", type=duration, metavar="T", help="stop after 600 (seconds), 90m or 11h; continue later")
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    command.add_argument("--engine", choices=("local", "ray"), default="local", help="where trainings run: on this machine, or "
-                         "on the nodes of a Ray cluster, as many as there is room for (local)")
-    command.add_argument("--gpus-per-trial", type=number_above_0, metavar="G",
-                         help="share of a GPU of each training, such as 0.25, with --engine ray (with --device cuda 1, else 0)")
+# ── values ───────────────────────────────────────────────────────────────────────────────────
 
 
 def whole(text: str, most: int = 10**15) -> int:
     """A whole number from 1, also as 300k or 1.5M."""
     number = scaled(text) or 0.0
     if not 1 <= number <= most or number != int(number):
-        raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number of at least 1" + f", at most {most:,}" *
-                                         (number > most))
+        limit = f", at most {most:,}" if number > most else ""
+        raise argparse.ArgumentTypeError(
+            f"{_short(text)} is not a whole number of at least 1{limit}")
     return int(number)
 
 
@@ -135,7 +45,8 @@ def number_upto(most: float) -> Callable[[str], float]:
     """A number above 0, at most `most`."""
     def number(text: str) -> float:
         if (found := number_above_0(text)) > most:
-            raise argparse.ArgumentTypeError(f"{_short(text)} is more than {most:,.0f}, the most there may be")
+            raise argparse.ArgumentTypeError(
+                f"{_short(text)} is more than {most:,.0f}, the most there may be")
         return found
     return number
 
@@ -147,8 +58,9 @@ def whole_or_auto(text: str) -> int | str:
 def natural(text: str) -> int:
     """A whole number from 0, as every database can hold it."""
     if not text.isdecimal() or len(text) > 10 or int(text) > MOST:
-        raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number of at least 0" + f", at most {MOST:,}" *
-                                         text.isdecimal())
+        limit = f", at most {MOST:,}" if text.isdecimal() else ""
+        raise argparse.ArgumentTypeError(
+            f"{_short(text)} is not a whole number of at least 0{limit}")
     return int(text)
 
 
@@ -163,20 +75,22 @@ def margin(text: str) -> float | str:
     try:
         return number_above_0(text)
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of dB above 0 nor off") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number of dB above 0 nor off") from None
 
 
 def words(text: str) -> tuple[str, ...]:
     """The words of a list such as 'si_snri,macs'."""
-    return tuple(word for word in text.lower().replace("-", "_").replace(" ", "").split(",") if word)
+    found = text.lower().replace("-", "_").replace(" ", "").split(",")
+    return tuple(filter(None, found))
 
 
 def metric_names(text: str) -> tuple[str, ...]:
     """Metrics of a list such as 'sdr,stoi', SI-SNR always among them."""
-    from tasnet_core.records import METRICS
     asked = ("si_snr", *words(text))
     if unknown := [name for name in asked if name not in METRICS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose from {','.join(METRICS)}")
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is unknown; choose from {','.join(METRICS)}")
     return tuple(name for name in METRICS if name in asked)
 
 
@@ -184,6 +98,290 @@ def duration(text: str) -> float:
     """Seconds of 600, 600s, 90m or 11h."""
     seconds = scaled(text, {"": 1, "s": 1, "m": 60, "h": 3600}) or 0.0
     if not 0 < seconds <= MOST_S:
-        raise argparse.ArgumentTypeError(f"{_short(text)} is no duration such as 600, 90m or 11h" + ", at most 100000h" *
-                                         (seconds > MOST_S))
+        limit = ", at most 100000h" if seconds > MOST_S else ""
+        raise argparse.ArgumentTypeError(
+            f"{_short(text)} is no duration such as 600, 90m or 11h{limit}")
     return seconds
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────
+
+
+def option(default: Any, help: str | None = None, **how: Any) -> Any:
+    """A field whose option, --name-of-the-field, `argparse` makes so; a value is read by `type`."""
+    return field(default=default, metadata={"help": help, **how})
+
+
+def positional(metavar: str, help: str | None = None, **how: Any) -> Any:
+    return field(metadata={"metavar": metavar, "help": help, "positional": True, **how})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a command is asked to do. None: left out."""
+
+    command: ClassVar[str]
+    help: ClassVar[str]
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """The options with these values, read as those of a command line are; None is left out.
+
+        Raises:
+            UserError: for a value that the option cannot have.
+        """
+        known = {one.name: one for one in fields(cls)}
+        return cls(**{name: _read(known[name], value) for name, value in values.items()
+                      if value is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class InDatabase(Options):
+    storage: str = option(DEFAULT_URL, "database, as an SQLAlchemy URL or a path (results/study.db)",
+                          metavar="URL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfStudy(InDatabase):
+    study: str | None = option(None, "the study's name (the space's; else the newest)",
+                               metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(OfStudy):
+    """How trainings are run, which decides no number."""
+
+    workers: int | None = option(
+        None, "trainings at the same time (a CPU's cores over the threads, at most 8; with a GPU 1)",
+        type=upto(MOST_WORKERS), metavar="W")
+    timeout: float | None = option(None, "stop after 600 (seconds), 90m or 11h; continue later",
+                                   type=duration, metavar="T")
+    device: str = option("auto", choices=("auto", "cpu", "cuda"))
+    engine: str = option("local", "where trainings run: on this machine, or on the nodes of a Ray "
+                         "cluster, as many as there is room for (local)", choices=("local", "ray"))
+    gpus_per_trial: float | None = option(
+        None, "share of a GPU of each training, such as 0.25, with --engine ray "
+        "(with --device cuda 1, else 0)", type=number_above_0, metavar="G")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Training):
+    command, help = "run", "train variants until the study has N; running it again continues"
+    trials: int = option(MISSING, "the study's total of trained trials; variants over the budget "
+                         "are kept but not counted", type=upto(MOST), metavar="N")
+    corpus: str | None = option(
+        None, f"voices2 | folder:PATH | wsj0mix:PATH | librimix:PATH ({DEFAULT_CORPUS})",
+        metavar="SPEC")
+    space: str | None = option(
+        None, "quick | full | thesis | table2 | causal, or a TOML file (quick, with a GPU full)",
+        metavar="NAME")
+    objectives: tuple[str, ...] | None = option(
+        None, "of si_snri or sdri, and parameters, macs, receptive_field, realtime_factor, "
+        "peak_memory (si_snri,parameters,macs)", type=words, metavar="LIST")
+    metrics: tuple[str, ...] | None = option(
+        None, "of sdr,stoi,pesq, beside SI-SNR; si_snr for none of them (the space's)",
+        type=metric_names, metavar="LIST")
+    sampler: str | None = option(None, "how variants are proposed (tpe)", choices=SAMPLERS)
+    tune: tuple[str, ...] | None = option(
+        None, "search learning_rate, segment_s, batch_size too, for each variant anew",
+        type=words, metavar="LIST")
+    init: str | None = option(
+        None, "inherit: train the reference together with its slices, then tune each variant from "
+        "its slice for a tenth of the epochs; confirm trains from scratch (scratch)",
+        choices=INITS[:2])
+    inherit_epochs: int | None = option(
+        None, "with --init inherit: tune each variant for so many epochs; 0: score slices as they "
+        "are, hundreds of them (a tenth of the epochs)", type=natural, metavar="E")
+    epochs: int | None = option(None, "epochs of every training (the space's)",
+                                type=upto(MOST_EPOCHS), metavar="E")
+    epoch_segments: int | None = option(None, "segments drawn for one epoch (the space's)",
+                                        type=upto(MOST), metavar="K")
+    segment_s: float | None = option(None, "seconds of a segment (the space's)",
+                                     type=number_upto(3600), metavar="S")
+    batch_size: int | str | None = option(
+        None, "segments in one step; auto: the space's, computed in as few parts as memory allows "
+        "(the space's)", type=whole_or_auto, metavar="B")
+    precision: str | None = option(
+        None, "of matrix products; auto: bf16 where the hardware has units for it, else float32 "
+        "(auto)", choices=(*PRECISIONS, "auto"))
+    seed: int | None = option(None, "of weights, mixtures and search (0)", type=natural,
+                              metavar="S")
+    max_parameters: int | None = option(None, "reject larger variants before training", type=whole,
+                                        metavar="P")
+    max_macs: int | None = option(None, "reject variants with more MACs per second of audio",
+                                  type=whole, metavar="M")
+    stop_margin: float | str | None = option(
+        None, "stop a training that stays so far behind one that costs no more; off: train all to "
+        "the end (the space's)", type=margin, metavar="DB")
+    threads: int | None = option(None, "CPU threads of each training (1)",
+                                 type=upto(MOST_THREADS), metavar="T")
+    seeds: int = option(1, "then confirm the front and the reference with K seeds (1)",
+                        type=upto(MOST_SEEDS), metavar="K")
+    dry_run: bool = option(False, "say what it would take, from short measurements; store nothing",
+                           action="store_true")
+
+    def line(self) -> list[str]:
+        """The command line that asks for the same."""
+        found = [self.command]
+        for one in _in_order(Run):
+            value = getattr(self, one.name)
+            if value is True:
+                found.append(flag(one))
+            elif value != one.default:
+                found += [flag(one), ",".join(value) if isinstance(value, tuple) else str(value)]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enqueue(OfStudy):
+    command, help = "enqueue", "let variants of your own be the next trials"
+    variants: tuple[str, ...] = positional(
+        "VARIANT", "what differs from the reference, quoted, as in reports: 'X4 R1 H64', "
+        "'norm=frame causal=true', or 'learning_rate=0.002' where it is searched", nargs="+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirm(Training):
+    command, help = "confirm", "train the front and the reference with further seeds"
+    trials: tuple[int, ...] = positional("TRIAL", "these trials instead", nargs="*", type=natural)
+    seeds: int = option(3, "seeds of each in all (3)", type=upto(MOST_SEEDS), metavar="K")
+    best: int | None = option(
+        None, "of the front only the reference and the B trials that enclose most with it (all)",
+        type=upto(MOST), metavar="B")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity(Training):
+    command = "fidelity"
+    help = "train some variants for longer, and say how well shorter trainings rank"
+    budgets: tuple[int, ...] = option((2, 4), "times the study's epochs (2 4)", nargs="+",
+                                      type=upto(1000), metavar="K")
+    variants: int = option(8, "complete ones, spread over their sizes (8)", type=upto(MOST),
+                           metavar="V")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continue(Training):
+    command = "continue"
+    help = "train stopped or failed trials to their end, from where they were"
+    trials: tuple[int, ...] = positional("TRIAL", nargs="+", type=natural)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(OfStudy):
+    command, help = "report", "write the answer: index.html, figures, tables"
+    out: Path = option(Path("reports"), type=path, metavar="DIR")
+    watch: float | None = option(
+        None, "write it again whenever there is something new, until no run is unfinished; "
+        "looks every SECONDS (30)", nargs="?", const=30.0, type=number_upto(MOST_S),
+        metavar="SECONDS")
+    max_parameters: int | None = option(None, "pick the best variant with at most so many",
+                                        type=whole, metavar="P")
+    max_macs: int | None = option(None, "and at most so many MACs per second of audio", type=whole,
+                                  metavar="M")
+    max_realtime_factor: float | None = option(None, "and at most this real-time factor",
+                                               type=number_above_0, metavar="F")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(OfStudy):
+    command, help = "status", "how far the study is, and its front"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(OfStudy):
+    command, help = "show", "everything about one trial"
+    trial: int = positional("TRIAL", type=natural)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(OfStudy):
+    command, help = "compare", "two trials side by side, and whether their difference is one"
+    A: int = positional("A", "a trial", type=natural)
+    B: int = positional("B", "a trial", type=natural)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(OfStudy):
+    command, help = "export", "write runs, epochs and mixtures as tables for other programs"
+    format: str = option("csv", "of the files (csv)", choices=("csv", "parquet", "json"))
+    out: Path = option(Path("exports"), "where to (exports)", type=path, metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeSpace(Options):
+    command, help = "space", "print a space as a file to start your own from"
+    name: str = positional("NAME", "a preset, or a file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor(OfStudy):
+    command, help = "doctor", "find what is inconsistent in the database and mend it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backup(InDatabase):
+    command, help = "backup", "copy the database as it is now, also while workers write"
+    file: Path = positional("FILE", "a new SQLite file", type=path)
+
+
+COMMANDS: tuple[type[Options], ...] = (
+    Run, Enqueue, Confirm, Fidelity, Continue, Report, Status, Show, Compare, Export, DescribeSpace,
+    Doctor, Backup)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(
+        prog="python -m study",
+        description="How far can a Conv-TasNet be shrunk, and what does each step cost in dB?")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND",
+                                  parser_class=Parser)
+    for kind in COMMANDS:
+        command = commands.add_parser(kind.command, help=kind.help)
+        for one in _in_order(kind):
+            how = dict(one.metadata)
+            if not how.pop("positional", False):
+                required = one.default is MISSING
+                how |= {"required": True} if required else {"default": one.default}
+            command.add_argument(flag(one), **how)
+    return top
+
+
+def read(arguments: Sequence[str] | None = None) -> Options:
+    """The options of a command line. What cannot be read ends the program with one line."""
+    given = vars(parser().parse_args(arguments))
+    kind = next(kind for kind in COMMANDS if kind.command == given["command"])
+    values = {one.name: given[one.name] for one in fields(kind)}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value
+                   for name, value in values.items()})
+
+
+def _in_order(kind: type[Options]) -> list[Field[Any]]:
+    """The fields, a command's own first."""
+    return sorted(fields(kind), key=lambda one: one.name not in get_annotations(kind))
+
+
+def flag(one: Field[Any]) -> str:
+    """How the option is written, --max-parameters; a positional argument by its name."""
+    positional = one.metadata.get("positional")
+    return one.name if positional else f"--{one.name.replace('_', '-')}"
+
+
+def _read(one: Field[Any], value: Any) -> Any:
+    """A value of Python's as the option has it; text may be written as on a command line."""
+    how, several = one.metadata, isinstance(value, Sequence) and not isinstance(value, str)
+    if how.get("action"):
+        return bool(value)
+    if several and "nargs" in how:
+        return tuple(_read_text(one, str(each)) for each in value)
+    return _read_text(one, ",".join(map(str, value)) if several else str(value))
+
+
+def _read_text(one: Field[Any], text: str) -> Any:
+    choices = one.metadata.get("choices", (text,))
+    if text not in choices:
+        raise UserError(f"{one.name}: {text!r} is unknown; choose from {', '.join(choices)}")
+    try:
+        return one.metadata.get("type", str)(text)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{one.name}: {error}") from None

@@ -1,101 +1,179 @@
-"""From options to the settings of a study, and whether what they ask for can be done."""
+"""From options to the plan of a study, and whether what they ask for can be done."""
 
-import argparse
 import os
 from dataclasses import fields, replace
 from typing import Any
 
+from study.cli.options import Run, Training
+from study.database.connection import url_of
+from study.database.store import begun_studies
 from study.records import SAMPLERS, Settings, StopRule, objectives_of
+from study.space.plan import StudyPlan
 from study.space.presets import SPACES
 from study.space.searched import TUNED
 from study.space.space import Listed, Space
-from study.space.toml import as_dict, space_named, space_of
+from study.space.toml import as_dict
 from tasnet_core.errors import UserError
 from tasnet_core.evaluation.metric_workers import LIBRARIES, installed
-from tasnet_core.records import METRICS, VALIDATION, Recipe
+from tasnet_core.records import DEFAULT_CORPUS, METRICS, VALIDATION, Recipe
 from tasnet_core.terminal import say
 
 MOST_WORKERS = 8        # that one machine starts without being asked for more
 
 
-def settings_of(given: argparse.Namespace, known: Settings | None, gpu: bool) -> Settings:
-    """What the options ask for; an option left out is the known study's, or else the space's default.
+def study_of(asked: Run, space: str) -> str:
+    """The study that a run is of: the one named, or that of its space and corpus, or, where no
+    corpus is named, the only one there is.
 
     Raises:
-        UserError: for words that stand for nothing, and settings no study can follow.
+        UserError: there are several, and none has the name that a new one would have.
     """
-    def asked(names: dict[str, str]) -> dict[str, Any]:
-        return {field: getattr(given, option) for field, option in names.items()
-                if getattr(given, option, None) not in (None, "auto")}      # auto: the recipe's batch, in parts
+    if asked.study is not None:
+        return asked.study
+    name = f"{space}-{(asked.corpus or DEFAULT_CORPUS).partition(':')[0].partition('?')[0]}"
+    begun = {} if asked.corpus else begun_studies(asked.storage, asked.dry_run)
+    found = [study for study, settings in begun.items()
+             if asked.space is None or settings.space == space]
+    if name in begun or not found:
+        return name
+    shown = url_of(asked.storage).render_as_string(hide_password=True)
+    if len(found) > 1:
+        raise UserError(f"{shown}: holds the studies {', '.join(map(repr, found))}; say with "
+                        "--study which one to go on with, or begin another with --corpus")
+    say(f"goes on with study {found[0]!r} in {shown}; to begin another, name its --corpus or "
+        "--study")
+    return found[0]
 
-    base = known if known and not given.space else _defaults(space_named(given.space or default_space(gpu)), known)
-    top = asked({"corpus": "corpus", "sampler": "sampler", "metrics": "metrics", "threads": "threads",
-                 "inherit_epochs": "inherit_epochs"})
-    if given.tune is not None:
-        top["tune"] = tuple(sorted(set(given.tune)))        # in whatever order they are named, it is the same search
-    if given.objectives is not None:
-        top["objectives"] = objectives_of(given.objectives)
-    if given.stop_margin is not None:
-        top["stop"] = None if given.stop_margin == "off" else replace(base.stop or StopRule(), margin_db=given.stop_margin)
-    recipe = asked({field.name: field.name for field in fields(Recipe)})
-    budget = asked({"max_parameters": "max_parameters", "max_macs_per_s": "max_macs"})
+
+def settings_of(asked: Run, known: Settings | None, space: Space | None) -> Settings:
+    """What the options ask for; one left out is the known study's, or else the space's default.
+
+    `space` is what --space names, or a new study's default; None: the known study's.
+
+    Raises:
+        UserError: for words that stand for nothing.
+    """
+    def given(names: dict[str, str]) -> dict[str, Any]:     # auto: the recipe's, in micro-batches
+        return {field: getattr(asked, option) for field, option in names.items()
+                if getattr(asked, option, None) not in (None, "auto")}
+
+    base = _defaults(space, known) if space else known
+    assert base is not None
+    top = given({"corpus": "corpus", "sampler": "sampler", "metrics": "metrics",
+                 "threads": "threads", "inherit_epochs": "inherit_epochs"})
+    if asked.tune is not None:      # in whatever order they are named, it is the same search
+        top["tune"] = tuple(sorted(set(asked.tune)))
+    if asked.objectives is not None:
+        top["objectives"] = objectives_of(asked.objectives)
+    if asked.stop_margin == "off":
+        top["stop"] = None
+    elif isinstance(asked.stop_margin, float):
+        top["stop"] = replace(base.stop or StopRule(), margin_db=asked.stop_margin)
+    recipe = given({field.name: field.name for field in fields(Recipe)})
+    budget = given({"max_parameters": "max_parameters", "max_macs_per_s": "max_macs"})
     settings = replace(base, **top, validation=VALIDATION, recipe=replace(base.recipe, **recipe),
                        budget=replace(base.budget, **budget))
     if "sdri_db" in settings.objectives and "sdr" not in settings.metrics:
-        settings = replace(settings, metrics=tuple(name for name in METRICS if name in (*settings.metrics, "sdr")))
-    _check_possible(settings)
+        metrics = tuple(name for name in METRICS if name in (*settings.metrics, "sdr"))
+        settings = replace(settings, metrics=metrics)
     return settings
 
 
 def _defaults(space: Space, known: Settings | None) -> Settings:
-    """What a space says of itself; of a study that is continued only its space is asked about."""
+    """The settings a space begins with; a study that is continued has others of its own."""
     definition = {} if SPACES.get(space.name) == space else as_dict(space)
     if known:
         return replace(known, space=space.name, definition=definition)
-    return Settings(space=space.name, recipe=space.recipe, metrics=tuple(filter(installed, space.metrics)),
-                    objectives=space.objectives, budget=space.budget, definition=definition,
-                    stop=None if isinstance(space, Listed) else StopRule())     # a list is wanted whole
+    return Settings(
+        space=space.name, definition=definition, recipe=space.recipe,
+        metrics=tuple(filter(installed, space.metrics)), objectives=space.objectives,
+        budget=space.budget, stop=None if isinstance(space, Listed) else StopRule())
 
 
 def default_space(gpu: bool) -> str:
-    """What a machine can be asked for without being told: minutes on a CPU, the paper's size on a GPU."""
+    """The space of a machine: minutes on a CPU, the paper's size on a GPU."""
     return "full" if gpu else "quick"
 
 
 def default_workers(gpu: bool, threads: int) -> int:
-    """Trainings at the same time: one for every core, or for every `threads` of them; one where there is a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Trainings at the same time: one for each core, or for each `threads` of them; with a GPU 1."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return 1 if gpu else max(1, min(MOST_WORKERS, cores // threads))
 
 
-def _check_possible(settings: Settings) -> None:
-    space = space_of(settings)
+def plan_of(asked: Training, name: str, settings: Settings) -> StudyPlan:
+    """How the options want a study to be trained.
+
+    Raises:
+        UserError: for shares of GPUs that nobody hands out, and a device that is not there.
+    """
+    from tasnet_core.backend.devices import device_of
+    gpus = gpus_per_trial(asked)
+    micro_batches = int(getattr(asked, "batch_size", None) != "auto")
+    if asked.engine == "ray":
+        device = "cuda" if gpus else "cpu"
+        return StudyPlan.of(name, settings, device, asked.workers, micro_batches, gpus)
+    device = device_of(asked.device).type
+    workers = asked.workers or default_workers(device == "cuda", settings.threads)
+    return StudyPlan.of(name, settings, device, workers, micro_batches)
+
+
+def gpus_per_trial(asked: Training) -> float:
+    """The share of a node's GPU that each training has."""
+    if asked.gpus_per_trial and asked.engine != "ray":
+        raise UserError(f"--gpus-per-trial {asked.gpus_per_trial:g}: only --engine ray shares GPUs "
+                        "out; here --workers says how many trainings have one at a time")
+    return asked.gpus_per_trial or float(asked.device == "cuda")
+
+
+def device_here(asked: Training) -> str:
+    """The device of this machine to ask what it can do; Ray's nodes may have others."""
+    return "auto" if asked.engine == "ray" else asked.device
+
+
+def check_possible(plan: StudyPlan) -> None:
+    """See that a study with these settings can be trained.
+
+    Raises:
+        UserError: for the first setting that contradicts another.
+    """
+    settings, space = plan.settings, plan.space
+    inherits, tuned = settings.recipe.init == "inherit", [name for name in TUNED if name in space.choices]
     if settings.sampler not in SAMPLERS:
-        raise UserError(f"--sampler {settings.sampler!r}: unknown; choose from {', '.join(SAMPLERS)}")
+        raise UserError(f"--sampler {settings.sampler!r}: unknown; "
+                        f"choose from {', '.join(SAMPLERS)}")
     if settings.recipe.init == "teacher":
-        raise UserError("--init teacher: is what the reference of a study becomes by --init inherit; choose that, or scratch")
-    if settings.recipe.init == "inherit" and (tuned := [name for name in TUNED if name in space.choices]):
-        raise UserError(f"--tune {','.join(tuned)}: not with --init inherit, where all share what the reference has "
-                        "learned; leave one of them out")
-    if settings.inherit_epochs is not None and settings.recipe.init != "inherit":
-        raise UserError(f"--inherit-epochs {settings.inherit_epochs}: nothing is inherited here; add --init inherit")
+        raise UserError("--init teacher: is what the reference of a study becomes by --init "
+                        "inherit; choose that, or scratch")
+    if inherits and tuned:
+        raise UserError(f"--tune {','.join(tuned)}: not with --init inherit, where all share what "
+                        "the reference has learned; leave one of them out")
+    if settings.inherit_epochs is not None and not inherits:
+        raise UserError(f"--inherit-epochs {settings.inherit_epochs}: nothing is inherited here; "
+                        "add --init inherit")
     if isinstance(space, Listed) and settings.sampler != Settings.sampler:
-        raise UserError(f"--sampler {settings.sampler}: space {space.name!r} is a list that is measured in its order; "
-                        "leave --sampler out")
+        raise UserError(f"--sampler {settings.sampler}: space {space.name!r} is a list that is "
+                        "measured in its order; leave --sampler out")
     if excess := space.over_budget(settings.budget):
         raise UserError(f"budget: {excess}; raise it")
 
 
-def check_installed(settings: Settings, chosen: bool) -> None:
-    """See that every metric of the study can be computed, and say which one a new study goes without.
+def check_installed(plan: StudyPlan, chosen: bool) -> None:
+    """See that each metric of the study can be computed; print which a new study goes without.
 
     Raises:
         UserError: a metric that is to be measured needs a package that is not there.
     """
+    metrics = plan.settings.metrics
     for metric, package in LIBRARIES.items():
-        if not installed(metric) and metric in settings.metrics:
-            others = ",".join(name for name in settings.metrics if installed(name))
-            raise UserError(f"metric {metric}: needs the package {package}, which is not installed; "
-                            f"pip install {package}, or start a study without it: --metrics {others}")
-        if not installed(metric) and not chosen and metric in space_of(settings).metrics:
-            say(f"{metric.upper()} is not measured: the package {package} is not installed (pip install {package})")
+        if installed(metric):
+            continue
+        if metric in metrics:
+            others = ",".join(filter(installed, metrics))
+            raise UserError(f"metric {metric}: needs the package {package}, which is not "
+                            f"installed; pip install {package}, or start a study without it: "
+                            f"--metrics {others}")
+        if not chosen and metric in plan.space.metrics:
+            say(f"{metric.upper()} is not measured: the package {package} is not installed "
+                f"(pip install {package})")

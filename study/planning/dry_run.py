@@ -1,14 +1,10 @@
 """`run --dry-run`: what a study would take, in words. Nothing is trained for good, nothing is stored."""
 
-import argparse
-import re
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from study.database.connection import url_of
 from study.database.store import Database
 from study.planning.forecast import Case, Forecast, Hours, Sizes, Trial, cases, rate
 from study.planning.measure import Plan, Speeds, load_average, rehearse
@@ -143,12 +139,3 @@ def _range(found: Hours) -> str:
     if found.high < 1:
         return f"{60 * found.hours:.1f} minutes ({60 * found.low:.1f} to {60 * found.high:.1f})"
     return f"{found.hours:.1f} hours ({found.low:.1f} to {found.high:.1f})"
-
-
-def command(words: Sequence[str], given: argparse.Namespace) -> str:
-    """The command line that does it for real, without a password."""
-    url, shown = url_of(given.storage), given.storage
-    if url.password:
-        shown = url.render_as_string(hide_password=True)
-    kept = [word.replace(given.storage, shown) for word in words if not re.fullmatch("--dr[-a-z]*", word)]
-    return f"to do it: python -m study {shlex.join(kept)}"

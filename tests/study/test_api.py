@@ -3,8 +3,10 @@
 import doctest
 import inspect
 import os
+import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -29,10 +31,10 @@ def test_the_examples_are_what_happens(here):
     assert not found.failed
 
 
-COMMANDS = options.parser()._subparsers._group_actions[0].choices
+COMMANDS = {kind.command: kind for kind in options.COMMANDS}
 METHODS = {"run": api.run, "continue": api.Study.go_on,
            **{name: getattr(api.Study, name) for name in COMMANDS if name not in ("run", "continue", "space")}}
-OWN = {"self", "help", "study", "storage"}      # a Study has its name and database
+OWN = {"self", "study", "storage"}      # a Study has its name and database
 
 
 def test_every_command_has_its_function():
@@ -43,22 +45,39 @@ def test_every_command_has_its_function():
 @pytest.mark.parametrize("name", METHODS)
 def test_arguments_are_the_options_with_their_defaults(name):
     parameters = {one.name: one.default for one in inspect.signature(METHODS[name]).parameters.values() if one.name not in OWN}
-    actions = {action.dest: action.default for action in COMMANDS[name]._actions if action.dest not in OWN}
-    assert parameters.keys() == actions.keys()
+    defaults = {one.name: one.default for one in fields(COMMANDS[name]) if one.name not in OWN}
+    assert parameters.keys() == defaults.keys()
     for argument, default in parameters.items():
         if default is not inspect.Parameter.empty:
-            wanted = actions[argument]
-            assert str(list(default) if isinstance(default, tuple) else default) == str(wanted)     # out is a Path there
+            assert str(default) == str(defaults[argument])     # out is a Path there
 
 
 def test_what_is_given_is_what_the_command_line_gives(monkeypatch):
     seen = []
-    monkeypatch.setattr(api.commands, "run", lambda given: seen.append(vars(given)) or "s")
+    monkeypatch.setattr(api, "perform", lambda asked: seen.append(asked) or "s")
     assert study.run(6, objectives=("si_snri", "macs"), max_parameters="50k", timeout="90m", dry_run=True, seed=0) == \
         study.Study("s")
-    wanted = options.parser().parse_args(
-        "run --trials 6 --objectives si_snri,macs --max-parameters 50k --timeout 90m --dry-run --seed 0".split())
-    assert {**seen[0], "words": None} == {**vars(wanted), "words": None}
+    line = "run --trials 6 --objectives si_snri,macs --max-parameters 50k --timeout 90m --dry-run --seed 0"
+    assert seen == [options.read(line.split())]
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"device": "tpu"}, "device: 'tpu' is unknown; choose from auto, cpu, cuda"),
+    ({"metrics": ("sdr", "sdri")}, "metrics: 'sdri' is unknown; choose from"),
+    ({"workers": 0}, "workers: '0' is not a whole number of at least 1"),
+    ({"batch_size": 2.5}, "batch_size: '2.5' is not a whole number")])
+def test_a_value_that_an_option_cannot_have_is_named(given, words):
+    with pytest.raises(UserError, match=f"^{re.escape(words)}"):
+        study.run(6, **given)
+
+
+@pytest.mark.parametrize("line", [
+    "run --trials 6 --corpus folder:x --tune batch_size,segment_s --stop-margin off --batch-size auto --dry-run --timeout 5400.0",
+    "run --trials 1", "run --trials 1 --metrics si_snr,sdr --stop-margin 0.5 --study a'b --max-parameters 50000"])
+def test_options_as_a_command_line_are_those_options(line):
+    asked = options.read(line.split())
+    assert sorted(asked.line()) == sorted(line.split())
+    assert options.read(asked.line()) == asked
 
 
 def test_a_study_that_is_nowhere_is_an_error_of_one_line(here):

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from study.cli import settings
-from study.cli.options import parser
-from study.cli.settings import default_workers, settings_of
+from study.cli.options import read
+from study.cli.settings import check_possible, default_workers, settings_of
 from study.database.store import check_same
 from study.records import SAMPLERS, Settings, StopRule
+from study.space.plan import StudyPlan
 from study.space.presets import SPACES
-from study.space.toml import read_space
+from study.space.toml import read_space, space_named
 from tasnet_core.cost import count
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
@@ -30,8 +31,10 @@ epochs = 3
 
 def asked(*options, known=None, space="tiny"):
     """The settings of `run` with these options; a study that is known is continued in its space."""
-    words = ("--space", space) if known is None else ()
-    return settings_of(parser().parse_args(["run", "--trials", "1", *words, *options]), known, gpu=False)
+    named = space_named(space) if known is None else None
+    settings = settings_of(read(["run", "--trials", "1", *options]), known, named)
+    check_possible(StudyPlan.of("s", settings))
+    return settings
 
 
 def refusal(*options, **named):
@@ -105,12 +108,12 @@ def test_a_file_that_was_changed_since_is_told_by_its_differences(tmp_path):
     path.write_text(FILE)
     known = asked("--corpus", "tiny", space=str(path))
     assert (known.space, known.recipe.epochs) == ("mine", 3)
-    assert settings.space_of(known) == read_space(path)
-    again = parser().parse_args(["run", "--trials", "1", "--space", str(path)])
-    check_same("s", settings_of(again, known, gpu=False), known)
+    assert StudyPlan.of("s", known).space == read_space(path)
+    again = read(["run", "--trials", "1"])
+    check_same("s", settings_of(again, known, read_space(path)), known)
     path.write_text(FILE.replace("to = 8", "to = 12").replace("[1, 2]", "[2]").replace("epochs = 3", "epochs = 4"))
     with pytest.raises(UserError) as caught:
-        check_same("s", settings_of(again, known, gpu=False), known)
+        check_same("s", settings_of(again, known, read_space(path)), known)
     assert str(caught.value) == (
         "study 's' was started with other settings: definition choices N to: 12, not 8; definition choices X: [2], not [1, 2]; "
         "definition recipe epochs: 4, not 3; give the same, leave them out, or name another --study")
@@ -118,7 +121,7 @@ def test_a_file_that_was_changed_since_is_told_by_its_differences(tmp_path):
 
 def test_a_study_is_not_continued_in_another_space():
     known = asked()
-    other = settings_of(parser().parse_args(["run", "--trials", "1", "--space", "quick"]), known, gpu=False)
+    other = settings_of(read(["run", "--trials", "1"]), known, SPACES["quick"])
     with pytest.raises(UserError, match="settings: space: quick, not tiny; give"):
         check_same("s", other, known)
 
@@ -135,9 +138,9 @@ def test_a_metric_without_its_package_stops_a_study_that_wants_it_and_is_said_of
     monkeypatch.setattr(settings, "installed", lambda metric: metric != "pesq")
     wants = Settings(metrics=("si_snr", "stoi", "pesq"), recipe=Recipe())
     with pytest.raises(UserError, match=r"metric pesq: needs the package pesq, .* without it: --metrics si_snr,stoi"):
-        settings.check_installed(wants, chosen=True)
+        settings.check_installed(StudyPlan.of("s", wants), chosen=True)
     assert "pesq" in SPACES["full"].metrics
-    could = replace(wants, space="full", metrics=("si_snr",))
+    could = StudyPlan.of("s", replace(wants, space="full", metrics=("si_snr",)))
     settings.check_installed(could, chosen=True)
     assert capsys.readouterr().out == ""
     settings.check_installed(could, chosen=False)

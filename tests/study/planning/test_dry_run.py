@@ -5,6 +5,8 @@ import os
 import pytest
 
 from study.__main__ import main
+from study.cli.options import read
+from study.cli.training import for_real
 from study.planning import dry_run
 from study.planning.cost_model import Growth, Work
 from study.planning.measure import Plan, Speeds, measure, rehearse
@@ -45,8 +47,8 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(plans, capsys, her
                   "3 validation and 3 test", "0 of 5 trials are trained", "3 workers",
                   "1.0 GB for the reference's training, 3.0 GB for 3 at once"):
         assert words in said
-    assert said.splitlines()[-1] == ("to do it: python -m study run --corpus tiny --space tiny --device cpu --epochs 1 "
-                                     "--epoch-segments 4 --trials 5 --workers 3 --threads 2")
+    assert said.splitlines()[-1] == ("to do it: python -m study run --trials 5 --corpus tiny --space tiny --epochs 1 "
+                                     "--epoch-segments 4 --threads 2 --workers 3 --device cpu")
     assert not list(here.iterdir())
     (plan, processes), = plans
     assert (processes, plan.threads, plan.device) == (3, 2, "cpu")
@@ -74,12 +76,8 @@ def test_the_command_for_real_shows_no_password(plans, capsys):
     printed, said = capsys.readouterr()
     assert "cannot be opened" in said
     assert "secret" not in printed + said
-    given = type("Given", (), {"storage": url})()
-    for words in (["run", "--storage", url], ["run", f"--storage={url}"]):
-        shown = dry_run.command([*words, "--dry-run"], given)
-        assert "secret" not in shown
-        assert "ann:***@localhost" in shown
-        assert "--dry" not in shown
+    assert for_real(read(["run", "--trials", "2", "--dry-run", "--storage", url])) == (
+        "python -m study run --trials 2 --storage 'postgresql+psycopg://ann:***@localhost:1/studies'")
 
 
 def test_one_process_measures_every_case_of_a_plan(monkeypatch):

@@ -1,0 +1,27 @@
+"""A study that is in a database already, for the commands that go on with it."""
+
+from contextlib import suppress
+
+from study.database.migration import Outdated
+from study.database.store import Database, open_database
+from study.records import Settings
+
+
+def check_there(storage: str) -> None:
+    """See that there is such a database, perhaps of another version."""
+    with suppress(Outdated):
+        open_database(storage).close()
+
+
+def to_write(storage: str) -> Database:
+    """A database that is there, for writing: a name that was mistyped makes none."""
+    check_there(storage)
+    return open_database(storage, read_only=False)
+
+
+def settings_in(database: Database, study: str | None, to_derive: bool = False) -> tuple[str, Settings]:
+    """The name and the settings of the study that is meant."""
+    name = database.choose(study, to_derive)
+    settings = database.settings(name)
+    assert settings is not None
+    return name, settings
