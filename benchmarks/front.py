@@ -70,7 +70,7 @@ def record(seed: int) -> None:
     torch.set_num_threads(1)
     corpus, teacher = open_corpus("voices", 2, 8000, say=print), CHECKPOINTS / f"teacher-{seed}.pt"
     CHECKPOINTS.mkdir(parents=True, exist_ok=True)
-    lineage = Lineage(teacher, {name: values for name, values in SPACE.letters.items() if len(values) > 1})
+    lineage = Lineage(teacher, {name: axis.values for name, axis in SPACE.variant_axes.items() if len(axis.values) > 1})
 
     def train(variant: Variant, path: Path) -> float:
         recipe = recipe_of(replace(INHERIT, seed=seed), Settings(recipe=INHERIT), variant == SPACE.reference)

@@ -42,7 +42,7 @@ def next_left(study: optuna.Study, space: Space, met: set[str]) -> None:
     """After many repeats in a row, queue a variant that nobody has trained: `Runner.new_ask`."""
     trials = study.get_trials(deepcopy=False)
     if len(trials) >= REPEATS and all("repeats" in trial.user_attrs for trial in trials[-REPEATS:]):
-        left = [point for point in space.points() if space.variant_of(point).key not in met]
+        left = [point for point in map(space.point, range(len(space))) if space.variant_of(point).key not in met]
         study.enqueue_trial(left[int(np.random.default_rng((study.user_attrs["seed"], len(trials))).integers(len(left)))])
 
 

@@ -23,7 +23,7 @@ from study.search import evaluate as evaluating
 from study.search import runner
 from study.space.plan import StudyPlan
 from study.space.presets import QUICK
-from study.space.space import Listed
+from study.space.space import VariantList
 from study.space.toml import as_dict
 from tasnet_core.backend import build
 from tasnet_core.corpora.registry import open_corpus
@@ -68,7 +68,7 @@ class Clock:
 def trial(variant: Any, clock: Clock, folder: Path) -> float:
     """Seconds of a whole trial but for its start."""
     recipe = replace(QUICK.recipe, epoch_segments=QUICK.recipe.epoch_segments // SHARE)
-    space = Listed.of("one", (variant,), recipe)
+    space = VariantList.of("one", (variant,), recipe)
     settings = Settings(space=space.name, definition=as_dict(space), recipe=recipe, metrics=QUICK.metrics)
     corpus = open_corpus(settings.corpus)
     with open_database(f"sqlite:///{folder / 'study.db'}", read_only=False) as database:

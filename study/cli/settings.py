@@ -11,7 +11,7 @@ from study.records import SAMPLERS, Settings, StopRule, objectives_of
 from study.space.plan import StudyPlan
 from study.space.presets import SPACES
 from study.space.searched import TUNED
-from study.space.space import Listed, Space
+from study.space.space import Space, VariantList
 from study.space.toml import as_dict
 from tasnet_core.errors import UserError
 from tasnet_core.evaluation.metric_workers import LIBRARIES, installed
@@ -87,7 +87,7 @@ def _defaults(space: Space, known: Settings | None) -> Settings:
     return Settings(
         space=space.name, definition=definition, recipe=space.recipe,
         metrics=tuple(filter(installed, space.metrics)), objectives=space.objectives,
-        budget=space.budget, stop=None if isinstance(space, Listed) else StopRule())
+        budget=space.budget, stop=None if isinstance(space, VariantList) else StopRule())
 
 
 def default_space(gpu: bool) -> str:
@@ -152,7 +152,7 @@ def check_possible(plan: StudyPlan) -> None:
     if settings.inherit_epochs is not None and not inherits:
         raise UserError(f"--inherit-epochs {settings.inherit_epochs}: nothing is inherited here; "
                         "add --init inherit")
-    if isinstance(space, Listed) and settings.sampler != Settings.sampler:
+    if isinstance(space, VariantList) and settings.sampler != Settings.sampler:
         raise UserError(f"--sampler {settings.sampler}: space {space.name!r} is a list that is "
                         "measured in its order; leave --sampler out")
     if excess := space.over_budget(settings.budget):

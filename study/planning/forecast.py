@@ -17,7 +17,7 @@ from study.planning.timing import score_work, steps_work
 from study.records import Settings
 from study.search.inherit_recipe import recipe_of
 from study.search.samplers import Proposals
-from study.space.space import Listed, Space
+from study.space.space import Space, VariantList
 from tasnet_core.cost.formulas import exact
 from tasnet_core.records import Recipe, Variant
 
@@ -102,7 +102,7 @@ class Forecast:
         """What a study trains from its trial `first` on; None where that depends on scores, or is far away."""
         known = Proposals(self.settings.sampler, self.space, self.settings.budget, self.settings.recipe.seed)
         found: list[Case | None] = []
-        for number in range(first, len(self.space) if isinstance(self.space, Listed) else first + 2 * trials + RUNGS):
+        for number in range(first, len(self.space) if isinstance(self.space, VariantList) else first + 2 * trials + RUNGS):
             if len(found) >= trials:
                 break
             if number < len(self.space.first):

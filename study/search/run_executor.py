@@ -74,7 +74,7 @@ class RunExecutor:
         # Known from whoever saw the kernel kill its process: each death halves the micro-batches.
         out_of_memory = run["kind"] == "out-of-memory"
         micro_batches = 2 ** run["deaths"] if out_of_memory else self.plan.micro_batches
-        subnets = {name: values for name, values in self.plan.space.letters.items()
+        subnets = {name: axis.values for name, axis in self.plan.space.variant_axes.items()
                    if name in SLICED}
         lineage = Lineage(self.checkpoints / checkpoint_name(0), subnets, self._origin(run))
         return Task(variant, Recipe.of(run), self.checkpoint_of(run), self.plan.device,

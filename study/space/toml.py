@@ -1,6 +1,7 @@
-"""Spaces in files: TOML in, TOML and plain values out; and the door through which a space is found by its name.
+"""Spaces in files: TOML in, TOML and plain values out; and a space by its name.
 
-A file is read once, at the start of a study. Whatever is wrong with it is said then, in one line, not hours later.
+A file is read once, at the start of a study, so that whatever is wrong with it is said then, in
+one line, and not hours later.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from study.records import OBJECTIVE_WORDS, Budget, Settings, objectives_of
 from study.space.presets import SPACES
 from study.space.searched import TUNED
-from study.space.space import SEARCHED, Listed, Space
+from study.space.space import SEARCHED, Grid, Space, VariantList, ordered
 from tasnet_core.errors import UserError, counted
 from tasnet_core.files import home
 from tasnet_core.records import METRICS, Recipe, Variant
@@ -29,7 +30,7 @@ Record = TypeVar("Record", Variant, Recipe)
 
 
 def space_named(name: str) -> Space:
-    """The preset of that name, or the space in the file of that name: one that ends in .toml or has a folder in it.
+    """The preset of that name, or the space in a file, whose name ends in .toml or has a folder.
 
     Raises:
         UserError: naming the presets there are, or what is wrong with the file.
@@ -38,7 +39,8 @@ def space_named(name: str) -> Space:
         return SPACES[name]
     if name.endswith(".toml") or "/" in name or os.sep in name:
         return read_space(home(name))
-    raise UserError(f"--space {name!r}: unknown; choose from {', '.join(SPACES)}, or name a file that ends in .toml")
+    raise UserError(f"--space {name!r}: unknown; choose from {', '.join(SPACES)}, "
+                    "or name a file that ends in .toml")
 
 
 def space_of(settings: Settings) -> Space:
@@ -47,7 +49,8 @@ def space_of(settings: Settings) -> Space:
     Raises:
         UserError: when it is no preset any more.
     """
-    space = parse_space(settings.definition, settings.space) if settings.definition else space_named(settings.space)
+    space = (parse_space(settings.definition, settings.space) if settings.definition
+             else space_named(settings.space))
     space = space.tuned(settings.tune, settings.recipe) if settings.tune else space
     return space.slices() if settings.recipe.init == "inherit" else space
 
@@ -59,20 +62,23 @@ def read_space(path: Path) -> Space:
         UserError: a file that cannot be read, or is no space.
     """
     try:
-        data = tomllib.loads(path.read_text("utf-8-sig"))      # some editors begin a file with a byte order mark
+        data = tomllib.loads(path.read_text("utf-8-sig"))   # editors may begin it with a BOM
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the spaces without a file are {', '.join(SPACES)}") from None
+        raise UserError(f"{path}: no such file; the spaces without a file are "
+                        f"{', '.join(SPACES)}") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; a TOML file is wanted") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not TOML: byte {error.start} is no UTF-8; save the file as UTF-8") from None
+        raise UserError(f"{path}: not TOML: byte {error.start} is no UTF-8; "
+                        "save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not TOML: {error}; `python -m study space quick` prints an example") from None
+        raise UserError(f"{path}: not TOML: {error}; "
+                        "`python -m study space quick` prints an example") from None
     return parse_space(data, str(path))
 
 
 def parse_space(data: Mapping[str, Any], where: str) -> Space:
-    """The space of plain values, as TOML or JSON give them. `where` they are from is said in errors.
+    """The space of plain values, as TOML or JSON give them. Errors name `where` they are from.
 
     Raises:
         UserError: for anything that describes no space, in one line.
@@ -87,38 +93,48 @@ def _space(data: Mapping[str, Any], name: str) -> Space:
     _check_known("key", data, KEYS)
     for table in TABLES:
         if not isinstance(data.get(table, {}), Mapping):
-            raise UserError(f"{table} = {data[table]!r}: a table is wanted; begin it with a line [{table}]")
+            raise UserError(f"{table} = {data[table]!r}: a table is wanted; "
+                            f"begin it with a line [{table}]")
     name = data.get("name", name)
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise UserError(f"name = {name!r}: a name in one line is wanted; leave it out for the file's name")
+        raise UserError(f"name = {name!r}: a name in one line is wanted; "
+                        "leave it out for the file's name")
     base = _base(data.get("base"))
     listed = _listed(data) if "listed" in data else ()
-    reference = listed[0] if listed else _changed("[reference]", base.reference, data.get("reference", {}))
+    reference = listed[0] if listed else _changed("[reference]", base.reference,
+                                                  data.get("reference", {}))
     recipe = _changed("[recipe]", base.recipe, data.get("recipe", {}))
-    choices: dict[str, Sequence[Any]] = {
-        key: _choice(key, found, recipe if key in TUNED else reference)
-        for key, found in data.get("choices", {} if listed else base.choices).items()}
+    written = data.get("choices", {} if listed else base.choices)
+    choices = ordered({key: _choice(key, found, recipe if key in TUNED else reference)
+                       for key, found in written.items()})
     if not choices and not listed:
-        raise UserError("[choices]: none; a space wants values for at least one letter, such as X = [2, 4, 6]")
-    metrics, objectives = _metrics(data, base), _objectives(data, base)
+        raise UserError("[choices]: none; a space wants values for at least one letter, "
+                        "such as X = [2, 4, 6]")
+    metrics, objectives = _metrics(data, base), base.objectives
+    if "objectives" in data:
+        objectives = objectives_of(_words("objectives", data["objectives"]))
     if "sdri_db" in objectives and "sdr" not in metrics:
-        raise UserError(f"objectives: sdri wants the metric sdr, metrics are {list(metrics)}; write metrics = [\"sdr\"]")
+        raise UserError(f"objectives: sdri wants the metric sdr, metrics are {list(metrics)}; "
+                        "write metrics = [\"sdr\"]")
     budget = _budget(data.get("budget", {}), base)
-    space = (Listed(name, reference, {"place": range(len(listed)), **choices}, recipe, metrics, objectives, budget, listed)
-             if listed else Space(name, reference, choices, recipe, metrics, objectives, budget))
+    common = (name, reference, choices, recipe, metrics, objectives, budget)
+    space: Space = VariantList(*common, listed) if listed else Grid(*common)
     if over := space.over_budget(budget):
-        raise UserError(f"[budget]: no variant fits: {over}; raise the budget or lower the choices")
+        raise UserError(f"[budget]: no variant fits: {over}; "
+                        "raise the budget or lower the choices")
     return space
 
 
 def _base(name: Any) -> Space:
     if name is None:
-        return Space("", Variant(), {}, Recipe())
-    ranges = [space.name for space in SPACES.values() if not isinstance(space, Listed)]
+        return Grid("", Variant(), {}, Recipe())
+    grids = [space.name for space in SPACES.values() if isinstance(space, Grid)]
     if not isinstance(name, str) or name not in SPACES:
-        raise UserError(f"base = {name!r}: unknown{_nearest(name, ranges)}; choose from {', '.join(ranges)}")
-    if name not in ranges:
-        raise UserError(f"base = {name!r}: a list of networks has no choices to change; choose from {', '.join(ranges)}")
+        raise UserError(f"base = {name!r}: unknown{_nearest(name, grids)}; "
+                        f"choose from {', '.join(grids)}")
+    if name not in grids:
+        raise UserError(f"base = {name!r}: a list of networks has no choices to change; "
+                        f"choose from {', '.join(grids)}")
     return SPACES[name]
 
 
@@ -126,20 +142,27 @@ def _listed(data: Mapping[str, Any]) -> tuple[Variant, ...]:
     """The networks of a list, the reference first."""
     for other in ("base", "reference"):
         if other in data:
-            raise UserError(f"listed and {other}: a list is measured as it is, from its first network; leave one of them out")
+            raise UserError(f"listed and {other}: a list is measured as it is, from its first "
+                            "network; leave one of them out")
     if letters := [key for key in data.get("choices", {}) if key not in TUNED]:
-        raise UserError(f"listed and [choices] {letters[0]}: a list has no other networks; leave one of them out")
+        raise UserError(f"listed and [choices] {letters[0]}: a list has no other networks; "
+                        "leave one of them out")
     entries = data["listed"]
-    if not isinstance(entries, list | tuple) or not entries or not all(isinstance(entry, Mapping) for entry in entries):
-        raise UserError("listed: at least one network is wanted, each as letters and words, such as listed = [{X = 8}, {X = 6}]")
-    listed = tuple(_changed(f"listed network {place}", Variant(), entry) for place, entry in enumerate(entries, 1))
+    tables = isinstance(entries, list | tuple) and all(isinstance(one, Mapping) for one in entries)
+    if not entries or not tables:
+        raise UserError("listed: at least one network is wanted, each as letters and words, "
+                        "such as listed = [{X = 8}, {X = 6}]")
+    listed = tuple(_changed(f"listed network {place}", Variant(), entry)
+                   for place, entry in enumerate(entries, 1))
     for place, variant in enumerate(listed, 1):
-        if variant in listed[:place - 1]:
-            raise UserError(f"listed network {place}: the same as network {listed.index(variant) + 1}; leave one out")
+        first = listed.index(variant) + 1
+        if first < place:
+            raise UserError(f"listed network {place}: the same as network {first}; leave one out")
         for field in ("C", "sample_rate_hz"):
-            if getattr(variant, field) != getattr(listed[0], field):
-                raise UserError(f"listed network {place}: {field}={getattr(variant, field)}, but {getattr(listed[0], field)} in "
-                                "the first; a study has one corpus, so make a list for each")
+            own, other = getattr(variant, field), getattr(listed[0], field)
+            if own != other:
+                raise UserError(f"listed network {place}: {field}={own}, but {other} in the first; "
+                                "a study has one corpus, so make a list for each")
     return listed
 
 
@@ -150,52 +173,50 @@ def _changed(title: str, record: Record, table: Mapping[str, Any]) -> Record:
     for name, value in table.items():
         own = getattr(record, name)
         if isinstance(own, str) and not isinstance(value, str):
-            raise UserError(f"{title} {name} = {value!r}: a word in quotes is wanted, such as {own!r}")
+            raise UserError(f"{title} {name} = {value!r}: a word in quotes is wanted, "
+                            f"such as {own!r}")
         values[name] = _number(f"{title} {name}", value) if isinstance(own, float) else value
+    return _replaced(title, record, values)
+
+
+def _replaced(title: str, record: Record, values: Mapping[str, Any]) -> Record:
     try:
         return replace(record, **values)
     except ValueError as error:
         raise UserError(f"{title}: {error}") from None
 
 
-def _choice(name: str, found: Any, record: Variant | Recipe) -> list[Any]:
-    """The ascending values of a letter of a variant, or of a field of a recipe."""
-    title = f"[choices] {name}"
+def _choice(name: str, found: Any, record: Any) -> list[Any]:
+    """The ascending values of a hyperparameter, or of a field of a recipe."""
+    title, searched = f"[choices] {name}", (*SEARCHED, *TUNED)
     for other, table in ((Variant, "reference"), (Recipe, "recipe")):
-        if name not in (*SEARCHED, *TUNED) and name in (field.name for field in fields(other)):
-            raise UserError(f"{title}: not searched; set it in [{table}], one space for each of its values")
-    _check_known("[choices]", [name], (*SEARCHED, *TUNED))
-    values = sorted(_usable(title, value, name, record) for value in _values(title, found))
+        if name not in searched and name in [field.name for field in fields(other)]:
+            raise UserError(f"{title}: not searched; set it in [{table}], "
+                            "one space for each of its values")
+    _check_known("[choices]", [name], searched)
+    check = _number if isinstance(getattr(Recipe, name, None), float) else _whole
+    values = sorted(check(title, value) for value in _values(title, found))
+    for value in values:
+        _replaced(title, record, {name: value})
     if doubles := [value for value, other in pairwise(values) if value == other]:
         raise UserError(f"{title}: {doubles[0]} is there twice; leave one out")
     if (own := getattr(record, name)) not in values:
         table = "recipe" if name in TUNED else "reference"
-        raise UserError(f"{title}: {values[0]} to {values[-1]} without the {table}'s {own}, which is measured first; "
-                        f"add it, or set {name} in [{table}]")
+        raise UserError(f"{title}: {values[0]} to {values[-1]} without the {table}'s {own}, which "
+                        f"is measured first; add it, or set {name} in [{table}]")
     return values
 
 
 def _values(title: str, found: Any) -> Sequence[Any]:
-    """What a list or a range holds, before it is looked at."""
+    """The elements of a list or a range, not checked yet."""
     values: Any = _evenly_spaced(title, found) if isinstance(found, Mapping) else found
     if not isinstance(values, list | tuple | range):
-        raise UserError(f"{title} = {found!r}: a list or a range is wanted, such as [2, 4] or {{from = 2, to = 6, step = 2}}")
+        raise UserError(f"{title} = {found!r}: a list or a range is wanted, "
+                        "such as [2, 4] or {from = 2, to = 6, step = 2}")
     if not 1 <= len(values) <= MOST_VALUES:
-        raise UserError(f"{title}: {counted(len(values), 'value')}; from 1 to {MOST_VALUES} are wanted")
+        raise UserError(f"{title}: {counted(len(values), 'value')}; "
+                        f"from 1 to {MOST_VALUES} are wanted")
     return values
-
-
-def _usable(title: str, value: Any, name: str, record: Variant | Recipe) -> Any:
-    """The value, seen to be one that a variant or recipe takes."""
-    if isinstance(getattr(Recipe, name, None), float):
-        value = _number(title, value)
-    else:
-        _check_whole(title, value)
-    try:
-        replace(record, **{name: value})
-    except ValueError as error:
-        raise UserError(f"{title}: {error}") from None
-    return value
 
 
 def _evenly_spaced(title: str, table: Mapping[str, Any]) -> range:
@@ -204,28 +225,27 @@ def _evenly_spaced(title: str, table: Mapping[str, Any]) -> range:
     for key in ("from", "to"):
         if key not in table:
             raise UserError(f"{title}: no {key!r}; a range is {{from = 2, to = 6, step = 2}}")
-    low, high, step = (_check_whole(f"{title}, {key}", table.get(key, 1)) for key in ("from", "to", "step"))
+    low, high, step = (_whole(f"{title}, {key}", table.get(key, 1))
+                       for key in ("from", "to", "step"))
     if low > high:
         raise UserError(f"{title}: from {low} to {high} is empty; exchange them")
     if step < 1:
         raise UserError(f"{title}: step {step}; at least 1 is wanted")
-    if (high - low) // step >= MOST_VALUES:
-        raise UserError(f"{title}: {(high - low) // step + 1:,} values; at most {MOST_VALUES:,} are wanted; take a larger step")
-    if (high - low) % step:
-        below = high - (high - low) % step
-        raise UserError(f"{title}: steps of {step} from {low} do not lead to {high}; take to = {below} or {below + step}")
+    steps, rest = divmod(high - low, step)
+    if steps >= MOST_VALUES:
+        raise UserError(f"{title}: {steps + 1:,} values; at most {MOST_VALUES:,} are wanted; "
+                        "take a larger step")
+    if rest:
+        raise UserError(f"{title}: steps of {step} from {low} do not lead to {high}; "
+                        f"take to = {high - rest} or {high - rest + step}")
     return range(low, high + 1, step)
 
 
 def _metrics(data: Mapping[str, Any], base: Space) -> tuple[str, ...]:
-    """What is measured, SI-SNR always: it fixes the order of the speakers."""
+    """The metrics, SI-SNR always among them: it fixes the order of the speakers."""
     asked = _words("metrics", data.get("metrics", base.metrics))
     _check_known("metrics", asked, tuple(METRICS))
     return tuple(name for name in METRICS if name == "si_snr" or name in asked)
-
-
-def _objectives(data: Mapping[str, Any], base: Space) -> tuple[str, ...]:
-    return objectives_of(_words("objectives", data["objectives"])) if "objectives" in data else base.objectives
 
 
 def _words(key: str, found: Any) -> Sequence[str]:
@@ -239,12 +259,13 @@ def _words(key: str, found: Any) -> Sequence[str]:
 def _budget(table: Mapping[str, Any], base: Space) -> Budget:
     _check_known("[budget]", table, [field.name for field in fields(Budget)])
     for name, value in table.items():
-        if _check_whole(f"[budget] {name}", value) < 1:
-            raise UserError(f"[budget] {name} = {value}: at least 1 is wanted; leave it out for no limit")
+        if _whole(f"[budget] {name}", value) < 1:
+            raise UserError(f"[budget] {name} = {value}: at least 1 is wanted; "
+                            "leave it out for no limit")
     return replace(base.budget, **table)
 
 
-def _check_whole(title: str, value: Any) -> int:
+def _whole(title: str, value: Any) -> int:
     if type(value) is not int:
         raise UserError(f"{title}: {value!r} is no whole number")
     return value
@@ -262,7 +283,8 @@ def _number(title: str, value: Any) -> float:
 def _check_known(title: str, found: Any, known: Sequence[str]) -> None:
     for name in found:
         if name not in known:
-            raise UserError(f"{title} {name!r}: unknown{_nearest(name, known)}; choose from {', '.join(known)}")
+            raise UserError(f"{title} {name!r}: unknown{_nearest(name, known)}; "
+                            f"choose from {', '.join(known)}")
 
 
 def _nearest(name: Any, known: Sequence[str]) -> str:
@@ -278,15 +300,17 @@ def as_dict(space: Space) -> dict[str, Any]:
     Nothing of it is left to a preset or to a default that may change but the words of a variant.
     """
     words = {column: word for word, column in OBJECTIVE_WORDS.items()}
-    plain: dict[str, Any] = {"name": space.name, "objectives": [words[column] for column in space.objectives],
-                             "metrics": list(space.metrics)}
-    if isinstance(space, Listed):
+    plain: dict[str, Any] = {
+        "name": space.name, "objectives": [words[column] for column in space.objectives],
+        "metrics": list(space.metrics)}
+    if isinstance(space, VariantList):
         plain["listed"] = [variant.said for variant in space.listed]
     else:
         plain["reference"] = space.reference.said
-    plain["choices"] = {name: _plain(values) for name, values in space.choices.items() if name != "place"}
+    plain["choices"] = {name: _plain(values) for name, values in space.choices.items()}
     plain["recipe"] = vars(space.recipe).copy()
-    plain["budget"] = {name: limit for name, limit in vars(space.budget).items() if limit is not None}
+    plain["budget"] = {name: limit for name, limit in vars(space.budget).items()
+                       if limit is not None}
     return {key: value for key, value in plain.items() if value != {}}
 
 
@@ -299,12 +323,14 @@ def _plain(values: Sequence[Any]) -> Any:
 def as_toml(space: Space) -> str:
     """The space as TOML, which `read_space` reads back."""
     plain = as_dict(space)
-    lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if key not in (*TABLES, "listed")]
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()
+             if key not in (*TABLES, "listed")]
     if "listed" in plain:
         lines += ["listed = [", *(f"  {_toml(entry)}," for entry in plain["listed"]), "]"]
     for table in TABLES:
         if table in plain:
-            lines += ["", f"[{table}]", *(f"{key} = {_toml(value)}" for key, value in plain[table].items())]
+            lines += ["", f"[{table}]"]
+            lines += [f"{key} = {_toml(value)}" for key, value in plain[table].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -312,23 +338,27 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(_toml(one) for one in value) + "]"
-    return json.dumps(value, ensure_ascii=False)    # words, numbers, true and false are written alike in TOML
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)    # words, numbers, true and false are alike
 
 
 def describe_space(space: Space) -> str:
-    """The space as TOML, which `read_space` reads back, under comments that say how large it is and what it spans."""
+    """The space as TOML, which `read_space` reads back, under comments with its size and span."""
     from tasnet_core.cost import count
-    variants = prod(map(len, space.letters.values()))
+    variants = prod(len(axis.values) for axis in space.variant_axes.values())
     recipes = len(space) // variants
-    said = [f"{space.name}: {variants:,} variant{'s' * (variants != 1)}" + (f" times {recipes:,} recipes" if recipes > 1 else "")]
-    for axis, title, form in (("parameters", "parameters", "{:,}"), ("macs_per_s", "MACs for a second of sound", "{:,}"),
+    times = f" times {recipes:,} recipes" if recipes > 1 else ""
+    lines = [f"{space.name}: {variants:,} variant{'s' * (variants != 1)}{times}"]
+    for axis, title, form in (("parameters", "parameters", "{:,}"),
+                              ("macs_per_s", "MACs for a second of audio", "{:,}"),
                               ("receptive_field_s", "receptive field in seconds", "{:.6g}")):
-        least, most = (form.format(getattr(count.exact(variant), axis)) for variant in space.extremes(axis))
-        said.append(f"{title}: {least} to {most}")
-    if isinstance(space, Listed):
-        said.append("its networks, measured in this order:")
+        least, most = (form.format(getattr(count.exact(variant), axis))
+                       for variant in space.extremes(axis))
+        lines.append(f"{title}: {least} to {most}")
+    if isinstance(space, VariantList):
+        lines.append("its networks, measured in this order:")
         for variant in space.listed:
             exact = count.exact(variant)
-            said.append(f"  {variant}: {exact.parameters:,} parameters, {exact.macs_per_s:,} MACs for a second of sound")
-    return "".join(f"# {line}\n" for line in said) + "\n" + as_toml(space)
+            lines.append(f"  {variant}: {exact.parameters:,} parameters, {exact.macs_per_s:,} "
+                         "MACs for a second of audio")
+    return "".join(f"# {line}\n" for line in lines) + "\n" + as_toml(space)

@@ -21,7 +21,7 @@ from study.report.figures.hyperparameters import letters_data, parallel_data
 from study.report.published import FORMS, table_of
 from study.search.optuna_study import asked
 from study.space.searched import TUNED
-from study.space.space import Space
+from study.space.space import Grid
 from study.space.toml import as_dict, read_space
 from tasnet_core.__main__ import variant_of
 from tasnet_core.errors import UserError
@@ -65,8 +65,8 @@ def test_it_is_in_the_name_the_tables_and_what_the_terminal_shows(name, value, c
     rows = [of(0), of(1, {name: value}, parameters=1000)]
     said = trials.names(rows)
     assert said[0] == "reference"
-    variant, recipe = asked(said[1], Space("s", BASE, {name: sorted({of(0)[name], value})}, RECIPE) if name in TUNED else
-                            Space("s", BASE, {"X": [6]}, RECIPE), RECIPE)
+    variant, recipe = asked(said[1], Grid("s", BASE, {name: sorted({of(0)[name], value})}, RECIPE) if name in TUNED else
+                            Grid("s", BASE, {"X": [6]}, RECIPE), RECIPE)
     found = getattr(recipe if name in TUNED else variant, name)
     assert found == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
     assert trials.names([*rows[1:], of(2)])[1] == said[1]       # without a reference: by what varies
@@ -104,7 +104,7 @@ def test_two_trials_that_differ_in_it_alone_are_compared_by_it(name, value):
 def test_the_commands_that_make_the_study_again_enqueue_equal_networks_by_equal_recipes(name, value):
     wanted = [of(trial, changes) for trial, changes in enumerate(({}, {name: value}, {"H": 96}))]
     choices = {"X": [6]} | ({name: sorted({of(0)[name], value})} if name in TUNED else {})
-    space = Space("mine", BASE, choices, RECIPE)
+    space = Grid("mine", BASE, choices, RECIPE)
     settings = replace(fakes.SETTINGS, space="mine", definition=as_dict(space))
     for study_name, put_in in (("mine", {1, 2}), ("mine-scratch", set())):
         lines = again.commands(study_name, settings, wanted, put_in)
@@ -123,7 +123,7 @@ def test_a_networks_own_words_are_read_back(name, value):
 
 
 def test_commands_write_a_space_of_ones_own_to_a_file_and_leave_to_the_sampler_what_it_proposes(tmp_path):
-    space = Space("my own", BASE, {"X": [4, 6], "extra_dilation": [0, 4]}, RECIPE)
+    space = Grid("my own", BASE, {"X": [4, 6], "extra_dilation": [0, 4]}, RECIPE)
     settings = replace(fakes.SETTINGS, space=space.name, definition=as_dict(space))
     runs = [of(0), of(1, {"X": 4}), of(2, {"norm": "frame"}), of(3, {"H": 64}), of(4, {"extra_dilation": 4})]
     written, *lines = again.commands("s", settings, runs)
@@ -137,7 +137,7 @@ def test_commands_write_a_space_of_ones_own_to_a_file_and_leave_to_the_sampler_w
 
 
 def test_a_field_of_the_recipe_that_is_not_searched_cannot_be_enqueued():
-    space = Space("s", BASE, {"X": [6], "batch_size": [4, 8]}, RECIPE)
+    space = Grid("s", BASE, {"X": [6], "batch_size": [4, 8]}, RECIPE)
     with pytest.raises(UserError, match=r"'learning_rate=0.1': all trainings of this study share one learning_rate, 0.002"):
         asked("X6 learning_rate=0.1", space, RECIPE)
     for text in ("batch_size=4.5", "batch_size=0", "batch_size="):

@@ -25,7 +25,7 @@ from study.engines import base
 from study.records import TRAINED, Result
 from study.search.events import EpochEnded
 from study.space.presets import SPACES
-from study.space.space import Space
+from study.space.space import Grid
 from tasnet_core.corpora.registry import CORPORA
 from tasnet_core.cost import count
 from tasnet_core.records import Epoch, MixtureScore, Scores, Variant
@@ -36,7 +36,7 @@ from tests.support.tiny import RECIPE
 
 EPOCHS = 5
 # 8,192 variants: no study here uses them up.
-SPACES["wide"] = Space(
+SPACES["wide"] = Grid(
     "wide", Variant(N=32, L=4, B=16, H=32, Sc=16, X=4, R=2),
     {"N": range(2, 33, 2), "H": range(2, 33, 2), "B": range(4, 17, 4), "X": range(1, 5), "R": range(1, 3)}, RECIPE,
     metrics=("si_snr",))

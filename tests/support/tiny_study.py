@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from study.__main__ import main
 from study.space.presets import SPACES
-from study.space.space import Space
+from study.space.space import Grid
 from tasnet_core.corpora.registry import CORPORA
 from tests.support.tiny import RECIPE, TINY, Tiny
 
-SPACE = Space("tiny", TINY, {"N": range(2, 9, 2), "H": range(2, 9, 2), "X": range(1, 3)}, RECIPE, metrics=("si_snr",))
+SPACE = Grid("tiny", TINY, {"N": range(2, 9, 2), "H": range(2, 9, 2), "X": range(1, 3)}, RECIPE, metrics=("si_snr",))
 ARGUMENTS = ("--corpus", "tiny", "--space", "tiny", "--device", "cpu")
 
 

@@ -11,7 +11,7 @@ from study.analysis.pareto import Curve, hopeless
 from study.database.store import open_database
 from study.records import Budget, Result, StopRule
 from study.search import optuna_study
-from study.space.space import Listed
+from study.space.space import VariantList
 from tasnet_core.cost import count
 from tasnet_core.records import Scores
 from tests.support import made_up_search, tiny_study
@@ -64,7 +64,7 @@ LIST = tuple(replace(TINY, H=H, N=N) for H, N in ((8, 8), (2, 8), (8, 4), (4, 8)
 
 @pytest.fixture
 def listed(trained):
-    tiny_study.SPACES["list"] = Listed.of("list", LIST, RECIPE)
+    tiny_study.SPACES["list"] = VariantList.of("list", LIST, RECIPE)
     yield trained
     del tiny_study.SPACES["list"]
 

@@ -14,14 +14,14 @@ from study.records import OBJECTIVES, SAMPLERS, Budget
 from study.search import samplers
 from study.search.samplers import LADDER, LEARNING, halved, stride
 from study.space.presets import SPACES
-from study.space.space import Space, suggest, suggested_recipe
+from study.space.space import Grid, suggest, suggested_recipe
 from tasnet_core.cost import count
 from tasnet_core.records import Variant
 from tests.support.made_up_search import ask_and_tell
 from tests.support.tiny import RECIPE
 
 QUICK = SPACES["quick"]
-SMALL = Space("small", Variant(N=16, L=4, B=8, H=16, Sc=8, X=3, R=2), {"H": (4, 8, 16), "X": (1, 2, 3), "R": (1, 2)}, RECIPE)
+SMALL = Grid("small", Variant(N=16, L=4, B=8, H=16, Sc=8, X=3, R=2), {"H": (4, 8, 16), "X": (1, 2, 3), "R": (1, 2)}, RECIPE)
 DIRECTIONS = [OBJECTIVES[name] for name in QUICK.objectives]
 
 

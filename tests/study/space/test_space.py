@@ -13,7 +13,7 @@ from study.records import Budget
 from study.report.published import published
 from study.space.presets import SPACES
 from study.space.searched import TUNED
-from study.space.space import Space, suggest, suggested_recipe
+from study.space.space import Grid, ordered, suggest, suggested_recipe
 from study.space.toml import space_named
 from tasnet_core.cost import count
 from tasnet_core.errors import UserError
@@ -24,11 +24,11 @@ LISTS = [SPACES[name] for name in ("thesis", "table2")]
 AXES = ("parameters", "macs_per_s", "receptive_field_s")
 # Small enough to enumerate: evenly spaced letters, uneven ones, no skip path among others, tuned fields, and lists.
 SMALL = (
-    Space("even", Variant(N=8, L=16, B=8, H=8, Sc=8, X=3, R=2), {"H": range(4, 9, 4), "X": (1, 2, 3)}, Recipe()),
-    Space("uneven", Variant(N=16, L=16, B=64, H=4, Sc=4, X=3, R=2),
+    Grid("even", Variant(N=8, L=16, B=8, H=8, Sc=8, X=3, R=2), {"H": range(4, 9, 4), "X": (1, 2, 3)}, Recipe()),
+    Grid("uneven", Variant(N=16, L=16, B=64, H=4, Sc=4, X=3, R=2),
           {"N": (2, 4, 16), "L": (4, 8, 16, 40), "Sc": (0, 1, 4, 20), "R": (1, 2), "extra_dilation": (0, 2, 8)}, Recipe()),
     SPACES["quick"].tuned(["batch_size"], SPACES["quick"].recipe),
-    Space("one", Variant(), {"X": (8,)}, Recipe()),
+    Grid("one", Variant(), {"X": (8,)}, Recipe()),
     SPACES["table2"], SPACES["thesis"].tuned(["learning_rate", "segment_s"], SPACES["thesis"].recipe))
 
 
@@ -81,7 +81,7 @@ def test_what_optuna_is_asked_is_what_a_variant_and_its_recipe_give_back(drawn):
 
 @pytest.mark.parametrize("space", SMALL, ids=lambda space: space.name)
 def test_points_are_every_variant_with_every_recipe_once_and_each_is_found_by_its_place(space):
-    every = list(space.points())
+    every = [dict(zip(space.ranges(), numbers, strict=True)) for numbers in product(*space.ranges().values())]
     recipes = {space.recipe_of(point, space.recipe) for point in every}
     pairs = {(space.variant_of(point), space.recipe_of(point, space.recipe)) for point in every}
     assert len(pairs) == len(every) == len(space) == len(set(space.variants())) * len(recipes)
@@ -90,21 +90,22 @@ def test_points_are_every_variant_with_every_recipe_once_and_each_is_found_by_it
 
 
 def test_evenly_spaced_letters_are_asked_for_by_value_and_others_by_place():
-    space = Space("mixed", Variant(), {"X": [4, 6, 8], "H": (16, 64, 512), "B": [64, 128], "N": [512]}, Recipe()).tuned(
+    space = Grid("mixed", Variant(), {"X": [4, 6, 8], "H": (16, 64, 512), "B": [64, 128], "N": [512]}, Recipe()).tuned(
         ["batch_size"], Recipe(batch_size=4))
     assert space.ranges() == {"N": range(512, 513), "B": range(64, 129, 64), "H place": range(3), "X": range(4, 9, 2),
                               "batch_size place": range(5)}
     point = {"N": 512, "B": 128, "H place": 1, "X": 4, "batch_size place": 0}
     assert space.variant_of(point) == Variant(H=64, X=4)
     assert space.recipe_of(point, Recipe()) == Recipe(batch_size=1)
-    assert Space("two", Variant(), {"batch_size": (4, 8)}, Recipe()).ranges() == {"batch_size place": range(2)}
+    assert Grid("two", Variant(), {"batch_size": (4, 8)}, Recipe()).ranges() == {"batch_size place": range(2)}
 
 
 def test_a_space_is_the_same_however_its_choices_are_written():
-    one = Space("one", Variant(), {"X": range(4, 9, 2), "H": (16, 64, 512)}, Recipe())
-    two = Space("one", Variant(), {"H": [16, 64, 512], "X": [4, 6, 8]}, Recipe())
-    assert one == two
-    assert list(one.points()) == list(two.points())
+    choices = {"X": range(4, 9, 2), "H": (16, 64, 512)}, {"H": [16, 64, 512], "X": [4, 6, 8]}
+    one, two = (Grid("one", Variant(), one, Recipe()) for one in choices)
+    assert (list(one.axes.items()), one.ranges()) == (list(two.axes.items()), two.ranges())
+    assert [one.point(index) for index in range(len(one))] == [two.point(index) for index in range(len(two))]
+    assert replace(one, choices=ordered(one.choices)) == replace(two, choices=ordered(two.choices))
 
 
 @pytest.mark.parametrize(("choices", "said"), [
@@ -113,7 +114,7 @@ def test_a_space_is_the_same_however_its_choices_are_written():
     ({"batch_size": (1, 2)}, "lacks the reference's 4"), ({"place": range(3)}, "'place' is not searched")])
 def test_choices_that_are_no_space_are_refused(choices, said):
     with pytest.raises(ValueError, match=said):
-        Space("wrong", Variant(), choices, Recipe())
+        Grid("wrong", Variant(), choices, Recipe())
 
 
 @pytest.mark.parametrize("variant", [
@@ -153,7 +154,7 @@ def test_a_field_that_cannot_be_tuned_is_refused_with_those_that_can():
 @settings(deadline=None)
 def test_other_segments_are_the_same_sound_to_half_a_segment_an_epoch(segments, own, other):
     recipe = Recipe(epochs=3, epoch_segments=segments, segment_s=own)
-    space = Space("two", Variant(), {"X": (8,), "segment_s": sorted({own, other})}, recipe)
+    space = Grid("two", Variant(), {"X": (8,), "segment_s": sorted({own, other})}, recipe)
     for place, segment_s in enumerate(space.choices["segment_s"]):
         tuned = space.recipe_of({"X": 8, "segment_s place": place}, recipe)
         assert tuned == replace(recipe, segment_s=segment_s, epoch_segments=tuned.epoch_segments)
@@ -188,7 +189,7 @@ def test_a_budget_is_called_too_small_exactly_where_no_variant_fits_it(space):
 
 
 def test_a_budget_that_is_too_small_is_told_the_difference():
-    space = Space("one", Variant(), {"X": (8,)}, Recipe())
+    space = Grid("one", Variant(), {"X": (8,)}, Recipe())
     assert count.exact(space.reference).parameters == 4_984_881
     assert space.over_budget(Budget(max_parameters=4_000_000)).endswith(
         "has 4,984,881 parameters, 984,881 more than max_parameters = 4,000,000 allows (24.6% more)")
@@ -284,7 +285,7 @@ def test_an_unknown_space_names_the_known_ones():
 def test_a_list_is_measured_in_its_order_from_its_reference(space):
     assert space.first[0] == space.reference
     assert space.first == tuple(space.variants())
-    assert len(set(space.first)) == len(space) == len(space.choices["place"])
+    assert len(set(space.first)) == len(space) == len(space.listed)
     assert [space.parameters_of(variant) for variant in space.first] == [{"place": place} for place in range(len(space))]
 
 

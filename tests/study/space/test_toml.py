@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from study.records import Budget
 from study.space.presets import SPACES
 from study.space.searched import TUNED
-from study.space.space import SEARCHED, Listed, Space
+from study.space.space import SEARCHED, Grid, VariantList
 from study.space.toml import as_dict, as_toml, describe_space, parse_space, read_space, space_named
 from tasnet_core.cost import count
 from tasnet_core.errors import UserError
@@ -36,7 +36,7 @@ def spaces(draw):
     letters = draw(st.sets(st.sampled_from(SEARCHED), min_size=1, max_size=4))
     choices = {letter: around(getattr(reference, letter), 2 if letter in "LP" else 1,
                               0 if letter in ("Sc", "extra_dilation") else 1) for letter in letters}
-    space = Space(draw(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1)), reference, choices, recipe,
+    space = Grid(draw(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1)), reference, choices, recipe,
                   draw(st.sampled_from([("si_snr",), tuple(METRICS)])), draw(st.sampled_from(
                       [("si_snri_db", "parameters"), ("peak_memory_bytes", "si_snri_db", "receptive_field_s")])),
                   Budget(draw(st.none() | st.integers(10**9, 10**12))))
@@ -74,7 +74,7 @@ def test_choices_replace_those_of_the_base():
 
 def test_without_a_base_the_reference_is_the_papers_best_network():
     space = parse_space({"choices": {"R": [1, 2, 3]}}, "mine.toml")
-    assert space == Space("mine", Variant.v3(), {"R": range(1, 4)}, Recipe())
+    assert space == Grid("mine", Variant.v3(), {"R": range(1, 4)}, Recipe())
 
 
 def test_si_snr_is_always_measured_and_sdr_may_be_pursued_where_it_is():
@@ -84,7 +84,7 @@ def test_si_snr_is_always_measured_and_sdr_may_be_pursued_where_it_is():
 
 def test_a_list_of_networks_is_measured_in_its_order():
     space = parse_space({"listed": [{"X": 6}, {"X": 4, "norm": "frame"}], "recipe": {"epochs": 3}}, "mine.toml")
-    assert space == Listed.of("mine", (Variant(X=6), Variant(X=4, norm="frame")), Recipe(epochs=3))
+    assert space == VariantList.of("mine", (Variant(X=6), Variant(X=4, norm="frame")), Recipe(epochs=3))
 
 
 def test_a_preset_is_named_and_a_file_is_found_by_its_ending_or_its_folder(tmp_path, monkeypatch):
@@ -92,7 +92,7 @@ def test_a_preset_is_named_and_a_file_is_found_by_its_ending_or_its_folder(tmp_p
     (tmp_path / "narrow.toml").write_bytes(b'\xef\xbb\xbfbase = "quick"\r\n[choices]\r\nX = [4, 6]\r\n')     # as Windows saves it
     (tmp_path / "other").write_text("choices = {X = [8]}")
     assert space_named("quick") is QUICK
-    assert space_named("narrow.toml") == replace(QUICK, name="narrow", choices={"X": (4, 6)})
+    assert space_named("narrow.toml") == replace(QUICK, name="narrow", choices={"X": range(4, 7, 2)})
     assert space_named("./other").name == "other"
 
 
@@ -107,7 +107,7 @@ def test_a_description_says_how_large_the_space_is_and_what_it_spans(space):
             assert f": {ends[0]} to {ends[1]}\n" in said
         assert "# quick: 2,560 variants\n" in said
         assert "# receptive field in seconds: 0.008 to 0.254\n" in said      # 8 hops of 1 ms; 2 x 2 x 63 + 2
-    if isinstance(space, Listed):
+    if isinstance(space, VariantList):
         sizes = [count.exact(variant).parameters for variant in space.listed]
         assert f"# parameters: {min(sizes):,} to {max(sizes):,}\n" in said
         assert [int(found.replace(",", "")) for found in re.findall(r"^# .*: ([\d,]+) parameters,", said, re.M)] == sizes
