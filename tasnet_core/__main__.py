@@ -1,184 +1,154 @@
-"""`python -m tasnet_core`: describe a variant, check a corpus, train one network, separate recordings."""
+"""`python -m tasnet_core`: describe a variant, check a corpus, train and separate."""
 
 import argparse
-import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from tasnet_core.arguments import Parser, int_from, number_above_0, path, variant_of
 from tasnet_core.errors import UserError
-from tasnet_core.files import home
 from tasnet_core.records import DEFAULT_CORPUS, Recipe, Variant, as_word
-from tasnet_core.terminal import complain, guarded, plain, say
+from tasnet_core.terminal import complain, guarded, say
 
 if TYPE_CHECKING:
     from tasnet_core.corpora.registry import Unusable
     from tasnet_core.cost.count import Layer
 
-LETTERS_HELP = "letters of the variant such as N128 X6 H=128 norm=global; those left out are the paper's best"
-
-
-class Parser(argparse.ArgumentParser):
-    """One line and exit status 2 for what cannot be read; the usage is a --help away."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, plain(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
-
-
-def int_from(least: int) -> Callable[[str], int]:
-    def whole_number(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and int(text) >= least):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
-        return int(text)
-    return whole_number
-
-
-def path(text: str) -> Path:
-    try:
-        return home(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-HELP = {"batch_size": "; auto: in as few parts as memory allows", "precision": "; float32, bf16; auto: bf16 where the hardware "
-        "has units for it"}
+LETTERS_HELP = ("letters of the variant such as N128 X6 H=128 norm=global; those left out are the "
+                "paper's best")
+RECIPE_HELP = {
+    "batch_size": "; auto: in as few parts as memory allows",
+    "precision": "; float32, bf16; auto: bf16 where the hardware has units for it"}
 
 
 def batch_size(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-def number_above_0(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
 def parser() -> argparse.ArgumentParser:
-    top = Parser(prog="python -m tasnet_core", description="Conv-TasNet: describe, check, train, separate.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    describe = commands.add_parser("describe", help="layer by layer: shapes, parameters, MACs, receptive field")
-    describe.add_argument("variant", nargs="*", metavar="LETTERS", help=LETTERS_HELP + "; or a checkpoint file")
-    describe.add_argument("--seconds", type=float, default=1.0, help="of sound, for the shapes and MACs (1)")
-    check = commands.add_parser("check", help="read a whole corpus and list every file that cannot be used")
-    check.add_argument("--headers", action="store_true", help="only what headers tell: a minute for 20,000 mixtures")
-    mix = commands.add_parser("mix", help="write a corpus as WAV files in the folders of WSJ0-2mix, for other toolkits")
-    mix.add_argument("--out", type=path, required=True, metavar="DIR", help="made; refused where it holds anything")
-    mix.add_argument("--train", type=int_from(1), default=1000, metavar="N", help="training mixtures drawn (1000)")
-    mix.add_argument("--seconds", type=number_above_0, default=4.0, metavar="S", help="of each of them (4)")
-    mix.add_argument("--seed", type=int_from(0), default=0, metavar="S", help="of drawing them (0)")
-    for command in (check, mix):
-        command.add_argument("corpus", metavar="CORPUS", help="voices2 | folder:PATH | wsj0mix:PATH | librimix:PATH, with "
-                             "options such as ?speaker=REGEX&split=recording")
-        command.add_argument("-C", type=int_from(1), default=2, metavar="C", help="speakers in a mixture (2)")
-        command.add_argument("--sample-rate-hz", type=int_from(1), default=8000, metavar="HZ", help="(8000)")
-    train = commands.add_parser("train", help="train one variant; running it again continues")
-    train.add_argument("variant", nargs="*", metavar="LETTERS", help=LETTERS_HELP)
-    train.add_argument("--corpus", default=DEFAULT_CORPUS, metavar="CORPUS")
-    train.add_argument("--checkpoint", type=path, required=True, metavar="FILE", help="made, or continued")
-    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    for field in fields(Recipe):
-        kind: Any = batch_size if field.name == "batch_size" else type(field.default)
-        default = "auto" if field.name == "precision" else field.default
-        train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default,
-                           help=f"({default})" + HELP.get(field.name, ""))
-    train.add_argument("--teacher", type=path, metavar="FILE", help="whose slice --init inherit begins with")
+    top = Parser(prog="python -m tasnet_core",
+                 description="Conv-TasNet: describe, check, train, separate.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND",
+                                  parser_class=Parser)
+    describe = commands.add_parser(
+        "describe", help="layer by layer: shapes, parameters, MACs, receptive field")
+    describe.add_argument("variant", nargs="*", metavar="LETTERS",
+                          help=LETTERS_HELP + "; or a checkpoint file")
+    describe.add_argument("--seconds", type=float, default=1.0,
+                          help="of audio, for the shapes and MACs (1)")
+    add_corpora(commands)
+    add_train(commands)
     add_separate(commands)
     add_export(commands)
     return top
 
 
+def add_corpora(commands: Any) -> None:
+    check = commands.add_parser(
+        "check", help="read a whole corpus and list every file that cannot be used")
+    check.add_argument("--headers", action="store_true",
+                       help="only what headers tell: a minute for 20,000 mixtures")
+    mix = commands.add_parser("mix", help="write a corpus as WAV files in the folders of "
+                              "WSJ0-2mix, for other toolkits")
+    mix.add_argument("--out", type=path, required=True, metavar="DIR",
+                     help="made; refused where it holds anything")
+    mix.add_argument("--train", type=int_from(1), default=1000, metavar="N",
+                     help="training mixtures drawn (1000)")
+    mix.add_argument("--seconds", type=number_above_0, default=4.0, metavar="S",
+                     help="of each of them (4)")
+    mix.add_argument("--seed", type=int_from(0), default=0, metavar="S", help="of drawing them (0)")
+    for command in (check, mix):
+        command.add_argument("corpus", metavar="CORPUS", help=(
+            "voices2 | folder:PATH | wsj0mix:PATH | librimix:PATH, with options such as "
+            "?speaker=REGEX&split=recording"))
+        command.add_argument("-C", type=int_from(1), default=2, metavar="C",
+                             help="speakers in a mixture (2)")
+        command.add_argument("--sample-rate-hz", type=int_from(1), default=8000, metavar="HZ",
+                             help="(8000)")
+
+
+def add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train one variant; running it again continues")
+    train.add_argument("variant", nargs="*", metavar="LETTERS", help=LETTERS_HELP)
+    train.add_argument("--corpus", default=DEFAULT_CORPUS, metavar="CORPUS")
+    train.add_argument("--checkpoint", type=path, required=True, metavar="FILE",
+                       help="made, or continued")
+    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    for field in fields(Recipe):
+        kind: Any = batch_size if field.name == "batch_size" else type(field.default)
+        default = "auto" if field.name == "precision" else field.default
+        train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default,
+                           help=f"({default})" + RECIPE_HELP.get(field.name, ""))
+    train.add_argument("--teacher", type=path, metavar="FILE",
+                       help="whose slice --init inherit begins with")
+
+
 def add_separate(commands: Any) -> None:
-    separate = commands.add_parser("separate", help="write one WAV per speaker of each recording, of any length")
-    separate.add_argument("files", nargs="*", type=path, metavar="FILE", help="or folder, searched with all folders in it")
-    separate.add_argument("--checkpoint", type=path, required=True, metavar="FILE", help="or an exported folder, or Asteroid's")
-    separate.add_argument("--corpus", metavar="CORPUS", help="separate a test mixture of this corpus instead of files")
+    separate = commands.add_parser(
+        "separate", help="write one WAV per speaker of each recording, of any length")
+    separate.add_argument("files", nargs="*", type=path, metavar="FILE",
+                          help="or folder, searched with all folders in it")
+    separate.add_argument("--checkpoint", type=path, required=True, metavar="FILE",
+                          help="or an exported folder, or Asteroid's")
+    separate.add_argument("--corpus", metavar="CORPUS",
+                          help="separate a test mixture of this corpus instead of files")
     separate.add_argument("--mixture", metavar="ID", help="its name, such as test/007")
     separate.add_argument("--out", type=path, default=Path("separated"), metavar="DIR")
-    separate.add_argument("--channel", type=int_from(1), metavar="K", help="of recordings that have several")
-    separate.add_argument("--chunk-s", type=number_above_0, default=30.0, metavar="S", help="separated at once (30)")
-    separate.add_argument("--overlap-s", type=number_above_0, default=5.0, metavar="S", help="of neighbouring chunks (5)")
-    separate.add_argument("--batch", type=int_from(1), default=1, metavar="N", help="chunks in one pass of the network (1)")
+    separate.add_argument("--channel", type=int_from(1), metavar="K",
+                          help="of recordings that have several")
+    separate.add_argument("--chunk-s", type=number_above_0, default=30.0, metavar="S",
+                          help="separated at once (30)")
+    separate.add_argument("--overlap-s", type=number_above_0, default=5.0, metavar="S",
+                          help="of neighbouring chunks (5)")
+    separate.add_argument("--batch", type=int_from(1), default=1, metavar="N",
+                          help="chunks in one pass of the network (1)")
     separate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    separate.add_argument("--overwrite", action="store_true", help="write over results that are there already")
+    separate.add_argument("--overwrite", action="store_true",
+                          help="write over results that are there already")
 
 
 def add_export(commands: Any) -> None:
-    export = commands.add_parser("export", help="write a network as ONNX and as safetensors, compared with the original")
+    export = commands.add_parser(
+        "export", help="write a network as ONNX and as safetensors, compared with the original")
     export.add_argument("--checkpoint", type=path, required=True, metavar="FILE")
     export.add_argument("--out", type=path, required=True, metavar="DIR")
-    export.add_argument("--format", action="append", choices=("onnx", "safetensors"), help="one of them alone (both)")
-    export.add_argument("--overwrite", action="store_true", help="write over an export that is there already")
-
-
-def variant_of(words: Sequence[str], base: Variant | None = None) -> Variant:
-    """The variant that words such as N128, X=6 or norm=global stand for; what they leave out is as in `base`.
-
-    Raises:
-        UserError: for a word that is no letter, and for letters that make no network.
-    """
-    kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(Variant)}
-    values: dict[str, Any] = {}
-    for word in words:
-        match = re.fullmatch(r"([A-Za-z_]+)=?(-?\d+)", word) or re.fullmatch(r"(\w+)=([\w.-]*)", word)
-        if not match or match[1] not in kinds:
-            raise UserError(f"{word!r}: no letter of a variant; wanted such as N128 or norm=global, of {', '.join(kinds)}")
-        name, value = match[1], match[2]
-        if kinds[name] is bool:
-            if value not in ("true", "false"):
-                raise UserError(f"{word!r}: write {name}=true or {name}=false")
-            values[name] = value == "true"
-        elif kinds[name] is int:
-            if not re.fullmatch(r"-?\d+", value):
-                raise UserError(f"{word!r}: {name} is a whole number")
-            values[name] = int(value)
-        elif kinds[name] is float:
-            try:
-                values[name] = float(value)
-            except ValueError:
-                raise UserError(f"{word!r}: {name} is a number") from None
-        else:
-            values[name] = value
-    try:
-        return replace(base or Variant(), **values)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    export.add_argument("--format", action="append", choices=("onnx", "safetensors"),
+                        help="one of them alone (both)")
+    export.add_argument("--overwrite", action="store_true",
+                        help="write over an export that is there already")
 
 
 def describe(given: argparse.Namespace) -> int:
     from tasnet_core.cost import count
     from tasnet_core.network.model import frames_of
-    if len(given.variant) == 1 and (Path(given.variant[0]).is_file() or given.variant[0].endswith((".pt", ".pth"))):
+    first = Path(*given.variant[:1])
+    if len(given.variant) == 1 and (first.is_file() or first.suffix in (".pt", ".pth")):
         from tasnet_core.checkpoints.checkpoint import load
-        variant = load(Path(given.variant[0])).variant
+        variant = load(first).variant
     else:
         variant = variant_of(given.variant)
-    samples = round(given.seconds * variant.sample_rate_hz)
+    rate, exact = variant.sample_rate_hz, count.exact(variant)
+    samples = round(given.seconds * rate)
     if samples < 1:
-        raise UserError(f"--seconds {given.seconds:g}: at least one sample of sound is wanted")
+        raise UserError(f"--seconds {given.seconds:g}: at least one sample of audio is wanted")
     frames = frames_of(variant, samples)
-    say(f"{' '.join(words_of(variant))} at {variant.sample_rate_hz} Hz; "
-          f"{given.seconds:g} s: T = {samples} samples, K = {frames} frames")
+    say(f"{' '.join(words_of(variant))} at {rate} Hz; "
+        f"{given.seconds:g} s: T = {samples} samples, K = {frames} frames")
     say(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
     for layer in count.layers(variant):
         say(line_of(layer, variant, samples, frames))
-    exact = count.exact(variant)
     say(f"{'total':42}{'':>18}{exact.parameters:>12,}{count.macs(variant, samples):>16,}"
-          f"{1000 * exact.receptive_field_s:>10.1f}")
-    say(f"{exact.macs_per_s:,} MACs per second of sound at {variant.sample_rate_hz} Hz; "
-          f"receptive field {variant.receptive_field_samples} samples")
+        f"{1000 * exact.receptive_field_s:>10.1f}")
+    say(f"{exact.macs_per_s:,} MACs per second of audio at {rate} Hz; "
+        f"receptive field {variant.receptive_field_samples} samples")
     return 0
 
 
 def words_of(variant: Variant) -> list[str]:
-    """What tells it from others, and the usual words always; each as `describe` reads it."""
+    """What differs from the defaults, and the usual words always; each as `describe` reads it."""
     always = {name: getattr(variant, name) for name in ("encoder", "mask", "norm", "causal")}
     return [as_word(name, value) for name, value in {**variant.said, **always}.items()]
 
@@ -187,8 +157,9 @@ def line_of(layer: "Layer", variant: Variant, samples: int, frames: int) -> str:
     """One layer of `describe`; channels × frames, or speakers × samples behind the decoder."""
     length = samples if layer.name == "decoder" else frames
     shape = " × ".join(str(size) for size in (*layer.channels, length))
-    return (f"{layer.name:42}{shape:>18}{layer.parameters:>12,}{layer.macs_per_frame * frames:>16,}"
-            f"{1000 * layer.receptive_field_samples / variant.sample_rate_hz:>10.1f}")
+    field_ms = 1000 * layer.receptive_field_samples / variant.sample_rate_hz
+    return (f"{layer.name:42}{shape:>18}{layer.parameters:>12,}"
+            f"{layer.macs_per_frame * frames:>16,}{field_ms:>10.1f}")
 
 
 def check(given: argparse.Namespace) -> int:
@@ -206,47 +177,61 @@ def mix(given: argparse.Namespace) -> int:
 
 
 def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
-    """Say which recordings a corpus goes without, so that none is dropped in silence."""
+    """Print which recordings a corpus goes without, so that none is dropped in silence."""
     for item in unusable[:10]:
         say(f"left out: {item.path}: {item.reason}")
     if len(unusable) > 10:
-        say(f"left out: {len(unusable) - 10} more; all of them: python -m tasnet_core check {shlex.quote(spec)}")
+        say(f"left out: {len(unusable) - 10} more; all of them: "
+            f"python -m tasnet_core check {shlex.quote(spec)}")
 
 
 def train(given: argparse.Namespace) -> int:
     variant = variant_of(given.variant)
-    from tasnet_core.backend.devices import device_of, precision_of, say_if_plain
-    from tasnet_core.evaluation import metrics
-    from tasnet_core.training import trainer
-    given.precision = precision_of(given.precision, given.device)
-    try:
-        recipe = Recipe(**{field.name: getattr(given, field.name) for field in fields(Recipe)
-                           if getattr(given, field.name) != "auto"})
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if recipe.init == "teacher":
-        raise UserError("--init teacher: that is done by python -m study run --init inherit; choose scratch or inherit")
-    if recipe.init == "inherit" and not given.teacher:
-        raise UserError("--init inherit: from which network? name its checkpoint with --teacher")
+    recipe = recipe_of(given)
+    from tasnet_core.backend.devices import device_of, say_if_plain
     from tasnet_core.checkpoints.checkpoint import load
     from tasnet_core.corpora.registry import open_corpus
+    from tasnet_core.evaluation import metrics
+    from tasnet_core.training import trainer
     from tasnet_core.training.slimmable import Lineage
     say_if_plain(variant, given.device, say)
     corpus = open_corpus(given.corpus, variant.C, variant.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, given.corpus)
     try:
-        for epoch in trainer.train(variant, recipe, corpus, given.checkpoint, given.device,
-                                    micro_batches=int(given.batch_size != "auto"), log=say,
-                                    lineage=Lineage(given.teacher)):
-            say(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, valid "
-                  f"{epoch.valid_si_snri_db:6.2f} dB SI-SNRi, rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s")
+        for epoch in trainer.train(
+                variant, recipe, corpus, given.checkpoint, given.device,
+                micro_batches=int(given.batch_size != "auto"), log=say,
+                lineage=Lineage(given.teacher)):
+            say(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, "
+                f"valid {epoch.valid_si_snri_db:6.2f} dB SI-SNRi, "
+                f"rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s")
     except trainer.Diverged as error:
-        raise UserError(f"training diverged: {error}; try a lower --learning-rate, from a new --checkpoint") from None
+        raise UserError(f"training diverged: {error}; try a lower --learning-rate, "
+                        "from a new --checkpoint") from None
     network = load(given.checkpoint).to(device_of(given.device))
     scores = metrics.summary(metrics.score_test(network, corpus))
-    say(f"test: {scores.si_snri_db:.2f} dB SI-SNRi over {scores.mixtures - scores.unscored} of {scores.mixtures} mixtures"
-          if scores.si_snri_db is not None else "test: no mixture could be scored")
+    if scores.si_snri_db is None:
+        say("test: no mixture could be scored")
+    else:
+        scored = scores.mixtures - scores.unscored
+        say(f"test: {scores.si_snri_db:.2f} dB SI-SNRi over {scored} of {scores.mixtures} mixtures")
     return 0
+
+
+def recipe_of(given: argparse.Namespace) -> Recipe:
+    from tasnet_core.backend.devices import precision_of
+    values = {field.name: getattr(given, field.name) for field in fields(Recipe)}
+    values["precision"] = precision_of(given.precision, given.device)
+    try:
+        recipe = Recipe(**{name: value for name, value in values.items() if value != "auto"})
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if recipe.init == "teacher":
+        raise UserError("--init teacher: that is done by python -m study run --init inherit; "
+                        "choose scratch or inherit")
+    if recipe.init == "inherit" and not given.teacher:
+        raise UserError("--init inherit: from which network? name its checkpoint with --teacher")
+    return recipe
 
 
 def separate(given: argparse.Namespace) -> int:
@@ -263,17 +248,20 @@ def separate(given: argparse.Namespace) -> int:
     if not given.corpus:
         return separate_command.separate_all(network, given.files, given.out, how, given.checkpoint)
     corpus = open_corpus(given.corpus, network.variant.C, network.variant.sample_rate_hz, say=say)
-    return separate_command.separate_mixture(network, corpus, given.mixture, given.out, given.overwrite)
+    return separate_command.separate_mixture(network, corpus, given.mixture, given.out,
+                                             given.overwrite)
 
 
 def export(given: argparse.Namespace) -> int:
     from tasnet_core.checkpoints.checkpoint import load
     from tasnet_core.checkpoints.onnx_file import export
-    export(load(given.checkpoint), given.out, given.format or ["safetensors", "onnx"], say, given.overwrite)
+    formats = given.format or ["safetensors", "onnx"]
+    export(load(given.checkpoint), given.out, formats, say, given.overwrite)
     return 0
 
 
-COMMANDS = {"describe": describe, "check": check, "mix": mix, "train": train, "separate": separate, "export": export}
+COMMANDS = {"describe": describe, "check": check, "mix": mix, "train": train,
+            "separate": separate, "export": export}
 
 
 @guarded

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "tasnet_core": {
         "errors": 0, "records": 0, "terminal": 0, "cells": 0, "worker_process": 0,
-        "files": 1, "progress": 1, "network": 1,
+        "files": 1, "arguments": 2, "progress": 1, "network": 1,
         "audio": 2, "backend": 2, "checkpoints": 2, "cost": 2,
         "corpora": 3,
         "evaluation": 4,

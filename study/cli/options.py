@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from study.analysis.wording import scaled
 from study.records import DEFAULT_URL, SAMPLERS
-from tasnet_core.__main__ import Parser, number_above_0, path
+from tasnet_core.arguments import Parser, number_above_0, path
 from tasnet_core.errors import UserError
 from tasnet_core.records import DEFAULT_CORPUS, INITS, METRICS, PRECISIONS
 

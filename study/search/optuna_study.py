@@ -14,7 +14,7 @@ from study.search.samplers import Known, Proposals
 from study.space.plan import StudyPlan
 from study.space.searched import TUNED
 from study.space.space import Space, on_as_much_audio
-from tasnet_core.__main__ import variant_of
+from tasnet_core.arguments import variant_of
 from tasnet_core.errors import UserError
 from tasnet_core.records import Cost, Recipe, Scores, Variant
 

@@ -23,7 +23,7 @@ from study.search.optuna_study import asked
 from study.space.searched import TUNED
 from study.space.space import Grid
 from study.space.toml import as_dict, read_space
-from tasnet_core.__main__ import variant_of
+from tasnet_core.arguments import variant_of
 from tasnet_core.errors import UserError
 from tasnet_core.records import Variant
 from tests.support import fakes, tiny_study
