@@ -23,6 +23,7 @@ BESIDE = (
     "benchmarks/RESULTS.md",
     "results/*.csv",
     "results/README.md",
+    "benchmarks/*.py",
     "examples/*",
     "reports/example/**/*",
 )
