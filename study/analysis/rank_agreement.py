@@ -11,8 +11,10 @@ import numpy as np
 from scipy import stats
 
 from study.analysis import trials
+from study.analysis.extrapolation import next_doubling
 from study.analysis.learned import TOLERANCE_DB, finding
 from study.analysis.replicates import SCORE, Row
+from study.analysis.wording import signed
 from study.records import Estimate
 
 # Variance of atanh(tau) times (n - 4): Fieller, Hartley and Pearson 1957, for tau well below 1.
@@ -105,7 +107,27 @@ def lines(studies: Sequence[tuple[str, Sequence[Row]]]) -> list[str]:
             "" if found.regret_db is None else f"{found.regret_db:.2f}",
             f"{100 * found.front:.0f} %")
         table.append(f"| {' | '.join(cells)} |")
-    return table
+    return [*table, *_next(*(rows for _, rows in studies[-2:]))]
+
+
+def _next(before: Sequence[Row], last: Sequence[Row]) -> list[str]:
+    """What the next doubling of the audio would bring, where the last two studies are one apart."""
+    shorter = {row["variant"]: row for row in trials.finished(before)}
+    rows = [row for row in trials.finished(last) if row["variant"] in shorter]
+    if any(not math.isclose(row["audio_s"], 2 * shorter[row["variant"]]["audio_s"], rel_tol=0.01)
+           for row in rows):
+        return []
+    gains = [row[SCORE] - shorter[row["variant"]][SCORE] for row in rows]
+    found = next_doubling([row["parameters"] for row in rows], gains)
+    if found is None:
+        return []
+    by_size = sorted(zip((row["parameters"] for row in rows), found, strict=True))
+    largest, smallest = (
+        f"{signed(gain.value)} dB [{signed(gain.low)}, {signed(gain.high)}]"
+        for _, gain in (by_size[-1], by_size[0]))
+    return ["", f"The last doubling of the audio brought {signed(float(np.mean(gains)))} dB on "
+            f"average; the next is forecast to bring the largest {largest}, the smallest "
+            f"{smallest}."]
 
 
 def _audio(rows: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from study.analysis import pareto
-from study.analysis.extrapolation import rising
+from study.analysis.extrapolation import forecast, rising
 from study.analysis.replicates import SCORE, Row, number
 from study.space.searched import changes, short, value_of, varied
 
@@ -88,10 +88,19 @@ def compared(rows: Sequence[Row], base: Row | None) -> list[dict[str, Any]]:
             **{name: _finite(value) for name, value in row.items()},
             "name": called[row["trial"]],
             "rising": RISING if rising(row) else "",
+            **_forecast(row),
             "loss_db": loss_db,
             "parameters_fraction": _fraction(row, base, "parameters"),
             "macs_fraction": _fraction(row, base, "macs_per_s")})
     return found
+
+
+def _forecast(row: Row) -> dict[str, float]:
+    """The interval of the forecast score in place of that of the fitted gain."""
+    found = forecast(row)
+    if found is None:
+        return {}
+    return {"si_snri_extrapolated_low_db": found.low, "si_snri_extrapolated_high_db": found.high}
 
 
 def _fraction(row: Row, base: Row | None, column: str) -> float | None:

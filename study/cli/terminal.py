@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from study.analysis import trials
-from study.analysis.extrapolation import crossings, rising
+from study.analysis.extrapolation import crossings, forecast, rising
 from study.analysis.learned import finding
 from study.analysis.mixture_scores import from_rows
 from study.analysis.replicates import OUTLOOK, SCORES, per_trial, with_seeds
@@ -356,12 +356,12 @@ def show_run(run: Mapping[str, Any], results: Rows, epochs: Rows, mixtures: Rows
 
 def _outlook(row: Mapping[str, Any]) -> dict[str, str]:
     """How fast the run still rose at its end, and what twice the sound would bring; nothing where that is not known."""
-    slope, expected, low, high = (row.get(name) for name in OUTLOOK)
+    slope, expected = row.get(OUTLOOK[0]), forecast(row)
     known = {}
     if slope is not None:
         known["slope at the end"] = f"{slope:.2f} dB per doubling of sound{f', still rising {RISING}' if rising(row) else ''}"
     if expected is not None:
-        known["SI-SNRi, twice the sound"] = f"{expected:.2f} dB expected, [{low:.2f}, {high:.2f}]"
+        known["SI-SNRi, twice the sound"] = f"{expected.value:.2f} dB expected, [{expected.low:.2f}, {expected.high:.2f}]"
     return known
 
 

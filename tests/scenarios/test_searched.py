@@ -131,7 +131,7 @@ def test_commands_write_a_space_of_ones_own_to_a_file_and_leave_to_the_sampler_w
     assert (head, text[-4:]) == ("cat > my-own.toml <<'END'", "\nEND")
     (tmp_path / "a.toml").write_text(text.removesuffix("END"))
     assert read_space(tmp_path / "a.toml") == space
-    assert "--trials 2 --study s --corpus voices --space my-own.toml " in lines[0]
+    assert "--trials 2 --study s --corpus voices2 --space my-own.toml " in lines[0]
     assert lines[1:] == ["python -m study enqueue --study s norm=frame H64", "python -m study run --trials 4 --study s",
                          "python -m study run --trials 5 --study s", "python -m study report --study s"]
 
@@ -151,7 +151,7 @@ def test_the_rate_of_a_report_is_the_networks_own(tmp_path):
         rows = [of(trial, variant, si_snri_db=5.0 + trial) for trial in (0, 1)]
         fill(url := f"sqlite:///{tmp_path / f'{rate_hz}.db'}", rows)
         page = write.write_report(url, None, tmp_path / "out").read_text()
-        assert f"one second of sound at {rate_hz // 1000} kHz" in page
+        assert f"one second of audio at {rate_hz // 1000} kHz" in page
 
 
 def test_a_network_that_differs_from_the_published_list_in_what_is_not_printed_repeats_no_row():

@@ -1,15 +1,17 @@
 """Power laws of known parameters, alone and under noise, and what a run's epochs say of a longer training."""
 
+import csv
 import math
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from study.analysis.extrapolation import EXPONENT, crossings, law, outlook, rising
+from study.analysis.extrapolation import BESIDE_DB, EXPONENT, crossings, forecast, law, next_doubling, outlook, rising
 from study.analysis.learned import ended
 from study.analysis.replicates import EXPECTED, OUTLOOK
 from study.records import Outlook
+from tests.support import ROOT
 from tests.support.fakes import outlook as fakes_outlook
 from tests.support.fakes import row
 
@@ -114,7 +116,7 @@ def test_pairs_change_places_where_one_is_expected_to_pass_or_intervals_overlap_
     rows = [cheap(1, 10, 10, 5.0, 6.0, 5.8, 6.2), cheap(2, 20, 20, 5.5, 5.9, 5.85, 5.95),
             cheap(3, 30, 30, 6.0, 6.3, 6.1, 6.5), cheap(4, 40, 5, 5.2, 9.0, 8.0, 10.0), row(5, si_snri_db=5.1)]
     found = [(pair.below["trial"], pair.above["trial"], pair.passes) for pair in crossings(rows, ("parameters", "macs_per_s"))]
-    assert found == [(1, 2, True), (1, 3, False)]       # trial 4 has fewer MACs and more parameters, trial 5 no curve
+    assert found == [(1, 2, True), (2, 3, False), (1, 3, False)]     # trial 5 has no curve, 4 fewer MACs
 
 
 # The validation of a network of 16 thousand parameters on recorded digits, 250 s of audio an epoch (benchmarks/learned.csv): it
@@ -127,3 +129,55 @@ def test_before_a_network_has_begun_to_separate_nothing_is_foretold_but_that_it_
     found = outlook(epochs, "constant", scores[-1])
     assert (found.si_snri_extrapolated_db is not None) == told
     assert not ended({"si_snri_db": scores[-1], **vars(found)}) or scores[-1] > 3
+
+
+RESULTS = sorted((ROOT / "results").glob("quick_*_budgets.csv"))
+
+
+def doublings(path):
+    """Rows of a table of budgets by audio and trial."""
+    with path.open() as lines:
+        rows = [{name: float(value) if value else None for name, value in row.items() if name not in ("state", "init")}
+                for row in csv.DictReader(lines) if row["state"] == "complete"]
+    return {(row["audio_s"], row["trial"]): row for row in rows}
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_recorded_scores_with_twice_the_audio_lie_in_the_forecast_interval(path):
+    rows = doublings(path)
+    inside = [found.low <= rows[2 * audio_s, trial]["si_snri_db"] <= found.high for (audio_s, trial), row in rows.items()
+              if (2 * audio_s, trial) in rows and (found := forecast(row))]
+    assert len(inside) >= 16
+    assert np.mean(inside) > 0.93
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_measured_doubling_foretells_the_next_better_than_curves_do(path):
+    rows = doublings(path)
+    errors, of_curves, inside = [], [], []
+    for audio_s in (8000.0, 16000.0):
+        at = [trial for a, trial in rows if a == audio_s]
+        now, gains, then = ([rows[a, trial]["si_snri_db"] for trial in at] for a in (audio_s, audio_s / 2, 2 * audio_s))
+        found = next_doubling([rows[audio_s, trial]["parameters"] for trial in at], np.subtract(now, gains))
+        for trial, gain, before, after in zip(at, found, now, then, strict=True):
+            errors.append(after - before - gain.value)
+            inside.append(gain.low <= after - before <= gain.high)
+            of_curves.append(after - forecast(rows[audio_s, trial]).value)
+    assert np.sqrt(np.mean(np.square(errors))) < 0.25 < np.sqrt(np.mean(np.square(of_curves))) + 0.01
+    assert np.mean(inside) > 0.93
+
+
+def test_equal_gains_shrink_by_the_law_and_have_the_interval_of_its_exponent():
+    found = next_doubling([1000, 2000, 4000, 8000, 16000], [1.0] * 5)
+    t = 3.182446       # Student's with three degrees of freedom
+    assert all(tuple(one) == pytest.approx((0.7937, 0.7937 - 0.2 * t, 0.7937 + 0.2 * t), abs=1e-3) for one in found)
+    assert next_doubling([1000, 2000, 4000], [1.0] * 3) is None
+    assert next_doubling([1000] * 5, [1.0] * 5) is None
+
+
+def test_a_forecast_of_a_score_is_wider_than_that_of_the_fitted_gain():
+    row = {"si_snri_extrapolated_db": 5.0, "si_snri_extrapolated_low_db": 4.7, "si_snri_extrapolated_high_db": 5.4}
+    found = forecast(row)
+    assert found.low == pytest.approx(5 - math.hypot(0.3, 1.96 * BESIDE_DB))
+    assert found.high == pytest.approx(5 + math.hypot(0.4, 1.96 * BESIDE_DB))
+    assert forecast({**row, "si_snri_extrapolated_low_db": None}) is None

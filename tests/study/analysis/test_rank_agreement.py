@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.analysis.rank_agreement import FIELLER, agreement, pick, tau
+from study.analysis.rank_agreement import FIELLER, agreement, lines, pick, tau
 from study.analysis.recommendations import Compared, within
 from study.analysis.trials import smallest_within
 from study.report.summary import answer
@@ -85,3 +85,13 @@ def test_what_was_stopped_shows_that_sizes_matter_to_who_compares_two_budgets_to
     behind = {**near[2], "trial": 3, "variant": "v3", "state": "stopped", "si_snri_db": None, "parameters": 50}
     assert agreement(near, near).pick == ""
     assert agreement([*near, behind], [*near, behind]).pick != ""
+
+
+def test_two_budgets_a_doubling_apart_foretell_the_next():
+    now = [{**row, "parameters": 100 * 2**i, "audio_s": 8000.0} for i, row in enumerate(rows([5.0, 4.5, 4.0, 3.0, 2.0]))]
+    before = [{**row, "si_snri_db": row["si_snri_db"] - 1.0, "audio_s": 4000.0} for row in now]
+    said = lines([("a", before), ("a-x2", now)])[-1]
+    assert said == ("The last doubling of the audio brought +1.00 dB on average; the next is forecast to bring the largest "
+                    "+0.79 dB [+0.16, +1.43], the smallest +0.79 dB [+0.16, +1.43].")
+    fourfold = [{**row, "audio_s": 2000.0} for row in before]
+    assert "doubling" not in "".join(lines([("a", fourfold), ("a-x4", now)]))
