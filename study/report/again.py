@@ -1,4 +1,4 @@
-"""What to type to make a study again: the same networks, by the same recipes, with the same seeds."""
+"""The commands that make a study again: the same networks, recipes and seeds."""
 
 import re
 import shlex
@@ -14,66 +14,99 @@ from study.space.toml import as_toml, parse_space, space_of
 from tasnet_core.records import Variant
 
 
-def commands(name: str, settings: Settings | None, runs: Sequence[Row], put_in: Collection[int] = ()) -> list[str]:
-    """What to type, line by line; a space that is no preset is written to a file first. `put_in` are enqueued trials."""
+def commands(
+    name: str, settings: Settings | None, runs: Sequence[Row], put_in: Collection[int] = ()
+) -> list[str]:
+    """What to type, line by line; a space that is no preset is written to a file first.
+
+    `put_in` are enqueued trials.
+    """
     trials = {run["trial"]: run for run in runs if run["state"] in TRAINED}
-    seeds, quoted = {run["seed"] for run in runs}, shlex.quote(name)
+    seeds = {run["seed"] for run in runs}
     named = by_hand(name, settings, trials, put_in) if settings else {}
     settings = settings or Settings()
-    count = max(1, next((place for place, trial in enumerate(trials) if trial in named), len(trials)))
-    lines = [f"cat > {shlex.quote(_space(settings))} <<'END'\n{as_toml(parse_space(settings.definition, settings.space))}END"
-             ] if settings.definition else []
+    study = f"--study {shlex.quote(name)}"
+    lines = []
+    if settings.definition:
+        text = as_toml(parse_space(settings.definition, settings.space))
+        lines.append(f"cat > {shlex.quote(_space(settings))} <<'END'\n{text}END")
+    first = next((place for place, trial in enumerate(trials) if trial in named), len(trials))
+    count = max(1, first)
     lines.append(_run(name, settings, count))
     for enqueued, some in groupby(list(trials)[count:], lambda trial: trial in named):
         group = list(some)
         count += len(group)
         if enqueued:
-            lines.append(f"python -m study enqueue --study {quoted} {' '.join(shlex.quote(named[trial]) for trial in group)}")
-        lines.append(f"python -m study run --trials {count} --study {quoted}")
+            variants = " ".join(shlex.quote(named[trial]) for trial in group)
+            lines.append(f"python -m study enqueue {study} {variants}")
+        lines.append(f"python -m study run --trials {count} {study}")
     if len(seeds) > 1:
         again = sorted({run["trial"] for run in runs if run["seed"] > min(seeds)})
-        lines.append(f"python -m study confirm --study {quoted} {' '.join(map(str, again))} --seeds {len(seeds)}")
-    return [*lines, f"python -m study report --study {quoted}"]
+        lines.append(f"python -m study confirm {study} {' '.join(map(str, again))} "
+                     f"--seeds {len(seeds)}")
+    return [*lines, f"python -m study report {study}"]
 
 
-def by_hand(name: str, settings: Settings, trials: Mapping[int, Row], put_in: Collection[int]) -> dict[int, str]:
+def by_hand(
+    name: str, settings: Settings, trials: Mapping[int, Row], put_in: Collection[int]
+) -> dict[int, str]:
     """Of these runs those that no sampler of this study proposes, each in the words of `enqueue`.
 
-    A study that was made of another one has that one's variants; others what was put in, or lies outside of their space.
+    A study made of another one has that one's variants; others those put in, or outside of their
+    space.
     """
-    space, derived = space_of(settings), name.endswith(SCRATCH) or bool(settings.grown_from)
-    base = {**vars(space.reference), **{field: getattr(settings.recipe, field) for field in TUNED}}
+    space = space_of(settings)
+    derived = name.endswith(SCRATCH) or bool(settings.grown_from)
+    base = dict(vars(space.reference))
+    base |= {field: getattr(settings.recipe, field) for field in TUNED}
     named = {}
     for trial, run in trials.items():
-        variant, tuned = Variant.of(run), {field: value_of(run, field) for field in TUNED}
-        proposed = space.parameters_of(variant, replace(settings.recipe, **tuned)) is not None and trial not in put_in
-        if trial and (derived or not proposed):
+        variant = Variant.of(run)
+        recipe = replace(settings.recipe, **{field: value_of(run, field) for field in TUNED})
+        inside = space.parameters_of(variant, recipe) is not None
+        if trial and (derived or trial in put_in or not inside):
             named[trial] = words(changes(run, base)) or str(variant)
     return named
 
 
 def _space(settings: Settings) -> str:
-    """What --space is given: a preset's name, or a file of its own."""
-    return re.sub(r"[^\w.-]+", "-", settings.space) + ".toml" if settings.definition else settings.space
+    """The value of --space: a preset's name, or a file of its own."""
+    if not settings.definition:
+        return settings.space
+    return re.sub(r"[^\w.-]+", "-", settings.space) + ".toml"
 
 
 def _run(name: str, settings: Settings, trials: int) -> str:
-    recipe, budget = settings.recipe, settings.budget
-    said = {column: word for word, column in OBJECTIVE_WORDS.items()}
-    stop = "off" if settings.stop is None else settings.stop.margin_db
+    recipe, budget, usual = settings.recipe, settings.budget, Settings()
+    option_words = {column: word for word, column in OBJECTIVE_WORDS.items()}
+
+    def changed(field: str) -> Any:
+        value = getattr(settings, field)
+        return None if value == getattr(usual, field) else value
+
+    objectives, metrics = changed("objectives"), changed("metrics")
     options: dict[str, Any] = {
-        "trials": trials, "study": name,
-        "corpus": settings.corpus, "space": _space(settings),
-        "sampler": None if settings.sampler == Settings().sampler else settings.sampler,
-        "objectives": None if settings.objectives == Settings().objectives else
-        ",".join(said[column] for column in settings.objectives),
-        "tune": ",".join(settings.tune) or None, "stop-margin": stop,
-        "threads": None if settings.threads == Settings().threads else settings.threads,
-        "epochs": recipe.epochs, "epoch-segments": recipe.epoch_segments, "segment-s": recipe.segment_s,
-        "batch-size": recipe.batch_size, "precision": recipe.precision, "seed": recipe.seed,
+        "trials": trials,
+        "study": name,
+        "corpus": settings.corpus,
+        "space": _space(settings),
+        "sampler": changed("sampler"),
+        "objectives": objectives and ",".join(option_words[column] for column in objectives),
+        "tune": ",".join(settings.tune) or None,
+        "stop-margin": "off" if settings.stop is None else settings.stop.margin_db,
+        "threads": changed("threads"),
+        "epochs": recipe.epochs,
+        "epoch-segments": recipe.epoch_segments,
+        "segment-s": recipe.segment_s,
+        "batch-size": recipe.batch_size,
+        "precision": recipe.precision,
+        "seed": recipe.seed,
         "init": None if recipe.init == "scratch" else recipe.init,
         "inherit-epochs": settings.inherit_epochs,
-        "max-parameters": budget.max_parameters, "max-macs": budget.max_macs_per_s,
-        "metrics": None if settings.metrics == Settings().metrics else ",".join(settings.metrics)}
-    given = [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
+        "max-parameters": budget.max_parameters,
+        "max-macs": budget.max_macs_per_s,
+        "metrics": metrics and ",".join(metrics),
+    }
+    given = [f"--{option} {shlex.quote(str(value))}"
+             for option, value in options.items() if value is not None]
     return " ".join(["python -m study run", *given])

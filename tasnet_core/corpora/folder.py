@@ -104,9 +104,10 @@ def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, spl
     trimmed_s = cache.facts["trimmed_s"]
     if off_s := sum(trimmed_s.get(each.entry.id, 0) for each in recordings):
         whole_s = off_s + sum(each.entry.length for each in recordings) / sample_rate_hz
-        notes.append(f"silence before and after recordings taken off: {off_s / 60:.1f} of "
-                     f"{whole_s / 60:.1f} min ({trim_db:g} dB below the loudest "
-                     f"{1000 * FRAME_S:g} ms of each)")
+        off, whole = (f"{length_s:.1f} s" if length_s < 60 else f"{length_s / 60:.1f} min"
+                      for length_s in (off_s, whole_s))
+        notes.append(f"silence before and after recordings taken off: {off} of {whole} "
+                     f"({trim_db:g} dB below the loudest {1000 * FRAME_S:g} ms of each)")
     return Folder(cache, recordings, tuple(sorted(unusable)), tuple(notes))
 
 

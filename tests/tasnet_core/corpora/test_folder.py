@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 from collections import Counter
 
@@ -297,6 +298,7 @@ def test_silence_before_and_after_recordings_is_taken_off_and_said_or_left(tmp_p
         [lengths[query]] = [r.entry.length for r in corpus.recordings if r.entry.id == "s0/0.wav"]
         said = [note for note in corpus.notes if "silence before and after" in note]
         assert [note.partition("(")[2] for note in said] == ["40 dB below the loudest 20 ms of each)"] * (query != "?trim=off")
+        assert all(re.search(r"off: 2\.\d s of \d\d\.\d s \(", note) for note in said)     # not 0.0 min
     assert lengths["?trim=off"] == 32_000
     assert lengths[""] == lengths["?trim=40"] <= 8000 + 2 * 800 + 2 * 160
     for wrong in ("on", "5", "nan"):
