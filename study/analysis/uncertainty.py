@@ -25,7 +25,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse, stats
 
-from study.analysis import pareto
 from study.analysis.mixture_scores import Floats, Mixtures
 from study.analysis.replicates import SCORE, Row, pooled_seed_sd
 from study.records import Estimate as Estimate  # for those who read it here
@@ -145,14 +144,17 @@ class Design:
         taken, with the variances of `means`.
         """
         deviations = self._deviations(values)
-        basis, coordinates = np.linalg.qr(deviations.T)
+        basis, coordinates = np.eye(len(values)), deviations.T
+        if len(values) > self.mixtures:
+            basis, coordinates = np.linalg.qr(deviations.T)
         factor = self._independent(coordinates.T)
         if not self.known:
             parts = [table.T @ coordinates.T for table in self.tables]
             weighted = zip(self.weights @ self.solution, parts, strict=True)
             moments = sum(weight * part.T @ part for weight, part in weighted)
             sizes, ways = np.linalg.eigh(moments - factor.T @ factor)
-            factor = np.vstack([factor, np.sqrt(np.maximum(sizes, 0))[:, None] * ways.T])
+            more = sizes > 0
+            factor = np.vstack([factor, np.sqrt(sizes[more, None]) * ways[:, more].T])
         factor = factor @ basis.T
         found = (factor**2).sum(axis=0)
         wanted = self._variances(deviations) / np.where(found > 0, found, 1)
@@ -358,12 +360,15 @@ def on_front(rows: Sequence[Row], costs: Sequence[str],
         return {}
     trials = [row["trial"] for row in rows]
     table = np.array([[row[name] for name in costs] for row in rows], dtype=float)
-    drawn = uncertainty.draws(trials)
-    low, high = drawn.min(axis=0), drawn.max(axis=0)
+    drawn = np.ascontiguousarray(uncertainty.draws(trials).T)      # [variants, draws]
+    low, high = drawn.min(axis=1), drawn.max(axis=1)
     # What one and the same dominates in every draw is never optimal, and nobody's only rival.
-    hopes = [i for i in range(len(rows))
-             if not ((table <= table[i]).all(axis=1) & (low > high[i])).any()]
-    kept = np.zeros(len(rows))
-    for scores in drawn[:, hopes]:
-        kept[hopes] += pareto.front(np.column_stack([table[hopes], -scores]))
-    return dict(zip(trials, (kept / len(drawn)).tolist(), strict=True))
+    hopes = np.array([i for i in range(len(rows))
+                      if not ((table <= table[i]).all(axis=1) & (low > high[i])).any()])
+    chance = np.zeros(len(rows))
+    for i in hopes:
+        same = (table[hopes] == table[i]).all(axis=1)
+        cheaper = (table[hopes] <= table[i]).all(axis=1) & ~same
+        above = drawn[i] > drawn[hopes[cheaper]].max(axis=0, initial=-np.inf)
+        chance[i] = (above & (drawn[i] >= drawn[hopes[same]].max(axis=0))).mean()
+    return dict(zip(trials, chance.tolist(), strict=True))
