@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from configparser import ConfigParser
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +16,10 @@ import yaml
 
 from study.cli.options import COMMANDS as STUDY_COMMANDS
 from study.cli.options import parser as study_parser
+from study.space.presets import SPACES
 from tasnet_core.__main__ import parser as core_parser
+from tasnet_core.corpora.registry import CORPORA
+from tasnet_core.records import Variant
 
 ROOT = Path(__file__).parents[1]
 MANUAL = sorted((ROOT / "docs").rglob("*.md"))
@@ -119,6 +123,19 @@ def test_the_pages_made_from_the_code_are_what_the_code_says():
     page = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     for command in STUDY_COMMANDS:
         assert f"### study {command.command}\n" in page
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("space-files.md", SPACES),
+        ("corpora.md", CORPORA),
+        ("hyperparameters.md", [field.name for field in fields(Variant)]),
+    ],
+)
+def test_the_reference_has_a_row_for_each(page, names):
+    text = (ROOT / "docs/reference" / page).read_text(encoding="utf-8")
+    assert not [one for one in names if not re.search(rf"^\| `?{one}(:PATH)?`? \|", text, re.MULTILINE)]
 
 
 @pytest.mark.parametrize(("page", "most"), [("README.md", 150), ("ARCHITECTURE.md", 150)])
