@@ -20,7 +20,7 @@ from study.maintenance import repairs
 from tasnet_core.checkpoints.training_files import checkpoint_beside, within_epoch
 from tasnet_core.errors import CheckpointError, counted
 from tasnet_core.inference import example_files
-from tasnet_core.records import Epoch
+from tasnet_core.records import Epoch, differences
 
 SCRATCH_S = 3600.0      # a scratch file this old is written by nobody any more
 
@@ -43,7 +43,7 @@ def examine(database: Database, study: str, optuna_trials: Sequence[tuple[int, s
     `tell` tells Optuna the result of a trial, `mark_lost` marks a trial whose run is lost.
     """
     now_s = repairs.now_s(database) if now_s is None else now_s
-    folder = checkpoint_folder(database, study)
+    folder = database.checkpoints(study)
     files = sorted(path for path in folder.glob("*") if path.is_file())     # before the runs: a file is younger than its run
     epochs: dict[int, list[int]] = defaultdict(list)
     for row in database.epochs(study):
@@ -57,11 +57,6 @@ def examine(database: Database, study: str, optuna_trials: Sequence[tuple[int, s
             *_curves(database, free, folder, epochs),
             *_scores(database, _again(database, study, free), folder, scored),
             *_untold(database, study, optuna_trials, tell, mark_lost)]
-
-
-def checkpoint_folder(database: Database, study: str) -> Path:
-    """Where the runs of a study keep their checkpoints."""
-    return database.checkpoints(study)
 
 
 def _again(database: Database, study: str, some: Iterable[Run]) -> list[Run]:
@@ -182,15 +177,35 @@ def _stamp(path: Path) -> str | None:
 
 
 def missing(database: Database, study: str) -> list[Finding]:
-    """What complete runs have lost beside their rows: it is told each time, for only who has a copy can mend it."""
-    folder = checkpoint_folder(database, study)
-    lost = [run for run in database.runs(study) if run["state"] == "complete" and not checkpoint_of(run, folder).is_file()]
-    trials = sorted({run["trial"] for run in lost})
-    if not lost:
-        return []
-    return [Finding(f"{folder}: {counted(len(lost), 'checkpoint')} of complete runs {_are(lost)} not there, of "
-                    f"{'trial' if len(trials) == 1 else 'trials'} {ranges(trials)}",
-                    "their scores are whole; put the files back to separate, export or train on with these networks")]
+    """What only the user can mend, and is therefore named each time: complete runs whose checkpoints are lost, and runs
+    that cannot go on because a copy of the database trains in the same folder."""
+    folder, runs = database.checkpoints(study), database.runs(study)
+    lost = [run for run in runs if run["state"] == "complete" and not checkpoint_of(run, folder).is_file()]
+    found = [_blocked(database, run, folder) for run in runs if run["state"] == "running"]
+    if lost:
+        trials = sorted({run["trial"] for run in lost})
+        word = "trial" if len(trials) == 1 else "trials"
+        found.append(Finding(
+            f"{folder}: {counted(len(lost), 'checkpoint')} of complete runs {_are(lost)} not there, of {word} "
+            f"{ranges(trials)}",
+            "their scores are whole; put the files back to separate, export or train on with these networks"))
+    return [finding for finding in found if finding]
+
+
+def _blocked(database: Database, run: Run, folder: Path) -> Finding | None:
+    """Within a study only who has a copy of its database gives a trial of one number two variants."""
+    from tasnet_core.checkpoints import checkpoint
+    try:
+        content = checkpoint.read(checkpoint_of(run, folder))
+    except CheckpointError:
+        return None
+    different = differences(content["variant"], database.variant(run["variant"]))
+    if not different or content.get("study") != database.identity(run["study"]):
+        return None
+    return Finding(
+        f"{_called(run)}: its checkpoint was trained with {'; '.join(different)}, by a copy of this database, which has "
+        "this folder, too; the run cannot go on",
+        "nothing changed; move one of the two databases, with a copy of the checkpoints, to a folder of its own")
 
 
 def _checkpoints(database: Database, free: Iterable[Run], folder: Path, epochs: Mapping[int, Sequence[int]]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import pytest
 
 from study.database import leases
 from study.database.store import Database, open_database
-from study.maintenance.doctor import Finding, checkpoint_folder, examine, gaps, missing, ranges
+from study.maintenance.doctor import Finding, examine, gaps, missing, ranges
 from study.records import Result, Settings
 from tasnet_core.checkpoints import checkpoint
 from tasnet_core.cost.count import exact
@@ -33,7 +33,7 @@ def database(tmp_path):
 
 
 def path_of(database: Database, trial: int) -> Path:
-    return checkpoint_folder(database, "s") / f"trial-{trial:04}.pt"
+    return database.checkpoints("s") / f"trial-{trial:04}.pt"
 
 
 def run(database: Database, trial: int, state: str = "complete", epochs: int = RECIPE.epochs, saved: int | None = None,
@@ -72,7 +72,7 @@ def once(database: Database, *trials: tuple[int, str]) -> list[Finding]:
 
 
 def files(database: Database) -> list[str]:
-    folder = checkpoint_folder(database, "s")
+    folder = database.checkpoints("s")
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
@@ -80,7 +80,7 @@ def test_in_a_sound_study_nothing_is_found_and_nothing_changes(database):
     for trial, state in enumerate(("complete", "running", "stopped", "failed")):
         run(database, trial, state, epochs=RECIPE.epochs if state == "complete" else 2)
     for name in ("trial-0000.before-decay.pt", "trial-0001.within-epoch.pt"):
-        shutil.copy(path_of(database, 1), checkpoint_folder(database, "s") / name)
+        shutil.copy(path_of(database, 1), database.checkpoints("s") / name)
     before = (database.runs("s"), database.epochs("s"), database.mixtures("s"), files(database))
     assert examine(database, "s", [(0, "COMPLETE"), (1, "RUNNING"), (2, "PRUNED"), (3, "FAIL"), (4, "WAITING")]) == []
     assert (database.runs("s"), database.epochs("s"), database.mixtures("s"), files(database)) == before
@@ -191,7 +191,7 @@ def test_a_trial_of_optunas_whose_run_is_lost_is_marked(database):
 def test_files_of_no_run_are_moved_aside_and_none_is_lost(database):
     run(database, 0)
     run(database, 1, study="s2")      # another study, whose name leads to the same folder, is no stranger
-    folder = checkpoint_folder(database, "s")
+    folder = database.checkpoints("s")
     for name in ("trial-0009.pt", "trial-0009.before-decay.pt", "notes.txt"):
         (folder / name).write_text(f"new {name}")
     (folder / "orphans").mkdir()
@@ -214,7 +214,7 @@ def test_the_checkpoints_of_a_database_that_was_moved_are_known_by_name(database
 
 
 def test_old_scratch_files_of_dead_processes_are_removed(database):
-    folder, old = checkpoint_folder(database, "s"), time.time() - 4000
+    folder, old = database.checkpoints("s"), time.time() - 4000
     for name, age in [("a.pt.999999999.tmp", old), (f"b.pt.{os.getpid()}.tmp", old), ("c.pt.999999999.tmp", time.time())]:
         (folder / name).write_text("")
         os.utime(folder / name, (age, age))
@@ -226,7 +226,7 @@ def test_old_scratch_files_of_dead_processes_are_removed(database):
 
 def test_sounds_are_no_strangers_and_what_a_dead_process_left_among_them_is_removed(database):
     run(database, 0)
-    (folder := checkpoint_folder(database, "s") / "sounds").mkdir()
+    (folder := database.checkpoints("s") / "sounds").mkdir()
     for name in ("mixture-0020.json", "mixture-0020-trial-0000-1.flac", "mixture-0020-1.flac.999999999.tmp"):
         (folder / name).write_text("")
         os.utime(folder / name, (time.time() - 4000,) * 2)
@@ -295,7 +295,7 @@ def test_a_database_is_never_moved_whatever_folder_a_study_of_before_has(databas
     examine(database, "s", [])
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == before
     change(database, "UPDATE study_settings SET folder = 's'")
-    shutil.copy(tmp_path / "study.db", checkpoint_folder(database, "s") / "copy.db")
+    shutil.copy(tmp_path / "study.db", database.checkpoints("s") / "copy.db")
     assert once(database) == []
 
 
@@ -308,8 +308,25 @@ def test_checkpoints_of_complete_runs_that_are_not_there_are_named_each_time(dat
     for _ in range(2):
         assert once(database) == []
         (what, mended), = missing(database, "s")
-        assert what == f"{checkpoint_folder(database, 's')}: 2 checkpoints of complete runs are not there, of trials 0 to 1"
+        assert what == f"{database.checkpoints('s')}: 2 checkpoints of complete runs are not there, of trials 0 to 1"
         assert "put the files back" in mended
+
+
+def test_a_run_that_a_copy_of_the_database_blocks_is_named_each_time_and_nothing_changes(database):
+    """The copy has given the trial another variant, and its worker was first at the file both have."""
+    run(database, 0, "running", epochs=2)
+    assert missing(database, "s") == []
+    own = {"corpus": "", "study": database.identity("s")}
+    checkpoint.save(path_of(database, 0), replace(TINY, N=12), RECIPE, EPOCHS[:2], own)
+    before = path_of(database, 0).read_bytes()
+    for _ in range(2):
+        assert once(database) == []
+        (what, mended), = missing(database, "s")
+        assert "trial 0 (seed 0): its checkpoint was trained with N: 12, not 8, by a copy of this database" in what
+        assert "to a folder of its own" in mended
+    assert path_of(database, 0).read_bytes() == before
+    checkpoint.save(path_of(database, 0), replace(TINY, N=12), RECIPE, EPOCHS[:2], {**own, "study": "another"})
+    assert missing(database, "s") == []      # the next worker renames it and trains from its own start
 
 
 def test_nothing_is_taken_from_a_checkpoint_that_is_another_runs(database):
