@@ -5,24 +5,23 @@ import pytest
 import soundfile
 
 from tasnet_core.__main__ import main
+from tasnet_core.corpora import mixed
 from tasnet_core.corpora.commands import write
 from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.corpora.wsj0mix import FOLDERS
-from tasnet_core.evaluation import metrics
-from tasnet_core.network.model import seeded
 from tests.support import ROOT
 from tests.support.corpus_layouts import ELSEWHERE, librimix, mixtures, wsj0
 from tests.support.recordings import FSDD, people
-from tests.support.tiny import TINY
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("TASNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(mixed, "MIXTURES", {"valid": 4, "test": 6})
 
 
 @pytest.mark.parametrize("name", ["people", "real recordings"])
-def test_three_readers_give_the_same_mixtures_and_the_same_scores(tmp_path, name):
+def test_three_readers_give_the_same_mixtures(tmp_path, name):
     if name == "real recordings" and not FSDD.is_dir():
         pytest.skip("the real recordings are not on this machine")
     spec = f"folder:{people(tmp_path / 'people')}" if name == "people" else f"folder:{FSDD}?speaker=_([a-z]+)_"
@@ -35,8 +34,6 @@ def test_three_readers_give_the_same_mixtures_and_the_same_scores(tmp_path, name
     readers = {"wsj0mix": (open_corpus(f"wsj0mix:{tmp_path / 'wsj0'}"), rows),
                "librimix": (open_corpus(f"librimix:{tmp_path / 'libri'}"), ids)}
     truth = {mixture.id: mixture for each in mixtures(original, 20, 5600).values() for mixture in each}
-    network = seeded(TINY, 0)
-    wanted = {score.mixture: score for score in metrics.score_test(network, original)}
     for reader, (corpus, names) in readers.items():
         assert corpus.unusable == ()
         read = [corpus.mixture(split, index) for split in FOLDERS for index in range(corpus.count(split))]
@@ -46,11 +43,6 @@ def test_three_readers_give_the_same_mixtures_and_the_same_scores(tmp_path, name
             assert np.array_equal(mixture.sources, there.sources[:, :there.length]), reader
             assert np.array_equal(mixture.mixture, there.mixture[:there.length]), reader
             assert mixture[2:5] == there[2:5]
-        scores = metrics.score_test(network, corpus)
-        for score in scores:
-            there = wanted[names[score.mixture]]
-            assert (score.si_snr_db, score.si_snri_db) == (there.si_snr_db, there.si_snri_db), reader
-        assert metrics.summary(scores) == metrics.summary(list(wanted.values()))
 
 
 def test_the_files_are_as_other_toolkits_read_them(tmp_path):

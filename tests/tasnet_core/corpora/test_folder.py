@@ -105,13 +105,6 @@ def test_unusable_files_are_named_with_a_reason_counted_and_the_rest_is_used(tmp
         assert len(corpus.recordings) == 7 * 3 + 1
 
 
-def test_noise_that_cannot_be_used_is_named_like_speech(tmp_path):
-    people(tmp_path / "speech", recordings=3)
-    people(tmp_path / "noise", speakers=3)
-    wanted = unusable_files(tmp_path / "noise/s2")
-    corpus = open_corpus(f"folder:{tmp_path}/speech?noise={tmp_path}/noise")
-    assert {entry.path for entry in corpus.unusable} == {f"s2/{name}" for name in wanted}
-
 
 def test_a_recording_in_a_coding_that_cannot_be_sought_in_is_used(tmp_path):
     people(tmp_path)

@@ -59,17 +59,9 @@ def test_two_people_are_as_far_apart_as_the_corpus_says(tmp_path, query, most):
     assert np.abs(differences).max() <= most + 1e-3
     rms = most / np.sqrt(6) if query else most / np.sqrt(3)
     assert np.sqrt(np.square(differences).mean()) == pytest.approx(rms, rel=0.1, abs=1e-3)
+    assert abs(differences.mean()) <= 0.15 * most + 1e-3       # nobody is favoured: 400 draws have a standard error of 0.03 most
+    assert np.abs(differences).max() >= 0.9 * most - 1e-3
 
-
-def test_level_differences_spread_over_the_whole_range_and_favour_nobody(tmp_path):
-    corpus = open_corpus(f"folder:{people(tmp_path)}?split=recording")
-    levels = np.array([levels_db(corpus.segment(0, 1, index, 4000)) for index in range(400)])
-    differences = levels[:, 0] - levels[:, 1]
-    # Uniform over ±2.5 dB: the standard deviation is 5/√12 = 1.44, that of the mean of 400 is 0.07.
-    assert differences.std() == pytest.approx(5 / np.sqrt(12), abs=0.12)
-    assert abs(differences.mean()) < 0.3
-    assert differences.min() < -2.3
-    assert differences.max() > 2.3
 
 
 def test_a_loud_mixture_is_turned_down_as_a_whole(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasnet_core import audio
-from tasnet_core.corpora import registry
+from tasnet_core.corpora import mixed, registry
 from tasnet_core.corpora.audio_cache import SPLITS
 from tasnet_core.corpora.mixed import PEAK
 from tasnet_core.corpora.registry import CORPORA, open_corpus, open_voices
@@ -35,6 +35,7 @@ def prepared(tmp_path_factory):
         audio.write(here / "noise" / f"{number}.wav", voice(99, number, 0.4 + number), 8000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TASNET_CACHE", str(cache))
+        patch.setattr(mixed, "MIXTURES", {"valid": 5, "test": 9})
         wsj0(open_corpus(f"folder:{here / 'people'}?split=recording"), here / "wsj0")
         wsj0(open_corpus(f"folder:{here / 'people'}?noise={here / 'noise'}"), here / "wham")
         wsj0(open_corpus(f"folder:{here / 'people'}?split=recording", 3), here / "3speakers/wav8k/min")
@@ -203,14 +204,6 @@ def test_a_fresh_process_with_a_cold_cache_draws_the_same(name, prepared, cold):
     assert cold[name] == here
 
 
-def test_the_fingerprint_is_that_of_the_recordings_wherever_and_whenever_they_lie(tmp_path):
-    here, there = (open_corpus(f"folder:{people(tmp_path / name)}").fingerprint for name in ("here", "there"))
-    assert here == there
-    assert open_corpus(f"folder:{tmp_path / 'here'}?seed=1").fingerprint != here
-    (tmp_path / "there/s0/0.wav").unlink()
-    assert open_corpus(f"folder:{tmp_path / 'there'}").fingerprint != here
-
-
 def test_what_describe_says_adds_up(corpus):
     parts = {part.split: part for part in corpus.describe()}
     assert tuple(parts) == SPLITS
@@ -225,6 +218,7 @@ def test_what_describe_says_adds_up(corpus):
 def test_another_seed_mixes_other_people_and_another_split(prepared):
     one, other = (open_corpus(f"folder:{prepared[1]}/people?split=recording&seed={seed}") for seed in (0, 1))
     assert fingerprint(one) != fingerprint(other)
+    assert one.fingerprint != other.fingerprint
     assert {r.entry.id: r.split for r in one.recordings} != {r.entry.id: r.split for r in other.recordings}
 
 
@@ -242,7 +236,7 @@ def test_voices_say_once_that_they_speak(tmp_path, monkeypatch):
     assert said == ["corpus voices: speaking 20 sentences, once"]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.text(max_size=30), st.sampled_from(["speaker", "recording"]), st.integers(0, 999))
 def test_a_pattern_may_hold_any_sign(pattern, split, seed):
     names = ("speaker", "split", "seed")

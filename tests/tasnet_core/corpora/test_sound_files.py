@@ -83,18 +83,6 @@ def test_sound_files_of_other_kinds_are_counted_and_named(tmp_path):
         "convert to .wav, .flac, .ogg"]
 
 
-def test_a_file_in_the_place_of_another_of_equal_size_and_time_has_another_content(tmp_path):
-    touch(tmp_path, "a.wav", "b.wav")
-    files = [tmp_path / "a.wav", tmp_path / "b.wav"]
-    before, stat = contents(["a", "b"], files), os.stat(files[0])
-    assert contents(["a", "b"], files) == before
-    (tmp_path / "new").write_bytes(b"A.wav")
-    os.replace(tmp_path / "new", files[0])
-    os.utime(files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    after = contents(["a", "b"], files)
-    assert after[0] != before[0]
-    assert after[1] == before[1]
-
 
 def test_a_pipe_has_no_content(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
