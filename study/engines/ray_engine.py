@@ -27,7 +27,6 @@ from study.engines.ray_worker import (
     Interrupted,
     Ready,
     Report,
-    Rested,
     Trainer,
     Unusable,
     write_files,
@@ -180,7 +179,7 @@ class Ray(Engine):
                 self._finish(worker, result)
             case Ready(environment):
                 worker.environment = environment
-            case Rested() | Unusable() | Interrupted() | Finished():
+            case Unusable() | Interrupted() | Finished():
                 pass        # the run is another process's by now
             case _:
                 assert_never(report.event)

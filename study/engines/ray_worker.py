@@ -32,14 +32,9 @@ Files = dict[str, bytes | None]     # by path from the checkpoint's folder; None
 
 @dataclass(frozen=True)
 class Ready:
-    """The corpus is open."""
+    """The corpus is open, and there is no work."""
 
     environment: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Rested:
-    """There was no work for a while."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +63,8 @@ End = Unusable | Interrupted | Finished | Refused
 class Report(NamedTuple):
     """What a worker sends, and the files that have changed since its last report."""
 
-    event: Progress | End | Ready | Rested
-    files: Files = {}       # noqa: RUF012  nobody changes it
+    event: Progress | End | Ready
+    files: Files
 
 
 class Trainer:
@@ -89,9 +84,9 @@ class Trainer:
         torch.set_num_threads(self.job.plan.settings.threads)
         try:
             self.corpus = self.job.plan.open_corpus()
-            return Report(Ready(environment(self.job.plan.device)))
+            return Report(Ready(environment(self.job.plan.device)), {})
         except UserError as error:
-            return Report(Refused(str(error)))
+            return Report(Refused(str(error)), {})
 
     def begin(self, task: Task, files: Files) -> Report:
         """Begin a task, or go on with it from its files, and run to its first event."""
@@ -104,9 +99,9 @@ class Trainer:
         return self.events.get()
 
     def rest(self, seconds: float) -> Report:
-        """Do nothing for a while, and ask again."""
+        """Do nothing for a while, and ask for work again."""
         self.asked.wait(seconds)
-        return Report(Rested())
+        return Report(Ready(environment(self.job.plan.device)), {})
 
     def pause(self) -> None:
         """Save what is trained, at the next step, and end."""
@@ -127,7 +122,7 @@ class Trainer:
                 self.events.put(Report(end, changes()))
         except Exception as error:      # a defect of ours: a row too, or every start meets it
             failed = Result("failed", one_line(error), "error", cost.exact(task.variant))
-            self.events.put(Report(Finished(failed)))
+            self.events.put(Report(Finished(failed), {}))
 
     def _end_of(self, task: Task, changes: Callable[[], Files]) -> End:
         scored_s = 0.0

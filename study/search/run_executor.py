@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from study.analysis.pareto import Curve, hopeless
 from study.database.schema import MEASURED
@@ -109,6 +109,8 @@ class RunExecutor:
                     self.waiting.pause_if_asked()
                 case Message():
                     self.on_event(event)
+                case _:
+                    assert_never(event)
             return ""
 
         def wait(error: DiskFull) -> None:

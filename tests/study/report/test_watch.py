@@ -99,7 +99,7 @@ def test_a_study_that_ends_without_a_finished_run_is_refused_as_a_report_of_it_i
     "UPDATE runs SET state = 'running'", "UPDATE runs SET reason = 'epoch 2 of its curve is lost'",
     "UPDATE runs SET seconds = 9", "DELETE FROM epochs", "UPDATE runs SET si_snri_db = NULL",
     "UPDATE runs SET study = 'other' WHERE id = 2"])
-def test_the_pulse_is_another_after_whatever_a_report_shows_and_the_same_after_nothing(tmp_path, change):
+def test_the_change_token_is_another_after_whatever_a_report_shows_and_the_same_after_nothing(tmp_path, change):
     study = Study(tmp_path, begins(0), epoch(1), ends(1), begins(1))
     for _ in range(4):
         study.step()
@@ -113,7 +113,7 @@ def test_the_pulse_is_another_after_whatever_a_report_shows_and_the_same_after_n
         assert database.change_token("s") != before
 
 
-def test_the_pulse_counts_on_a_server_as_well(database_url):
+def test_the_change_token_counts_on_a_server_as_well(database_url):
     with open_database(database_url, read_only=False) as database:
         database.register("s", Settings(recipe=RECIPE))
         assert database.change_token("s") == []
