@@ -1,10 +1,12 @@
-"""How fast networks train and separate on this machine: the fast layers, their plain twins, and Asteroid's ConvTasNet.
+"""Speed of training and separation on this machine: compiled layers, plain ones, and Asteroid.
 
-Whole training steps (mixture, forward, PIT loss, backward, clipping, Adam) and forward passes, in turn, in one process;
-medians and the median ratio. Asteroid takes part where the environment names a folder with asteroid and
-asteroid_filterbanks in it; torch.compile where --compiled asks for it, which takes minutes.
+Whole training steps (mixture, forward, PIT loss, backward, clipping, Adam) and forward passes, in
+turn, in one process; medians and the median ratio. Asteroid takes part where the environment names
+a folder with asteroid and asteroid_filterbanks in it; torch.compile where --compiled asks for it,
+which takes minutes.
 
-On a GPU trainings alone: "fast" is there what `Training` does, with the precision that is its default on that device.
+On a GPU trainings alone: "fast" is there what `Training` does, with the precision that is its
+default on that device.
 
     ASTEROID=FOLDER python benchmarks/speed.py [--compiled] [--device cpu|cuda]
 """
@@ -19,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from asteroid_parity import asteroid_from
@@ -46,7 +49,7 @@ Maker = Callable[[Variant], nn.Module]
 
 @dataclass(frozen=True)
 class Floors:
-    """What the hardware allows at most, measured: operations of matrix products and bytes per second."""
+    """Measured limits of the hardware: operations of matrix products and bytes per second."""
 
     operations: float
     bytes: float
@@ -54,7 +57,8 @@ class Floors:
     def step_s(self, variant: Variant, batch: int, samples: int) -> tuple[float, float]:
         """Seconds that a training step's multiplications take alone, and its memory traffic.
 
-        Three times the forward's MACs. Traffic: 16 passes over each block's two wide signals, 6 over its narrow ones.
+        Three times the forward's MACs. Traffic: 16 passes over each block's two wide signals, 6
+        over its narrow ones.
         """
         frames = batch * frames_of(variant, samples)
         values = frames * variant.X * variant.R * (16 * variant.H + 6 * (variant.B + variant.Sc))
@@ -62,7 +66,7 @@ class Floors:
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """From the call to the end of what it began on the device, with nothing left to do there before."""
+    """Seconds of work, with all that it began on the device."""
     start = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -71,12 +75,15 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 def floors(device: torch.device, precision: str) -> Floors:
-    """Of matrices that a GPU needs larger than a CPU does to be busy, in the precision that "fast" has there."""
+    """The limits of a device, in the precision that "fast" has there."""
     size, values = (8192, 2**28) if device.type == "cuda" else (2048, 2**25)
-    a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    a = torch.randn(
+        size, size, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     wide = torch.randn(values, device=device)
     to = torch.empty_like(wide)
-    product, copy = (min(seconds_of(work, device) for _ in range(10)) for work in (lambda: a @ a, lambda: to.copy_(wide)))
+    product, copy = (
+        min(seconds_of(work, device) for _ in range(10))
+        for work in (lambda: a @ a, lambda: to.copy_(wide)))
     return Floors(2 * size**3 / product, 2 * 4 * values / copy)
 
 
@@ -86,12 +93,14 @@ def makers(compiled: bool, device: torch.device = CPU) -> dict[str, Maker]:
     if folder := os.environ.get("ASTEROID"):
         asteroid = asteroid_from(folder)
         found["Asteroid"] = lambda v: asteroid.ConvTasNet(
-            v.C, n_filters=v.N, kernel_size=v.L, stride=v.hop, bn_chan=v.B, hid_chan=v.H, skip_chan=v.Sc,
-            n_blocks=v.X, n_repeats=v.R)
+            v.C, n_filters=v.N, kernel_size=v.L, stride=v.hop, bn_chan=v.B, hid_chan=v.H,
+            skip_chan=v.Sc, n_blocks=v.X, n_repeats=v.R)
     found["plain"] = lambda v: seeded(v, 0)
     if compiled:
-        found["plain, compiled"] = lambda v: torch.compile(seeded(v, 0))       # type: ignore[return-value]
-    found["fast bf16" if device.type == "cpu" else "plain bf16"] = lambda v: speed_up(seeded(v, 0), "bf16")
+        compile: Any = torch.compile
+        found["plain, compiled"] = lambda v: compile(seeded(v, 0))
+    found["fast bf16" if device.type == "cpu" else "plain bf16"] = lambda v: speed_up(
+        seeded(v, 0), "bf16")
     found["fast"] = lambda v: speed_up(seeded(v, 0))
     return found
 
@@ -120,10 +129,13 @@ class Fixed:
         return Mixture("", self.sources[index % len(self.sources)], samples, (), ())
 
 
-def training(variant: Variant, sources: Tensor, device: torch.device, precision: str) -> Callable[[], None]:
+def training(
+    variant: Variant, sources: Tensor, device: torch.device, precision: str
+) -> Callable[[], None]:
     """A step as `Training` does it on a device, with all that belongs to it but drawing."""
-    recipe = Recipe(epochs=1, epoch_segments=10**9, segment_s=sources.shape[-1] / variant.sample_rate_hz,
-                    batch_size=len(sources), precision=precision)
+    recipe = Recipe(
+        epochs=1, epoch_segments=10**9, segment_s=sources.shape[-1] / variant.sample_rate_hz,
+        batch_size=len(sources), precision=precision)
     steps = Training(variant, recipe, Fixed(sources), device).steps()       # type: ignore[arg-type]
     return lambda: next(steps)
 
@@ -137,7 +149,9 @@ def separator(network: nn.Module, mixture: Tensor) -> Callable[[], None]:
     return separate
 
 
-def timed(steps: dict[str, Callable[[], None]], device: torch.device = CPU) -> dict[str, list[float]]:
+def timed(
+    steps: dict[str, Callable[[], None]], device: torch.device = CPU
+) -> dict[str, list[float]]:
     """Seconds of each, in turn, after a warm-up."""
     found: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(WARM_UP[device.type] + ROUNDS):
@@ -147,10 +161,13 @@ def timed(steps: dict[str, Callable[[], None]], device: torch.device = CPU) -> d
 
 
 def row(name: str, sound_s: float, seconds: dict[str, list[float]], *more: str) -> str:
-    """Seconds of sound per second of each, and how many times faster the fast one is than the first and than the plain one."""
+    """Seconds of audio per second of each, and the fast one's ratio to the first and the plain."""
     rates = [f"{sound_s / statistics.median(one):.3g}" for one in seconds.values()]
-    times = [statistics.median(slow / fast for slow, fast in zip(seconds[peer], seconds["fast"], strict=True))
-             for peer in dict.fromkeys((next(iter(seconds)), "plain"))]
+    times = [
+        statistics.median(
+            slow / fast for slow, fast in zip(seconds[peer], seconds["fast"], strict=True))
+        for peer in dict.fromkeys((next(iter(seconds)), "plain"))
+    ]
     return "| " + " | ".join([name, *rates, *(f"**{ratio:.2f}**" for ratio in times), *more]) + " |"
 
 
@@ -161,12 +178,16 @@ def header(first: str, names: list[str], *more: str) -> str:
 
 
 def preparation() -> tuple[float, float]:
-    """Seconds to make the compiled layers on a new machine, and until they are loaded again in a later process."""
-    script = ("import time, torch; from tasnet_core.backend import build; start = time.perf_counter(); build.why_not(); "
-              "print(time.perf_counter() - start)")
+    """Seconds to compile the layers on a new machine, and to load them in a later process."""
+    script = (
+        "import time, torch; from tasnet_core.backend import build; "
+        "start = time.perf_counter(); build.why_not(); "
+        "print(time.perf_counter() - start)")
     with tempfile.TemporaryDirectory() as folder:
         elsewhere = {**os.environ, "TASNET_CACHE": folder}
-        first, second = (float(subprocess.check_output([sys.executable, "-c", script], env=elsewhere)) for _ in range(2))
+        first, second = (
+            float(subprocess.check_output([sys.executable, "-c", script], env=elsewhere))
+            for _ in range(2))
     return first, second
 
 
@@ -181,22 +202,30 @@ def first_steps(make: Maker) -> str:
     return ", ".join(f"{one:.2f}" for one in late)
 
 
-def train_table(where: str, kinds: dict[str, Maker], device: torch.device, without: Variant | None = None) -> None:
+def train_table(
+    where: str, kinds: dict[str, Maker], device: torch.device, without: Variant | None = None
+) -> None:
     """Print how fast each network trains on a device, all but one of them."""
     precision = precision_of("auto", "cuda") if device.type == "cuda" else "float32"
     limits = floors(device, precision)
-    print(f"\n{where}: {limits.operations / 1e9:.0f} GFLOP/s {precision}, {limits.bytes / 1e9:.0f} GB/s copy. "
-          f"Seconds of sound trained per second, medians of {ROUNDS} rounds.\n")
+    print(
+        f"\n{where}: {limits.operations / 1e9:.0f} GFLOP/s {precision}, "
+        f"{limits.bytes / 1e9:.0f} GB/s copy. "
+        f"Seconds of sound trained per second, medians of {ROUNDS} rounds.\n")
     print(header("network, batch × s", list(kinds), "floor, operations", "floor, bytes"))
     for name, variant, batch, seconds in TRAININGS:
         if variant == without:
             continue
         sources = torch.randn(batch, 2, round(8000 * seconds))
-        work = {kind: trainer(make(variant).to(device), sources.to(device)) for kind, make in kinds.items()}
+        work = {
+            kind: trainer(make(variant).to(device), sources.to(device))
+            for kind, make in kinds.items()}
         if device.type == "cuda":
             work["fast"] = training(variant, sources, device, precision)
         steps = timed(work, device)
-        bounds = [f"{batch * seconds / one:.3g}" for one in limits.step_s(variant, batch, sources.shape[-1])]
+        bounds = [
+            f"{batch * seconds / one:.3g}"
+            for one in limits.step_s(variant, batch, sources.shape[-1])]
         print(row(f"{name}, {batch} × {seconds:g}", batch * seconds, steps, *bounds), flush=True)
 
 
@@ -215,12 +244,18 @@ def main(compiled: bool, device: torch.device) -> None:
     torch.set_num_threads(1)
     print("\nOne thread: seconds of sound separated per second, one mixture of 4 s.\n")
     print(header("network", list(kinds)))
-    for name, variant in (("the paper's best", Variant()), ("quick reference", QUICK.reference), ("smallest of quick", SMALLEST)):
-        passes = timed({kind: separator(make(variant), torch.randn(1, 32_000)) for kind, make in kinds.items()})
+    for name, variant in (
+        ("the paper's best", Variant()), ("quick reference", QUICK.reference),
+        ("smallest of quick", SMALLEST)):
+        passes = timed(
+            {kind: separator(make(variant), torch.randn(1, 32_000)) for kind, make in kinds.items()}
+        )
         print(row(name, 4.0, passes), flush=True)
     first, later = preparation()
-    print(f"\nPreparation: {first:.1f} s once per machine, {later:.2f} s in a later process; the first step of three "
-          f"variants took {first_steps(kinds['fast'])} s longer than their later ones.")
+    print(
+        f"\nPreparation: {first:.1f} s once per machine, {later:.2f} s in a later process; "
+        "the first step of three "
+        f"variants took {first_steps(kinds['fast'])} s longer than their later ones.")
 
 
 if __name__ == "__main__":

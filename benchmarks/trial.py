@@ -60,8 +60,8 @@ class Clock:
     def attach(self) -> None:
         for owner, name, part in (
                 (evaluating, "measure_apart", "cost measured"), (Training, "_step", "training"),
-                (Training, "_validation", "validation"), (Training, "_improvements", "validation"),
-                (Training, "save", "saving"), (metrics, "score_test", "scoring"), (evaluating.examples, "keep", "sounds kept")):
+                (Training, "_validation", "validation"),
+                (Training, "save", "saving"), (metrics, "score_test", "scoring"), (evaluating.examples, "write", "audio examples")):
             setattr(owner, name, self.of(part, getattr(owner, name)))
 
 

@@ -19,12 +19,14 @@ class Damaged(CheckpointError):
     """A checkpoint that cannot be read: `path`."""
 
     def __init__(self, path: Path, how: str):
-        super().__init__(f"{path}: damaged, or not a checkpoint ({how}); delete it to train again from the start")
+        super().__init__(
+            f"{path}: damaged, or not a checkpoint ({how}); delete it to train again from the start"
+        )
         self.path = path
 
 
 class Foreign(CheckpointError):
-    """A checkpoint that is whole, and of another corpus or study: `path`, and `how` that is seen."""
+    """A checkpoint that is whole, and of another corpus or study: `path`, and `how` it shows."""
 
     def __init__(self, path: Path, how: str):
         super().__init__(f"{path}: {how}; choose another checkpoint file")

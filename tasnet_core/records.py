@@ -17,14 +17,19 @@ NORMS = ("global", "cumulative", "frame", "batch")
 SCHEDULES = ("plateau", "decay")
 TAUGHT = 2              # slices that are trained with a teacher at each step
 INITS = ("scratch", "inherit", "teacher")   # what a training starts from, see Recipe
-PRECISIONS = ("float32", "bf16")     # bf16: the factors of matrix products alone; norms, loss and weights stay float32
+# bf16: the factors of matrix products alone; norms, loss and weights stay float32.
+PRECISIONS = ("float32", "bf16")
 
-# What epochs are compared by: the mean SI-SNRi over whole validation mixtures. It was one over segments of them, which
-# says nothing where one of the speakers pauses; what was trained so is read, and not gone on with.
+# What epochs are compared by: the mean SI-SNRi over whole validation mixtures. It was one over
+# segments of them, which says nothing where one of the speakers pauses; what was trained so is
+# read, and not gone on with.
 VALIDATION, VALIDATION_BEFORE = "whole mixtures", "segments"
 DEFAULT_CORPUS = "voices2"      # where none is named; studies begun before it have "voices"
-MOST = 2**31 - 1        # of what is counted in a network: then products, and sums of them, are numbers torch can count with
-MOST_BLOCKS = 10_000    # so that whatever goes through them one by one ends; the paper's largest network has 32
+# Of what is counted in a network: then products, and sums of them, are numbers torch can count
+# with.
+MOST = 2**31 - 1
+# So that whatever goes through them one by one ends; the paper's largest network has 32.
+MOST_BLOCKS = 10_000
 
 LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C")
 SLICED = ("N", "B", "H", "Sc", "X", "R")    # those in which a network's slice may be smaller
@@ -32,16 +37,22 @@ SLICED = ("N", "B", "H", "Sc", "X", "R")    # those in which a network's slice m
 
 def as_word(name: str, value: Any) -> str:
     """A field and its value as the commands read them, such as N128, norm=batch or causal=true."""
-    return f"{name}{value}" if name in LETTERS else f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+    if name in LETTERS:
+        return f"{name}{value}"
+    return f"{name}={str(value).lower() if isinstance(value, bool) else value}"
 
 
-def _check_count(record: str, name: str, value: Any, least: int = 1, most: int | None = MOST) -> None:
+def _check_count(
+    record: str, name: str, value: Any, least: int = 1, most: int | None = MOST
+) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{record}: {name}={value!r} must be a whole number")
     if value < least:
         raise ValueError(f"{record}: {name}={value} must be at least {least}")
     if most is not None and value > most:
-        raise ValueError(f"{record}: {name} must be at most {most}, not {value if value < 10**30 else 'that many digits'}")
+        raise ValueError(
+            f"{record}: {name} must be at most {most}, "
+            f"not {value if value < 10**30 else 'that many digits'}")
 
 
 def _check_word(record: str, name: str, value: str, known: tuple[str, ...]) -> None:
@@ -83,12 +94,13 @@ class Variant:
     encoder: str = "linear"
     mask: str = "sigmoid"
     norm: str = "global"
-    causal: bool = False  # no frame hears a later one; refuses the global norm
+    causal: bool = False  # no frame depends on a later one; refuses the global norm
     last_residual: bool = False  # the last block's residual convolution, which feeds nothing
     sample_rate_hz: int = 8000
     input_norm: str = ""  # before the bottleneck; "": the blocks' norm
     dropout: float = 0.0  # share of a block's values left out in training, behind its second norm
-    extra_dilation: int = 0  # a second depthwise convolution in each block, this many times further apart; 0: none
+    # A second depthwise convolution in each block, this many times further apart; 0: none.
+    extra_dilation: int = 0
 
     def __post_init__(self) -> None:
         for name in ("N", "L", "B", "H", "P", "X", "R", "C", "sample_rate_hz"):
@@ -103,27 +115,32 @@ class Variant:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"Variant: {name}={getattr(self, name)!r} must be true or false")
         if self.X * self.R > MOST_BLOCKS:
-            raise ValueError(f"Variant: X={self.X} R={self.R}: {self.X * self.R} blocks, but at most {MOST_BLOCKS} can be built")
+            raise ValueError(
+                f"Variant: X={self.X} R={self.R}: {self.X * self.R} blocks, "
+                f"but at most {MOST_BLOCKS} can be built")
         if self.X > 63 or self.receptive_field_samples >= 2**63:
-            raise ValueError(f"Variant: X={self.X}: with dilations up to 2^{self.X - 1} a frame of the masks hears 2^63 samples "
-                             "or more, which no convolution reaches")
+            raise ValueError(
+                f"Variant: X={self.X}: with dilations up to 2^{self.X - 1} a frame of the masks "
+                "hears 2^63 samples or more, which no convolution reaches")
         if self.L % 2:
             raise ValueError(f"Variant: L={self.L} must be even, the hop is L/2")
         if self.P % 2 == 0:
-            raise ValueError(f"Variant: P={self.P} must be odd, a frame is the middle of its kernel")
+            raise ValueError(
+                f"Variant: P={self.P} must be odd, a frame is the middle of its kernel")
         for name in ("norm", "input_norm"):
             if self.causal and getattr(self, name) == "global":
-                raise ValueError(f"Variant: causal=True with {name}='global': that norm hears the future; "
-                                 f"use {name}='cumulative'")
+                raise ValueError(
+                    f"Variant: causal=True with {name}='global': that norm hears the future; "
+                    f"use {name}='cumulative'")
 
     @classmethod
     def v1(cls, **changes: Any) -> Self:
         """The best network of the paper's first version, arXiv 1809.07454v1 (September 2018).
 
-        A ReLU encoder, a softmax over the speakers, no skip path, and a norm of each frame before the
-        bottleneck. Read from what re-implemented it: K. Xu's Conv-TasNet of December 2018 for the structure,
-        Asteroid's note that the first version has no skip path, and the 8.75 million parameters that
-        J. Wu's conv-tasnet counts for these letters, as does this network.
+        A ReLU encoder, a softmax over the speakers, no skip path, and a norm of each frame before
+        the bottleneck. Read from what re-implemented it: K. Xu's Conv-TasNet of December 2018 for
+        the structure, Asteroid's note that the first version has no skip path, and the 8.75 million
+        parameters that J. Wu's conv-tasnet counts for these letters, as does this network.
         """
         return cls(**{**_FIRST, **changes})
 
@@ -131,12 +148,13 @@ class Variant:
     def v2(cls, **changes: Any) -> Self:
         """The best network of the second version, arXiv 1809.07454v2: the letters of the first.
 
-        Its text could not be read when this was written. What others wrote while it was the newest: the paper's
-        masks are a softmax (funcwj/conv-tasnet issue 2, January 2019; the tables of wangkenpu/Conv-TasNet-PyTorch),
-        it does not add up skip paths (JusperLee/Conv-TasNet issue 1; the third version brought them,
-        kaituoxu/Conv-TasNet issue 10), and its "cLN" is channel-wise, a norm of each frame (DTLN takes its own
-        from it); "cumulative" came with the third. So nothing known sets its network apart from the first
-        version's, and its causal one (10.8 dB) is `Variant.v2(causal=True, norm="frame")`.
+        Its text could not be read when this was written. What others wrote while it was the newest:
+        the paper's masks are a softmax (funcwj/conv-tasnet issue 2, January 2019; the tables of
+        wangkenpu/Conv-TasNet-PyTorch), it does not add up skip paths (JusperLee/Conv-TasNet issue
+        1; the third version brought them, kaituoxu/Conv-TasNet issue 10), and its "cLN" is
+        channel-wise, a norm of each frame (DTLN takes its own from it); "cumulative" came with the
+        third. So nothing known sets its network apart from the first version's, and its causal one
+        (10.8 dB) is `Variant.v2(causal=True, norm="frame")`.
         """
         return cls(**{**_FIRST, **changes})
 
@@ -147,13 +165,17 @@ class Variant:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Variant":
-        """From a mapping that has its fields among others, such as a row of `results`; SQL knows true and false as 1 and 0."""
+        """From a mapping that has its fields among others, such as a row of `results`.
+
+        SQL knows true and false as 1 and 0.
+        """
         values: dict[str, Any] = {field.name: row[field.name] for field in fields(cls)}
-        return cls(**{**values, **{name: bool(values[name]) for name in ("causal", "last_residual")}})
+        return cls(
+            **{**values, **{name: bool(values[name]) for name in ("causal", "last_residual")}})
 
     @property
     def said(self) -> dict[str, Any]:
-        """What tells it from any other: the letters, and each other field that is not at its default."""
+        """The letters, and each other field that is not at its default."""
         return {field.name: value for field in fields(self)
                 if (value := getattr(self, field.name)) != field.default or field.name in LETTERS}
 
@@ -164,7 +186,7 @@ class Variant:
 
     @property
     def has_last_residual(self) -> bool:
-        """Whether the last block has a residual convolution: without a skip path it is the output."""
+        """Whether the last block has a residual: without a skip path it is the output."""
         return self.last_residual or not self.Sc
 
     @property
@@ -179,30 +201,38 @@ class Variant:
 
         Fields at their default are left out, so that a letter added later leaves older keys alone.
         """
-        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        changed = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if getattr(self, f.name) != f.default}
         return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
 
     def no_slice_of(self, whole: "Variant") -> str:
-        """Why this is no slice of another network, in words, such as "L=32, but 16 there"; empty where it is one."""
+        """Why this is no slice of another network, in words, such as "L=32, but 16 there".
+
+        Empty where it is one.
+        """
         for name in (field.name for field in fields(Variant)):
             mine, theirs = getattr(self, name), getattr(whole, name)
             if name != "last_residual" and (mine > theirs if name in SLICED else mine != theirs):
                 return f"{name}={mine}, but {theirs} there"
         if bool(self.Sc) != bool(whole.Sc):
-            return f"Sc={self.Sc}, but {whole.Sc} there: without a skip path the masks are made of another signal"
+            return (f"Sc={self.Sc}, but {whole.Sc} there: "
+                    "without a skip path the masks are made of another signal")
         return ""
 
     def __str__(self) -> str:
         return " ".join(as_word(name, value) for name, value in self.said.items())
 
 
-_FIRST: dict[str, Any] = {"N": 256, "L": 20, "B": 256, "H": 512, "Sc": 0, "X": 8, "R": 4, "encoder": "relu",
-                          "mask": "softmax", "input_norm": "frame"}
+_FIRST: dict[str, Any] = {
+    "N": 256, "L": 20, "B": 256, "H": 512, "Sc": 0, "X": 8, "R": 4, "encoder": "relu",
+    "mask": "softmax", "input_norm": "frame"}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a variant is trained. Every variant of a study sees the same seconds of sound.
+    """How a variant is trained. Every variant of a study sees the same seconds of audio.
 
     Raises:
         ValueError: for a value no training can use.
@@ -218,11 +248,14 @@ class Recipe:
     clip_norm: float = 5.0
     precision: str = "float32"
     seed: int = 0
-    # scratch: weights by chance; inherit: a slice of a larger network's; teacher: by chance, and trained together with slices
+    # scratch: weights by chance; inherit: a slice of a larger network's; teacher: by chance, and
+    # trained together with slices
     init: str = "scratch"
 
     def __post_init__(self) -> None:
-        _check_count("Recipe", "epochs", self.epochs, least=0 if self.init == "inherit" else 1)    # 0: a slice as it is
+        _check_count(
+            "Recipe", "epochs", self.epochs, least=0 if self.init == "inherit" else 1
+        )  # 0: a slice as it is
         for name in ("epoch_segments", "batch_size", "patience"):
             _check_count("Recipe", name, getattr(self, name))
         _check_count("Recipe", "seed", self.seed, least=0, most=None)
@@ -238,25 +271,30 @@ class Recipe:
         return cls(**{field.name: row[field.name] for field in fields(cls)})
 
     def audio_s_of(self, epochs: int) -> float:
-        """Seconds of sound of so many epochs, counted for every network that hears them: a teacher's slices hear it too."""
-        return epochs * self.epoch_segments * self.segment_s * (1 + TAUGHT if self.init == "teacher" else 1)
+        """Seconds of audio of so many epochs, for every network: sub-networks count, too."""
+        return (
+            epochs
+            * self.epoch_segments
+            * self.segment_s
+            * (1 + TAUGHT if self.init == "teacher" else 1))
 
     @property
     def audio_s(self) -> float:
-        """Seconds of sound of the whole training, counted likewise."""
+        """Seconds of audio of the whole training, counted likewise."""
         return self.audio_s_of(self.epochs)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a variant needs to run, known before it is trained; for one second of sound."""
+    """What a variant needs to run, known before it is trained; for one second of audio."""
 
     parameters: int
     macs_per_s: int
     receptive_field_s: float
-    peak_memory_bytes: int | None = None  # weights and the most tensors alive at once, 1 s of sound
+    peak_memory_bytes: int | None = None  # weights and the most tensors alive at once, 1 s of audio
     realtime_factor: float | None = None  # processing time over duration, one CPU thread, median
-    realtime_factor_spread: float | None = None  # from the first to the third quarter of the runs it is the median of
+    # From the first to the third quarter of the runs it is the median of.
+    realtime_factor_spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -267,13 +305,15 @@ class Epoch:
     train_loss_db: float
     valid_si_snri_db: float
     learning_rate: float
-    audio_s: float  # seconds of sound trained on so far, this epoch included
+    audio_s: float  # seconds of audio trained on so far, this epoch included
     seconds: float  # wall time of this epoch, validation included
 
 
-# What is measured on the test set, and the fields that hold it. SI-SNR always is: it fixes the order of speakers.
+# What is measured on the test set, and the fields that hold it. SI-SNR always is: it fixes the
+# order of speakers.
 METRICS: dict[str, tuple[str, ...]] = {
-    "si_snr": ("si_snr_db", "si_snri_db"), "sdr": ("sdr_db", "sdri_db"), "stoi": ("stoi",), "pesq": ("pesq",)}
+    "si_snr": ("si_snr_db", "si_snri_db"), "sdr": ("sdr_db", "sdri_db"), "stoi": ("stoi",),
+    "pesq": ("pesq",)}
 
 
 @dataclass(frozen=True)
@@ -300,7 +340,10 @@ class MixtureScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over the test mixtures that have the score; None where a metric was not computed, or could not be."""
+    """Means over the test mixtures that have the score.
+
+    None where a metric was not computed, or could not be.
+    """
 
     si_snr_db: float | None = None
     si_snri_db: float | None = None
@@ -316,16 +359,24 @@ class Scores:
 
 
 def differences(record: Any, other: Any) -> list[str]:
-    """The fields in which two records differ, each as 'name: mine, not theirs'; records and tables within them too."""
+    """The fields in which two records differ, each as 'name: mine, not theirs'.
+
+    Records and tables within them too.
+    """
     found = []
-    mine, theirs = ({field.name: getattr(one, field.name) for field in fields(one)} if is_dataclass(one) else one
-                    for one in (record, other))
+    mine, theirs = (
+        {field.name: getattr(one, field.name) for field in fields(one)}
+        if is_dataclass(one)
+        else one
+        for one in (record, other))
     for name in dict.fromkeys((*mine, *theirs)):
         here, there = mine.get(name), theirs.get(name)
         if is_dataclass(here) and is_dataclass(there):
             found += differences(here, there)
         elif isinstance(here, dict) and isinstance(there, dict):
-            found += [f"{name} {line}" for line in differences(here, there)]     # names in tables may be anybody's, such as 'to'
+            found += [
+                f"{name} {line}" for line in differences(here, there)
+            ]  # names in tables may be anybody's, such as 'to'
         elif here != there:
             found.append(f"{name}: {here}, not {there}")
     return found

@@ -1,8 +1,9 @@
-"""A process that answers questions through pipes: pickles in on its standard input, pickles out on its standard output.
+"""A process that answers pickled questions on its standard input on its standard output.
 
-It is `python -m MODULE`, with one thread for each of its libraries, and not one of multiprocessing: it imports no main
-module of the user's, so that a script needs no guard; it ends when its input does, so that no death of the parent leaves it
-behind; and C code that takes it down costs one answer.
+It is `python -m MODULE`, with one thread for each of its libraries, and not one of multiprocessing:
+it imports no main module of the user's, so that a script needs no guard; it ends when its input
+does, so that no death of the parent leaves it behind; and C code that takes it down costs one
+answer.
 """
 
 import contextlib
@@ -23,8 +24,9 @@ class WorkerProcess:
     def __init__(self, module: str, *arguments: str):
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = {**os.environ, **one, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self.process = subprocess.Popen([sys.executable, "-P", "-m", module, *arguments], env=environment,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments], env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert self.process.stdin
         assert self.process.stdout
         self._questions, self._answers = self.process.stdin, self.process.stdout

@@ -345,7 +345,7 @@ def _clips(found: Study, recommended: Iterable[int]) -> list[Clip]:
     runs = {(run["trial"], run["seed"]): run["checkpoint"]
             for run in found.runs if run["trial"] in chosen}
     made = []
-    for kept in example_files.kept(found.checkpoints, runs):
+    for kept in example_files.read(found.checkpoints, runs):
         outputs = []
         for trial in chosen:
             run = min((run for run in kept.outputs if run[0] == trial), default=None)

@@ -79,8 +79,8 @@ def evaluate(task: Task, corpus: Corpus, hooks: Hooks = Hooks(),
                 return ended("stopped", reason=reason)
         start = time.perf_counter()
         network = load(task.checkpoint).to(device_of(task.device))
-        scores = metrics.score_test(network, corpus, task.metrics, tell=on_scored,
-                                    hear=examples.keeper(task.checkpoint, corpus, message))
+        scores = metrics.score_test(network, corpus, task.metrics, on_scored=on_scored,
+                                    on_estimates=examples.writer(task.checkpoint, corpus, message))
     except (CheckpointError, Abandoned):
         raise
     except Exception as error:      # one variant's failure is a row, not the end of the study

@@ -1,6 +1,7 @@
-"""The compiled half of the fast layers: kernels.cpp, made into a library when first needed and kept in the cache.
+"""kernels.cpp, compiled into a library when first needed and kept in the cache.
 
-One library per machine, source and compiler. Where it cannot be made, `why_not` says why, and the plain layers serve.
+One library per machine, source and compiler. Where it cannot be made, `why_not` says why, and the
+plain layers serve.
 """
 
 import contextlib
@@ -26,8 +27,11 @@ from tasnet_core.errors import UserError
 from tasnet_core.files import cache_folder
 
 SOURCES = [Path(__file__).with_name(name) for name in ("kernels.cpp", "kernels.h")]
-# A loop may forget about errno and floating-point exceptions, and so be vectorised; it may not reorder or assume finite.
-FLAGS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
+# A loop may forget about errno and floating-point exceptions, and so be vectorised; it may not
+# reorder or assume finite.
+FLAGS = (
+    "-O3", "-march=native", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno",
+    "-fno-trapping-math")
 FOLDER = "compiled"     # of the cache: only this user's, also where a group may write the rest
 BY_DESCRIPTOR = "/proc/self/fd/{}"
 PATIENCE_S = 120.0
@@ -38,14 +42,18 @@ class _Unavailable(Exception):
 
 
 def why_not() -> str:
-    """Why there are no compiled layers here; empty where there are. The first call may take some seconds."""
+    """Why there are no compiled layers here; empty where there are.
+
+    The first call may take some seconds.
+    """
     return _library()[1]
 
 
 def call(name: str, sizes: Sequence[int], given: Sequence[Any]) -> None:
     """Let a function of kernels.cpp work on contiguous tensors of one dtype, float32 or float64.
 
-    `given` begins with a tensor, and may have records of tensors in it; None is one that is not there.
+    `given` begins with a tensor, and may have records of tensors in it; None is one that is not
+    there.
     """
     library, reason = _library()
     assert library is not None, reason
@@ -77,7 +85,9 @@ def _with_blas(library: ctypes.CDLL) -> ctypes.CDLL:
     """Give it the matrix products that torch itself uses."""
     try:
         torch_cpu = ctypes.CDLL(str(Path(torch.__file__).with_name("lib") / "libtorch_cpu.so"))
-        routines = [ctypes.cast(getattr(torch_cpu, name), ctypes.c_void_p) for name in ("sgemm_", "dgemm_", "gemm_bf16bf16f32_")]
+        routines = [
+            ctypes.cast(getattr(torch_cpu, name), ctypes.c_void_p)
+            for name in ("sgemm_", "dgemm_", "gemm_bf16bf16f32_")]
     except (OSError, AttributeError):
         raise _Unavailable("this build of torch does not share its matrix products (MKL)") from None
     library.use_blas((ctypes.c_void_p * 3)(*routines))
@@ -85,34 +95,41 @@ def _with_blas(library: ctypes.CDLL) -> ctypes.CDLL:
 
 
 def _load() -> ctypes.CDLL:
-    compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX") or "", "g++", "c++", "clang++"))), None)
+    names = (os.environ.get("CXX") or "", "g++", "c++", "clang++")
+    compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
         raise _Unavailable("no C++ compiler was found; install g++, or name one in CXX")
-    made_of = [*(source.read_text() for source in SOURCES), *FLAGS, compiler, *_machine(), torch.__version__]
+    made_of = [
+        *(source.read_text() for source in SOURCES), *FLAGS, compiler, *_machine(),
+        torch.__version__]
     try:
         folder = cache_folder()
     except UserError as error:
         raise _Unavailable(str(error)) from None
     place = folder / FOLDER / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
-    with contextlib.suppress(OSError):         # not there yet, damaged, or somebody else may have written it
+    # Not there yet, damaged, or somebody else may have written it.
+    with contextlib.suppress(OSError):
         return _opened(place)
     try:
-        with tempfile.TemporaryDirectory(prefix="fused.") as scratch:       # nobody else's: its mode is 0700
+        # Nobody else's: its mode is 0700.
+        with tempfile.TemporaryDirectory(prefix="fused.") as scratch:
             made = Path(scratch) / place.name
             _compile(compiler, made)
             try:
                 _keep(made, place)
                 return _opened(place)
-            except OSError:         # a cache that others may write, or that we may not: made anew by each process
+            # A cache that others may write, or that we may not: made anew by each process.
+            except OSError:
                 return _opened(made)
     except OSError as error:
         raise _Unavailable(f"{place.parent}: {error.strerror or error}") from None
 
 
 def _opened(place: Path) -> ctypes.CDLL:
-    """Load a library that nobody else can have written: file and folder are this user's or root's, and only theirs to write.
+    """Load a library that nobody but this user or root can have written, file and folder.
 
-    What was examined is what is loaded, by its descriptor: whoever may rename a folder above has nothing to exchange.
+    What was examined is what is loaded, by its descriptor: whoever may rename a folder above has
+    nothing to exchange.
 
     Raises:
         OSError: when it is not there, is no library, or somebody else may have written it.
@@ -123,9 +140,11 @@ def _opened(place: Path) -> ctypes.CDLL:
             _check_owner(descriptor, place)
             by_descriptor = BY_DESCRIPTOR.format(descriptor)
             if os.path.exists(by_descriptor):
-                # Where it succeeds the descriptor stays open: dlopen knows by its name what it has loaded.
+                # Where it succeeds the descriptor stays open: dlopen knows by its name what it has
+                # loaded.
                 return ctypes.CDLL(by_descriptor)
-            for above in (real := place.resolve(strict=True)).parents:      # no Linux: nor may anybody else write those above
+            # No Linux: nor may anybody else write those above.
+            for above in (real := place.resolve(strict=True)).parents:
                 with _folder(above):
                     pass
             return ctypes.CDLL(str(real))
@@ -147,7 +166,9 @@ def _folder(path: Path) -> Iterator[int]:
 
 def _check_owner(descriptor: int, path: Path) -> None:
     found = os.fstat(descriptor)
-    if stat.S_ISFIFO(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    is_ours = found.st_uid in (0, os.geteuid())
+    others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if stat.S_ISFIFO(found.st_mode) or not is_ours or others_write:
         raise PermissionError(errno.EPERM, "somebody else may have written it", str(path))
 
 
@@ -159,24 +180,33 @@ def _keep(made: Path, place: Path) -> None:
         scratch = f"{place.name}.{os.getpid()}.tmp"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(scratch, dir_fd=folder)
-        with open(scratch, "xb", opener=lambda name, flags: os.open(name, flags, 0o700, dir_fd=folder)) as file:
+        def opener(name: str, flags: int) -> int:
+            return os.open(name, flags, 0o700, dir_fd=folder)
+
+        with open(scratch, "xb", opener=opener) as file:
             file.write(made.read_bytes())
         os.replace(scratch, place.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _compile(compiler: str, library: Path) -> None:
-    # -fopenmp at the linker would bring a second OpenMP along; torch has loaded its own, and its threads are to be used.
+    # -fopenmp at the linker would bring a second OpenMP along; torch has loaded its own, and its
+    # threads are to be used.
     made = library.with_suffix(".o")
-    for step in ([*FLAGS, "-c", str(SOURCES[0]), "-o", str(made)], ["-shared", str(made), "-o", str(library)]):
+    for step in (
+        [*FLAGS, "-c", str(SOURCES[0]), "-o", str(made)],
+        ["-shared", str(made), "-o", str(library)]):
         try:
-            done = subprocess.run([compiler, *step], capture_output=True, text=True, timeout=PATIENCE_S)
+            done = subprocess.run(
+                [compiler, *step], capture_output=True, text=True, timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise _Unavailable(f"{compiler} took more than {PATIENCE_S:g} s") from None
         if done.returncode:
-            said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
-            raise _Unavailable(f"{compiler} failed: {said}")
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            first = errors[0] if errors else done.stderr.strip()[:200]
+            raise _Unavailable(f"{compiler} failed: {first}")
 
 
 def _machine() -> list[str]:
     """What -march=native goes by: a folder may be shared by machines of several kinds."""
-    return sorted({platform.machine(), platform.processor(), *processor.lines("model name", "flags", "Features")})
+    lines = processor.lines("model name", "flags", "Features")
+    return sorted({platform.machine(), platform.processor(), *lines})

@@ -1,7 +1,7 @@
 """Training steps that a GPU takes from one launch: recorded once as a CUDA graph, then replayed.
 
-A step of a small network is a thousand kernels of some microseconds each, and Python needs longer to launch one than the
-GPU to compute it. Everything here but CudaGraphs is of no device.
+A step of a small network is a thousand kernels of some microseconds each, and Python needs longer
+to launch one than the GPU to compute it. Everything here but CudaGraphs is of no device.
 """
 
 from collections import Counter
@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-WARM_UP = 3         # calls before a recording: libraries prepare themselves, and Adam makes its state
+# Calls before a recording: libraries prepare themselves, and Adam makes its state.
+WARM_UP = 3
 
 Work = Callable[[], Tensor]
 
@@ -24,7 +25,10 @@ class Recorder(Protocol):
         """Do work that will be recorded."""
 
     def record(self, work: Work) -> Work:
-        """Keep work without doing it. What is returned does it, on the same memory as often as it is called."""
+        """Keep work without doing it.
+
+        What is returned does it, on the same memory as often as it is called.
+        """
 
 
 class CudaGraphs:
@@ -32,7 +36,8 @@ class CudaGraphs:
 
     def __init__(self, device: torch.device):
         self.device, self.stream = device, torch.cuda.Stream(device)
-        self.pool = torch.cuda.graph_pool_handle()      # for all recordings: no two of them are at work at once
+        # For all recordings: no two of them are at work at once.
+        self.pool = torch.cuda.graph_pool_handle()
 
     def run(self, work: Work) -> Tensor:
         """Not on the default stream, as recording asks for."""
@@ -56,7 +61,10 @@ class CudaGraphs:
 
 
 class Captured:
-    """Work on tensors of which, after some calls, a recording is replayed; one for each combination of shapes."""
+    """Work on tensors of which, after some calls, a recording is replayed.
+
+    One for each combination of shapes.
+    """
 
     def __init__(self, recorder: Recorder):
         self.recorder = recorder
@@ -64,7 +72,7 @@ class Captured:
         self.recordings: dict[tuple[torch.Size | None, ...], tuple[list[Tensor | None], Work]] = {}
 
     def __call__(self, work: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
-        """What the work, always the same, gives for these tensors. A replay writes its result where the one before it did.
+        """The result of the work, always the same, for these tensors; replays share its memory.
 
         The work is not kept: it would keep whoever owns this, and with it memory of the device.
         """
@@ -88,7 +96,7 @@ def recorder_of(device: torch.device) -> Recorder | None:
 
 
 def adam(network: torch.nn.Module, device: torch.device) -> torch.optim.Adam:
-    """Adam whose steps can be recorded, where they will be: then its rate is a number on the device, and `set_rate` writes it."""
+    """Adam; where its steps are recorded, with a rate on the device that `set_rate` writes."""
     recorded = device.type == "cuda"
     rate = torch.zeros((), device=device) if recorded else 0.0
     return torch.optim.Adam(network.parameters(), rate, fused=True, capturable=recorded)

@@ -1,4 +1,4 @@
-"""What computes here: devices, the precision each is fast in, and whether a CPU has the fast layers."""
+"""Devices, the precision each is fast in, and whether a CPU has the compiled layers."""
 
 from collections.abc import Callable
 
@@ -25,14 +25,17 @@ def device_of(name: str) -> torch.device:
 
 
 def precision_of(name: str, device: str) -> str:
-    """The precision a word stands for: float32, bf16, or auto, which is bf16 where the device multiplies it faster.
+    """The precision of a name: float32, bf16, or auto: bf16 where the device multiplies it faster.
 
-    On a CPU without AMX tiles it does not: 75 instead of 150 billion operations per second and core were seen.
+    On a CPU without AMX tiles it does not: 75 instead of 150 billion operations per second and core
+    were seen.
     """
     if name != "auto":
         return name
-    fast = torch.cuda.is_bf16_supported(including_emulation=False) if device_of(device).type == "cuda" else \
-        "amx_bf16" in cpu_flags()
+    if device_of(device).type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = "amx_bf16" in cpu_flags()
     return "bf16" if fast else "float32"
 
 

@@ -1,7 +1,8 @@
-"""Training in the memory there is: which errors mean there was too little, and how small a batch has to become.
+"""Training in the memory there is: errors for lack of it, and the micro-batch that fits.
 
-A step of the optimizer follows the mean over a whole batch. It may be computed in micro-batches one after another,
-whose gradients add up to the same sum; only batch norm, which hears all of its batch, would give other numbers.
+A step of the optimizer follows the mean over a whole batch. It may be computed in micro-batches one
+after another, whose gradients add up to the same sum; only batch norm, which needs all of its
+batch, would give other numbers.
 """
 
 import os
@@ -10,25 +11,29 @@ from pathlib import Path
 
 import torch
 
-SHARE = 0.8     # of the memory that is free, for the tensors counted: allocators need some between them
+# Of the memory that is free, for the tensors counted: allocators need some between them.
+SHARE = 0.8
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on whatever device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "can't allocate memory" in str(error)
 
 
 def micro_sizes(batch: int) -> list[int]:
-    """The sizes worth trying, falling: the largest micro-batch of 1, 2, 3 … nearly equal parts of a batch."""
+    """The sizes worth trying, falling: a batch in 1, 2, 3 … nearly equal micro-batches."""
     return sorted({-(-batch // parts) for parts in range(1, batch + 1)}, reverse=True)
 
 
 def largest_fitting(batch: int, fits: Callable[[int], bool]) -> int:
-    """The largest of `micro_sizes` that fits, found by trying: the whole batch first, then by halves; 1 if none does."""
+    """The largest of `micro_sizes` that fits, the batch first, then by halves; 1 if none does."""
     sizes = micro_sizes(batch)
     if fits(batch):
         return batch
-    low, high = 0, len(sizes) - 1       # sizes[low] does not fit; sizes[high] is 1, which nothing is below
+    # sizes[low] does not fit; sizes[high] is 1, which nothing is below.
+    low, high = 0, len(sizes) - 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(sizes[middle]) else (middle, high)
@@ -36,13 +41,16 @@ def largest_fitting(batch: int, fits: Callable[[int], bool]) -> int:
 
 
 def available_bytes() -> int:
-    """Memory a process may still take without swapping: the system's, or less where its control group has a limit."""
-    free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")] if hasattr(os, "sysconf") else []
+    """Memory that is free without swapping, of the system or within its control group's limit."""
+    free = []
+    if hasattr(os, "sysconf"):
+        free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")]
     meminfo, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
     try:
         facts = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         free = [1024 * int(facts["MemAvailable"].split()[0])]
-        free.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+        free.append(
+            int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
     except (OSError, ValueError, KeyError):       # another system, or no limit: its word is "max"
         pass
     return min(free, default=2**31)

@@ -5,11 +5,15 @@ from pathlib import Path
 
 
 def lines(*names: str) -> list[str]:
-    """The lines of /proc/cpuinfo that begin with one of these names; none where there is no such file."""
+    """The lines of /proc/cpuinfo that begin with one of these names.
+
+    None where there is no such file.
+    """
     try:
-        return [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(names)]
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return []
+    return [line for line in text.splitlines() if line.startswith(names)]
 
 
 def cpu_flags() -> set[str]:
@@ -19,4 +23,5 @@ def cpu_flags() -> set[str]:
 
 def cpu_name() -> str:
     """What it is called."""
-    return next((line.partition(":")[2].strip() for line in lines("model name")), platform.processor())
+    names = [line.partition(":")[2].strip() for line in lines("model name")]
+    return names[0] if names else platform.processor()

@@ -26,12 +26,13 @@ MOMENTS = {"step", "exp_avg", "exp_avg_sq"}      # of Adam, for each weight
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a training belongs, beside its variant and recipe: what its checkpoint must say to be gone on with."""
+    """The corpus and study of a training: its checkpoint continues only where they agree."""
 
-    corpus: str = ""                    # its fingerprint
-    study: str = ""                     # its identity; empty where a network is trained without a study
-    grown_from: str = ""                # the identity of the study whose trainings this one's go on from
-    curve: Sequence[float] = ()         # validation scores of the run, as far as its study knows them
+    corpus: str = ""  # its fingerprint
+    study: str = ""  # its identity; empty where a network is trained without a study
+    grown_from: str = ""  # the identity of the study whose trainings this one's go on from
+    # Validation scores of the run, as far as its study knows them.
+    curve: Sequence[float] = ()
 
     def stamp(self) -> dict[str, str]:
         """What a checkpoint says of it."""
@@ -40,13 +41,16 @@ class Origin:
     def foreign(self, content: Mapping[str, Any]) -> str:
         """Why a saved training is not of here, in words; empty where it is.
 
-        A file of before checkpoints had a stamp is known by its curve: to the last digit, no two trainings have the same. Without
-        a study there is nothing to compare it with.
+        A file of before checkpoints had a stamp is known by its curve: to the last digit, no two
+        trainings have the same. Without a study there is nothing to compare it with.
         """
         if "corpus" not in content:
-            pairs = list(zip((epoch.valid_si_snri_db for epoch in content["epochs"]), self.curve, strict=False))
-            known = bool(pairs) and all(theirs == ours for theirs, ours in pairs)
-            return "" if known or not self.study else "says not which study it is of, and its curve is not this run's"
+            curve = [epoch.valid_si_snri_db for epoch in content["epochs"]]
+            common = min(len(curve), len(self.curve))
+            known = common > 0 and curve[:common] == [*self.curve[:common]]
+            if known or not self.study:
+                return ""
+            return "says not which study it is of, and its curve is not this run's"
         if content["corpus"] != self.corpus:
             return f"trained on another corpus (fingerprint {content['corpus']}, not {self.corpus})"
         if self.study and content["study"] not in filter(None, (self.study, self.grown_from)):
@@ -61,23 +65,28 @@ class Origin:
 NOWHERE = Origin()
 
 
-def save(path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], state: dict[str, Any]) -> None:
+def save(
+    path: Path, variant: Variant, recipe: Recipe, epochs: list[Epoch], state: dict[str, Any]
+) -> None:
     """Write a training at an epoch's end; `state` holds the tensors: model, best, optimizer.
 
     Raises:
         DiskFull: when there is no space left; an older file stays whole.
         CheckpointError: when the folder cannot be written.
     """
-    content = {"format": FORMAT, "variant": asdict(variant), "recipe": asdict(recipe), "validation": VALIDATION,
-               "epochs": [asdict(epoch) for epoch in epochs], **state}
+    content = {
+        "format": FORMAT, "variant": asdict(variant), "recipe": asdict(recipe),
+        "validation": VALIDATION, "epochs": [asdict(epoch) for epoch in epochs], **state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
     try:
         write_atomically(path, lambda file: file.write(buffer.getbuffer()))
     except OSError as error:
         kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else CheckpointError
-        raise kind(f"{path}: the checkpoint cannot be written: {error.strerror or error}; free some space or "
-                   "choose another folder, then run again: nothing before this epoch is lost") from error
+        raise kind(
+            f"{path}: the checkpoint cannot be written: {error.strerror or error}; free some space "
+            "or choose another folder, then run again: nothing before this epoch is lost"
+        ) from error
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -91,16 +100,23 @@ def read(path: Path) -> dict[str, Any]:
 
 def _built(content: Any, path: Path) -> dict[str, Any]:
     if is_asteroids(content):
-        raise CheckpointError(f"{path}: a network trained with Asteroid: it can be loaded and separate, but not continued")
+        raise CheckpointError(
+            f"{path}: a network trained with Asteroid: it can be loaded and separate, "
+            "but not continued")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = shown(content["format"]) if isinstance(content, dict) and "format" in content else "none"
-        raise CheckpointError(f"{path}: checkpoint format {found}, but this version reads format {FORMAT}")
+        has_one = isinstance(content, dict) and "format" in content
+        found = shown(content["format"]) if has_one else "none"
+        raise CheckpointError(
+            f"{path}: checkpoint format {found}, but this version reads format {FORMAT}")
     try:
-        built = {**content, "variant": Variant(**plain(content["variant"])), "recipe": Recipe(**plain(content["recipe"])),
-                 "epochs": [Epoch(**plain(epoch)) for epoch in content["epochs"]]}
+        built = {
+            **content, "variant": Variant(**plain(content["variant"])),
+            "recipe": Recipe(**plain(content["recipe"])),
+            "epochs": [Epoch(**plain(epoch)) for epoch in content["epochs"]]}
         _check_epochs(built["epochs"])
     except KeyError as error:
-        raise CheckpointError(f"{path}: not a checkpoint this version can read: it lacks {error}") from error
+        raise CheckpointError(
+            f"{path}: not a checkpoint this version can read: it lacks {error}") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: not a checkpoint this version can read: {error}") from error
     return built
@@ -111,12 +127,15 @@ def _check_epochs(epochs: list[Epoch]) -> None:
         if epoch.number != number:
             raise ValueError(f"epoch {shown(epoch.number)} where epoch {number} belongs")
         for name, value in asdict(epoch).items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not math.isfinite(value):
                 raise ValueError(f"epoch {number}: {name}={shown(value)} must be a finite number")
 
 
-def read_for(path: Path, variant: Variant, recipe: Recipe, origin: Origin | None = None) -> dict[str, Any]:
-    """A saved training, if it is one of this variant and recipe, and of this origin; only the number of epochs may grow.
+def read_for(
+    path: Path, variant: Variant, recipe: Recipe, origin: Origin | None = None
+) -> dict[str, Any]:
+    """A saved training of this variant, recipe and origin; only the number of epochs may grow.
 
     Raises:
         Foreign: it is of another corpus or study.
@@ -130,16 +149,21 @@ def read_for(path: Path, variant: Variant, recipe: Recipe, origin: Origin | None
     if (validated := content.get("validation", VALIDATION_BEFORE)) != VALIDATION:
         found.append(f"validation: {validated}, not {VALIDATION}")
     if found:
-        # Within a study only who has a copy of its database gives a trial of that number another variant.
+        # Within a study only who has a copy of its database gives a trial of that number another
+        # variant.
         shared = origin and origin.study and content["variant"] != variant
-        way_out = ("by a copy of this study's database, which has this folder, too: move one of them, with a copy of the "
-                   "checkpoints, to a folder of its own" if shared else "choose another checkpoint file")
+        way_out = "choose another checkpoint file"
+        if shared:
+            way_out = ("by a copy of this study's database, which has this folder, too: move one "
+                       "of them, with a copy of the checkpoints, to a folder of its own")
         raise CheckpointError(f"{path}: trained with {'; '.join(found)}; {way_out}")
     return content
 
 
-def check_state(content: Mapping[str, Any], path: Path, recipe: Recipe, weights: Sequence[Tensor]) -> None:
-    """Whether a training of these weights can go on from what `read` found: its tensors, and where within an epoch it was.
+def check_state(
+    content: Mapping[str, Any], path: Path, recipe: Recipe, weights: Sequence[Tensor]
+) -> None:
+    """Check that a training of these weights can go on from what `read` returned.
 
     Raises:
         CheckpointError: naming what is missing, or does not fit.
@@ -149,28 +173,37 @@ def check_state(content: Mapping[str, Any], path: Path, recipe: Recipe, weights:
             if why := misfit(content["variant"], content[name]):
                 raise ValueError(f"the weights {name!r} do not fit: {why}")
         for number, state in content["optimizer"]["state"].items():
-            if not all(value.shape in ((), weights[number].shape) for value in state.values()) or not state.keys() >= MOMENTS:
+            shapes = ((), weights[number].shape)
+            fits = all(value.shape in shapes for value in state.values())
+            if not fits or not state.keys() >= MOMENTS:
                 raise ValueError(f"the optimizer's state of weight {number} does not fit")
         limits: tuple[tuple[str, type, float, float], ...] = (
             ("micro_batch", int, 1, recipe.batch_size), ("segments", int, 0, recipe.epoch_segments),
             ("seconds", float, 0, math.inf))
         for name, kind, least, most in limits:
-            value: Any = content.get(name)       # the last two only where it was saved within an epoch
+            # The last two only where it was saved within an epoch.
+            value: Any = content.get(name)
             is_one = isinstance(value, kind)
-            if name in content and not (is_one and least <= value <= most and abs(value) < math.inf):
+            is_within = is_one and least <= value <= most and abs(value) < math.inf
+            if name in content and not is_within:
                 raise ValueError(f"{name}={shown(value)}")
         loss = content.get("loss", torch.zeros(2))
         if loss.shape != (2,) or not loss.isfinite().all():
             raise ValueError(f"loss={shown(loss)}")
     except KeyError as error:
-        raise CheckpointError(f"{path}: cannot be continued: it lacks {error}; choose another checkpoint file") from error
+        raise CheckpointError(
+            f"{path}: cannot be continued: it lacks {error}; choose another checkpoint file"
+        ) from error
     except (ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: cannot be continued: {str(error)[:300]}; choose another checkpoint file") from error
+        raise CheckpointError(
+            f"{path}: cannot be continued: {str(error)[:300]}; choose another checkpoint file"
+        ) from error
 
 
 def load(path: str | Path) -> ConvTasNet:
-    """The trained network of a checkpoint, with its best weights, ready to separate; also of a file from Asteroid and of a
-    folder with model.safetensors and config.json.
+    """The trained network of a checkpoint, with its best weights, ready to separate.
+
+    Also of a file from Asteroid and of a folder with model.safetensors and config.json.
 
     Raises:
         CheckpointError: when the file is missing, damaged, or its weights fit another variant.
@@ -187,4 +220,5 @@ def load(path: str | Path) -> ConvTasNet:
     try:
         return network_with(variant, best)
     except ValueError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its variant {variant}: {error}") from error
+        raise CheckpointError(
+            f"{path}: its weights do not fit its variant {variant}: {error}") from error

@@ -1,4 +1,4 @@
-"""A network as ONNX, for devices without torch: any batch, any length, and compared before it is called done.
+"""A network as ONNX, for devices without torch: any batch, any length, compared with torch.
 
 The only door to onnx and onnxruntime.
 """
@@ -26,7 +26,10 @@ Sound = NDArray[np.float32]
 
 
 class Traced(nn.Module):
-    """The network's forward pass without a Python number in it: batch and length stay open. [B, T] -> [B, C, T]."""
+    """The network's forward pass without a Python number in it: batch and length stay open.
+
+    [B, T] -> [B, C, T].
+    """
 
     def __init__(self, network: ConvTasNet):
         super().__init__()
@@ -48,20 +51,24 @@ def to_onnx(network: ConvTasNet) -> bytes:
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         optional(package)
-    told, level = logging.getLogger("torch.onnx"), logging.getLogger("torch.onnx").level
-    told.setLevel(logging.ERROR)        # it would tell which packages that we do not use are missing
+    exporter_log, level = logging.getLogger("torch.onnx"), logging.getLogger("torch.onnx").level
+    # It would tell which packages that we do not use are missing.
+    exporter_log.setLevel(logging.ERROR)
     axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")     # the exporter's own, on how it is written
+            warnings.simplefilter("ignore")  # the exporter's own, on how it is written
             program = torch.onnx.export(
-                Traced(network).eval(), (torch.randn(2, 8 * network.variant.L + 3),), dynamo=True, verbose=False,
-                input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes={INPUT: axes},
-                # Its optimizer (onnxscript 0.7.2) takes the norms' eps of 1e-8 for zero and drops it: NaN on silence.
-                optimize=False)
+                Traced(network).eval(), (torch.randn(2, 8 * network.variant.L + 3),),
+                dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT],
+                dynamic_shapes={INPUT: axes},
+                # Its optimizer (onnxscript 0.7.2) takes the norms' eps of 1e-8 for zero and drops
+                # it: NaN on silence.
+                optimize=False,
+            )
             assert program is not None
     finally:
-        told.setLevel(level)
+        exporter_log.setLevel(level)
     return bytes(program.model_proto.SerializeToString())
 
 
@@ -74,47 +81,60 @@ def load_onnx(model: bytes | str | Path) -> Callable[[Sound], Sound]:
     """
     runtime = optional("onnxruntime")
     try:
-        session = runtime.InferenceSession(model if isinstance(model, bytes) else Path(model).read_bytes(),
-                                           providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(
+            model if isinstance(model, bytes) else Path(model).read_bytes(),
+            providers=["CPUExecutionProvider"])
     except Exception as error:      # onnxruntime has many error types of its own
         name, first = "model" if isinstance(model, bytes) else model, str(error).partition("\n")[0]
         raise CheckpointError(f"{name}: no ONNX that onnxruntime can run: {first}") from error
-    return lambda mixture: np.asarray(session.run([OUTPUT], {INPUT: np.asarray(mixture, np.float32)})[0])
+
+    def run(mixture: Sound) -> Sound:
+        return np.asarray(session.run([OUTPUT], {INPUT: np.asarray(mixture, np.float32)})[0])
+
+    return run
 
 
 def parity(network: ConvTasNet, model: bytes) -> float:
-    """The largest difference between ONNX and torch over lengths, batch sizes and levels, as a share of the largest sample.
+    """The largest difference between ONNX and torch, as a share of the largest sample.
 
-    Silence is among the levels, and a whisper whose power is near the norms' eps: there the exporter has been wrong.
+    Over lengths, batch sizes and levels. Silence is among them, and a whisper whose power is near
+    the norms' eps: there the exporter has been wrong.
 
     Raises:
         UserError: when the shapes differ, or a number is not finite.
     """
     run, rng, worst = load_onnx(model), np.random.default_rng(0), 0.0
     variant = network.variant
-    for samples in (1, variant.hop, variant.L - 1, variant.L + 1, 10 * variant.L + 1, variant.sample_rate_hz):
+    for samples in (
+        1, variant.hop, variant.L - 1, variant.L + 1, 10 * variant.L + 1, variant.sample_rate_hz):
         for batch, level in ((1, 0.1), (3, 0.1), (2, 1e-4), (1, 0.0)):
             mixture = (level * rng.standard_normal((batch, samples))).astype(np.float32)
             with torch.inference_mode():
                 wanted = network(torch.from_numpy(mixture)).numpy()
             found = run(mixture)
             if found.shape != wanted.shape or not np.isfinite(found).all():
-                raise UserError(f"ONNX: {found.shape} {'' if np.isfinite(found).all() else 'and not finite '}for a mixture of "
-                                f"{mixture.shape} at level {level:g}; torch gives {wanted.shape}")
-            worst = max(worst, float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), np.finfo(np.float32).tiny)))
+                raise UserError(
+                    f"ONNX: {found.shape} {'' if np.isfinite(found).all() else 'and not finite '}"
+                    "for a mixture of "
+                    f"{mixture.shape} at level {level:g}; torch gives {wanted.shape}")
+            largest = max(np.abs(wanted).max(), np.finfo(np.float32).tiny)
+            worst = max(worst, float(np.abs(found - wanted).max() / largest))
     return worst
 
 
 def export(network: ConvTasNet, out: Path, formats: list[str], say: Callable[[str], None],
            overwrite: bool = False) -> None:
-    """Write a network in the formats asked for, "onnx" and "safetensors", into a folder; each was loaded back first.
+    """Write a network as "onnx" and "safetensors" into a folder; each is read back and compared.
 
     Raises:
-        UserError: when a package is not installed, the folder cannot be written, or what was made is not the network.
+        UserError: when a package is not installed, the folder cannot be written, or what was made
+            is not the network.
     """
-    for path in (out / WEIGHTS, out / CONFIG) * ("safetensors" in formats) + (out / ONNX,) * ("onnx" in formats):
+    files = {"safetensors": (WEIGHTS, CONFIG), "onnx": (ONNX,)}
+    for path in (out / name for form in files if form in formats for name in files[form]):
         if path.exists() and not overwrite:
-            raise UserError(f"{path}: is there already; choose another folder with --out, or give --overwrite")
+            raise UserError(
+                f"{path}: is there already; choose another folder with --out, or give --overwrite")
     network = network.eval()
     if "safetensors" in formats:
         for path in save_hub(network, out):
@@ -128,16 +148,23 @@ def export(network: ConvTasNet, out: Path, formats: list[str], say: Callable[[st
         model = to_onnx(network)
         difference = parity(network, model)
         if difference > ALLOWED:
-            raise UserError(f"ONNX: differs from torch by {difference:.1e} of the largest sample, more than {ALLOWED:g}: "
-                            "not written")
+            raise UserError(
+                f"ONNX: differs from torch by {difference:.1e} of the largest sample, "
+                f"more than {ALLOWED:g}: "
+                "not written")
         path = out / ONNX
         try:
             write_atomically(path, lambda file: file.write(model))
         except OSError as error:
-            raise UserError(f"{out}: cannot be written: {error.strerror or error}; choose another place with --out") from error
-        say(f"{path}\nonnx: opset {opset(model)}, any batch and length; largest difference from torch {difference:.1e} "
+            raise UserError(
+                f"{out}: cannot be written: {error.strerror or error}; "
+                "choose another place with --out") from error
+        say(
+            f"{path}\nonnx: opset {opset(model)}, any batch and length; "
+            f"largest difference from torch {difference:.1e} "
             "of the largest sample, by onnxruntime")
 
 
 def opset(model: bytes) -> int:
-    return int(next(one.version for one in optional("onnx").load_model_from_string(model).opset_import if not one.domain))
+    loaded = optional("onnx").load_model_from_string(model)
+    return int(next(one.version for one in loaded.opset_import if not one.domain))

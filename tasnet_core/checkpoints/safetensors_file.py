@@ -1,4 +1,4 @@
-"""A network as the model hubs keep one: a folder with model.safetensors, and config.json with the letters of its variant.
+"""A network as model hubs keep one: model.safetensors, and its variant in config.json.
 
 The only door to safetensors. The file holds tensors and nothing that could run.
 """
@@ -29,11 +29,12 @@ def optional(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise UserError(f"{name}: not installed; it comes with: pip install 'tasnet-study[export]'") from error
+        raise UserError(
+            f"{name}: not installed; it comes with: pip install 'tasnet-study[export]'") from error
 
 
 def is_hub(path: Path) -> bool:
-    """Whether `load` has to look here for a network: a folder, or weights with their config beside."""
+    """Whether `load` finds an exported network here: a folder, or weights beside their config."""
     return path.is_dir() or path.suffix == ".safetensors"
 
 
@@ -44,13 +45,17 @@ def save_hub(network: ConvTasNet, folder: Path) -> list[Path]:
         UserError: when safetensors is not installed, or the folder cannot be written.
     """
     data = optional("safetensors.torch").save(
-        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, metadata={"format": "pt"})
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()},
+        metadata={"format": "pt"})
     config = {"model_type": KIND, **asdict(network.variant)}
     try:
         write_atomically(folder / WEIGHTS, lambda file: file.write(data))
-        write_atomically(folder / CONFIG, lambda file: file.write((json.dumps(config, indent=2) + "\n").encode()))
+        text = json.dumps(config, indent=2) + "\n"
+        write_atomically(folder / CONFIG, lambda file: file.write(text.encode()))
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror or error}; choose another place with --out") from error
+        raise UserError(
+            f"{folder}: cannot be written: {error.strerror or error}; "
+            "choose another place with --out") from error
     return [folder / WEIGHTS, folder / CONFIG]
 
 
@@ -66,7 +71,8 @@ def read_hub(path: Path) -> tuple[Variant, dict[str, Any]]:
     torch_files = optional("safetensors.torch")
     for path in (config, weights):
         if not path.exists():
-            raise CheckpointError(f"{path}: no such file; an exported network is {WEIGHTS} and {CONFIG}")
+            raise CheckpointError(
+                f"{path}: no such file; an exported network is {WEIGHTS} and {CONFIG}")
     try:
         with opened(config) as file:
             values = json.loads(file.read(LARGEST_CONFIG))

@@ -1,4 +1,7 @@
-"""The files of one training, by the name of its checkpoint. Standard library only: who looks for them loads no torch."""
+"""The files of one training, by the name of its checkpoint.
+
+Standard library only: who looks for them loads no torch.
+"""
 
 import re
 from pathlib import Path
@@ -22,5 +25,8 @@ def files_of(path: Path) -> tuple[Path, Path, Path]:
 
 
 def checkpoint_beside(name: str) -> str:
-    """The inverse: the checkpoint that a file of this name belongs to; it may be the checkpoint itself."""
+    """The inverse: the checkpoint that a file of this name belongs to.
+
+    It may be the checkpoint itself.
+    """
     return re.sub(rf"\.({BEFORE_DECAY}|{WITHIN_EPOCH})(\.[^.]*)?$", r"\2", name)

@@ -1,8 +1,8 @@
-"""What torch saved, read without running code from the file, and in no more memory than the file has bytes.
+"""Files that torch saved, read without running their code, in memory of at most their size.
 
-torch.load is not used: even with `weights_only` it unpacks compressed records, makes a bytearray of any size, and hashes tuples
-of tuples without end. Here a file is read by the few instructions of pickle that torch.save writes for plain data and tensors;
-functions and classes are only names.
+torch.load is not used: even with `weights_only` it unpacks compressed records, makes a bytearray of
+any size, and hashes tuples of tuples without end. Here a file is read by the few instructions of
+pickle that torch.save writes for plain data and tensors; functions and classes are only names.
 """
 
 import io
@@ -21,14 +21,19 @@ from tasnet_core.errors import CheckpointError, Damaged
 Fill = Callable[[str, Tensor], None]    # reads the storage of a key into a flat tensor of its size
 
 SHARED = 4      # times the file's size that its tensors may show together: some share their storage
-DTYPES = {f"torch {name}Storage": dtype for name, dtype in {
-    "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16, "Long": torch.int64,
-    "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8, "Bool": torch.bool}.items()}
-VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "GLOBAL"}      # GLOBAL: its name, as a str
+DTYPES = {
+    "torch DoubleStorage": torch.float64, "torch FloatStorage": torch.float32,
+    "torch HalfStorage": torch.float16, "torch BFloat16Storage": torch.bfloat16,
+    "torch LongStorage": torch.int64, "torch IntStorage": torch.int32,
+    "torch ShortStorage": torch.int16, "torch CharStorage": torch.int8,
+    "torch ByteStorage": torch.uint8, "torch BoolStorage": torch.bool}
+# GLOBAL: its name, as a str.
+VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "GLOBAL"}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 LONGEST = 100       # characters of a word in a message
-LEGACY = (0x1950a86a20f9469cfc6c, 1001)     # what a file of torch before 1.6 begins with: a magic number, a protocol
+# What a file of torch before 1.6 begins with: a magic number, a protocol.
+LEGACY = (0x1950a86a20f9469cfc6c, 1001)
 
 
 class _Foreign(ValueError):
@@ -36,7 +41,7 @@ class _Foreign(ValueError):
 
 
 def read_saved(path: Path) -> Any:
-    """The content of a file that torch.save wrote, on the CPU: tensors and plain data in dicts, lists and tuples.
+    """The content of a file that torch.save wrote: tensors on the CPU, and plain data.
 
     Raises:
         Damaged: when it holds anything else, or unpacks to more than its size.
@@ -47,11 +52,13 @@ def read_saved(path: Path) -> Any:
             size = file.seek(0, io.SEEK_END)
             zipped = zipfile.is_zipfile(file)
             file.seek(0)
-            # Old ones whole: a file makes room for as many bytes as a word claims to have, before it reads them.
+            # Old ones whole: a file makes room for as many bytes as a word claims to have, before
+            # it reads them.
             return _from_zip(file, size) if zipped else _from_legacy(io.BytesIO(file.read()), size)
         except _Foreign as error:
             raise Damaged(path, str(error)) from error
-        except Exception as error:      # whatever zipfile, pickletools and torch meet in a damaged file
+        # Whatever zipfile, pickletools and torch meet in a damaged file.
+        except Exception as error:
             raise Damaged(path, type(error).__name__) from error
 
 
@@ -63,24 +70,28 @@ def opened(path: Path) -> BinaryIO:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise CheckpointError(f"{path}: not a file; wanted what a training saved, or a file that Asteroid wrote")
+            raise CheckpointError(
+                f"{path}: not a file; wanted what a training saved, or a file that Asteroid wrote")
         return open(path, "rb")
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
-    except (OSError, ValueError) as error:      # ValueError: a NUL in its name
-        raise CheckpointError(f"{path}: cannot be read: {getattr(error, 'strerror', '') or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        raise CheckpointError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', '') or error}") from None
 
 
 def plain(values: Any) -> dict[str, Any]:
     """Values by name as a file has them, where each is a number, a word, true, false or nothing.
 
     Raises:
-        TypeError: naming what is something else: it may be as long as no message can be, or refer to itself.
+        TypeError: naming what is something else: it may be as long as no message can be, or refer
+            to itself.
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"{type(values).__name__} where values by name belong")
     for name, value in values.items():
-        if not isinstance(name, str) or not isinstance(value, str | int | float | None) or shown(value) != repr(value):
+        is_plain = isinstance(name, str) and isinstance(value, str | int | float | None)
+        if not is_plain or shown(value) != repr(value):
             raise TypeError(f"{str(name)[:LONGEST]}={shown(value)} is no value of a field")
     return dict(values)
 
@@ -92,7 +103,8 @@ def shown(value: Any) -> str:
             return repr(value)
         except ValueError:      # more digits than Python writes
             pass
-    return f"a long {type(value).__name__}" if isinstance(value, str | int) else f"a {type(value).__name__}"
+    kind = type(value).__name__
+    return f"a long {kind}" if isinstance(value, str | int) else f"a {kind}"
 
 
 def _from_zip(file: BinaryIO, size: int) -> Any:
@@ -115,7 +127,11 @@ def _from_zip(file: BinaryIO, size: int) -> Any:
 
 
 def _from_legacy(file: BinaryIO, size: int) -> Any:
-    """Of torch before 1.6: pickles of a magic number, a protocol, the system, the content and its storages' keys; then those."""
+    """The content of a file of torch before 1.6.
+
+    Pickles of a magic number, a protocol, the system, the content and its storages' keys; then
+    those.
+    """
     def none(key: str, flat: Tensor) -> None:
         raise _Foreign("a tensor before the content")
     if tuple(_Pickle(size, none).content(file) for _ in LEGACY) != LEGACY:
@@ -181,7 +197,8 @@ class _Pickle:
                     _only(stack[-1], list).extend(new)
                 case "SETITEM" | "SETITEMS":
                     new = self._marked() if name == "SETITEMS" else self._popped(len(stack) - 2)
-                    _only(stack[-1], dict).update(zip((_key(key) for key in new[::2]), new[1::2], strict=True))
+                    _only(stack[-1], dict).update(
+                        zip((_key(key) for key in new[::2]), new[1::2], strict=True))
                 case "REDUCE" | "NEWOBJ":
                     stack.append(self._made(*self._popped(len(stack) - 2)))
                 case "BINPERSID":
@@ -204,7 +221,9 @@ class _Pickle:
     def _marked(self) -> list[Any]:
         return self._popped(self.marks.pop())
 
-    def _storage(self, kind: str, dtype: str, key: str, _: str, count: int, view: None = None) -> Tensor:
+    def _storage(
+        self, kind: str, dtype: str, key: str, _: str, count: int, view: None = None
+    ) -> Tensor:
         if (kind, view) != ("storage", None) or dtype not in DTYPES:
             raise _Foreign("tensors of a kind of their own in it")
         if key not in self.storages:
@@ -230,10 +249,13 @@ class _Pickle:
             case _:
                 raise _Foreign(f"{name if isinstance(name, str) else 'something'} in it")
 
-    def _tensor(self, flat: Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
+    def _tensor(
+        self, flat: Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+    ) -> Tensor:
         if not all(_count(number) < 2**62 for number in (offset, *shape, *strides)):
             raise _Foreign("a tensor beyond all sizes")
-        found: Tensor = _only(flat, Tensor).as_strided(shape, strides, offset)      # refuses what lies outside
+        # Refuses what lies outside.
+        found: Tensor = _only(flat, Tensor).as_strided(shape, strides, offset)
         self.shown += found.numel() * found.element_size()
         if found.numel() > flat.numel() or self.shown > SHARED * self.size:
             raise _Foreign("its tensors show more than they have")
@@ -247,7 +269,8 @@ def _only(value: Any, kind: type) -> Any:
 
 
 def _key(value: Any) -> str | int:
-    # A tuple of tuples of tuples ... has a hash that takes as long as all that it holds, once for each mention.
+    # A tuple of tuples of tuples ... has a hash that takes as long as all that it holds, once for
+    # each mention.
     if type(value) not in (str, int):
         raise _Foreign(f"a table of {type(value).__name__}")
     return value        # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What a variant needs to run: parameters, MACs and receptive field exactly (`formulas`), memory and speed measured."""
+"""The cost of a variant: exact by `formulas`, memory and speed measured, MACs also by others."""
 
 import copy
 import statistics
@@ -29,9 +29,9 @@ def macs(variant: Variant, samples: int) -> int:
 def measure(variant: Variant, runs: int = 9, seconds: float = 0.0) -> Cost:
     """The whole cost: the exact part, peak memory, and the real-time factor on one CPU thread.
 
-    Memory is that of weights and tensors alive at once while one second of sound is separated,
-    counted, so equal on every machine; the real-time factor is a median of at least `runs` runs that take
-    at least `seconds` together, with the range of the middle half of them, and is not.
+    Memory is that of weights and tensors alive at once while one second of audio is separated,
+    counted, so equal on every machine; the real-time factor is a median of at least `runs` runs
+    that take at least `seconds` together, with the range of the middle half of them, and is not.
     """
     network, second = seeded(variant, 0).eval(), torch.randn(1, variant.sample_rate_hz)
     threads = torch.get_num_threads()
@@ -45,20 +45,22 @@ def measure(variant: Variant, runs: int = 9, seconds: float = 0.0) -> Cost:
                 times.append(_seconds(network, second))
     finally:
         torch.set_num_threads(threads)
-    quarters = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else [times[0]] * 3
+    quarters = [times[0]] * 3
+    if len(times) > 1:
+        quarters = statistics.quantiles(times, n=4, method="inclusive")
     return replace(exact(variant), peak_memory_bytes=peak, realtime_factor=statistics.median(times),
                    realtime_factor_spread=quarters[2] - quarters[0])
 
 
-def _seconds(network: nn.Module, sound: torch.Tensor) -> float:
-    """Time of this thread, which is all that works here: what else the machine does meanwhile is not in it."""
+def _seconds(network: nn.Module, signal: torch.Tensor) -> float:
+    """Time of this thread, without what else the machine does meanwhile."""
     start = time.thread_time()
-    network(sound)
+    network(signal)
     return time.thread_time() - start
 
 
 class LiveBytes(TorchDispatchMode):
-    """Adds up the storages of all tensors that operations make, and notes the most alive at once."""
+    """Adds up the storages of tensors that operations make, and keeps the most alive at once."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -86,11 +88,11 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
-def _peak_tensor_bytes(network: nn.Module, sound: torch.Tensor) -> int:
+def _peak_tensor_bytes(network: nn.Module, signal: torch.Tensor) -> int:
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     with LiveBytes() as live:
-        network(sound)
-    return int(weights + sound.numel() * sound.element_size() + live.peak)
+        network(signal)
+    return int(weights + signal.numel() * signal.element_size() + live.peak)
 
 
 def macs_by_torch(network: ConvTasNet, samples: int) -> int:
@@ -102,18 +104,20 @@ def macs_by_torch(network: ConvTasNet, samples: int) -> int:
 
 
 def macs_by_thop(network: ConvTasNet, samples: int) -> int:
-    """The same count by thop, on a copy: thop leaves buffers behind that would enter the state_dict.
+    """The same count by thop, on a copy: it leaves buffers behind in the state_dict.
 
     thop 0.1.1 treats ConvTranspose1d like Conv1d, once per output sample: L/2 times too much. It is
-    counted once per input frame here. What thop counts for PReLU, batch norm and softmax is left out: they are no
-    convolutions. Our depthwise layer is told to be one, since thop goes by the exact type.
+    counted once per input frame here. What thop counts for PReLU, batch norm and softmax is left
+    out: they are no convolutions. Our depthwise layer is declared to be one, since thop goes by the
+    exact type.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)    # thop imports distutils
         import thop
 
     def transposed(layer: Any, inputs: Any, _: Any) -> None:
-        layer.total_ops += inputs[0].numel() * layer.out_channels * layer.kernel_size[0] // layer.groups
+        layer.total_ops += (
+            inputs[0].numel() * layer.out_channels * layer.kernel_size[0] // layer.groups)
 
     def nothing(layer: Any, inputs: Any, output: Any) -> None:
         pass
@@ -121,6 +125,7 @@ def macs_by_thop(network: ConvTasNet, samples: int) -> int:
     rules = {nn.ConvTranspose1d: transposed, Depthwise: thop.vision.basic_hooks.count_convNd,
              nn.PReLU: nothing, nn.BatchNorm1d: nothing, nn.Softmax: nothing}
     with torch.no_grad():
-        total, _ = thop.profile(copy.deepcopy(network).eval(), inputs=(torch.zeros(1, samples),), verbose=False,
-                                custom_ops=rules)
+        total, _ = thop.profile(
+            copy.deepcopy(network).eval(), inputs=(torch.zeros(1, samples),), verbose=False,
+            custom_ops=rules)
     return int(total)

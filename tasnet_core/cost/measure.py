@@ -1,7 +1,7 @@
 """Memory and speed of a variant, measured in a process of its own with one thread.
 
-What else the caller's process does, how many threads its torch has, how its memory lies: nothing of that is
-in the numbers. See `worker_process`.
+What else the caller's process does, how many threads its torch has, how its memory lies: nothing of
+that is in the numbers. See `worker_process`.
 """
 
 import atexit
@@ -20,7 +20,8 @@ from tasnet_core.cost import count
 from tasnet_core.records import Cost, Variant
 from tasnet_core.worker_process import DIED, WorkerProcess, serve
 
-RUNS, SECONDS = 9, 0.5      # the median is of at least so many runs, which take at least so long together
+# The median is of at least so many runs, which take at least so long together.
+RUNS, SECONDS = 9, 0.5
 MODULE = "tasnet_core.cost.measure"
 LOCK = "tasnet-study-measuring.lock"
 WAIT_S = 30.0               # then it is measured beside whoever is measuring
@@ -50,7 +51,8 @@ class Apart:
             except (*DIED, MemoryError):
                 self.end()
                 return Measured()
-            except BaseException:       # Ctrl-C: the answer would be taken for that to the next question
+            # Ctrl-C: the answer would be taken for that to the next question.
+            except BaseException:
                 self.end()
                 raise
 
@@ -65,9 +67,10 @@ _of_process: dict[int, Apart] = {}      # by pid: a forked child must not talk t
 
 
 def measure_apart(variant: Variant, runs: int = RUNS, seconds: float = SECONDS) -> Cost:
-    """The whole cost: the exact part computed here, memory and speed measured in a process of their own.
+    """The whole cost: the exact part, and memory and speed measured in a process of their own.
 
-    One at a time on this machine, as far as that can be had within half a minute. What cannot be measured is None.
+    One at a time on this machine, as far as that can be had within half a minute. What cannot be
+    measured is None.
     """
     mine = _of_process.setdefault(os.getpid(), Apart())
     return replace(count.exact(variant), **mine.ask(variant, runs, seconds)._asdict())
@@ -81,7 +84,7 @@ def _end() -> None:
 
 @contextlib.contextmanager
 def alone(path: Path, wait_s: float = WAIT_S) -> Iterator[bool]:
-    """Be the only one on this machine that measures, or, after `wait_s` or without a lock file, one of several."""
+    """Measure alone on this machine; after `wait_s`, or without a lock file, beside others."""
     import filelock
     lock = filelock.FileLock(path, timeout=wait_s, mode=0o666)
     try:
@@ -96,7 +99,7 @@ def alone(path: Path, wait_s: float = WAIT_S) -> Iterator[bool]:
 
 
 def _end_with(parent: int) -> None:
-    """End when the parent is gone, in the middle of a measurement, and where a process forked by it holds the pipe open."""
+    """End with the parent, also amid a measurement or while a fork of it holds the pipe open."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(0)

@@ -1,7 +1,8 @@
-"""How well test mixtures were separated. What could not be scored says why and is counted, never hidden.
+"""Scores of separated test mixtures. One without a score has a reason and is counted.
 
-The order of the speakers is fixed once, by SI-SNR, and used for every metric. The network and SI-SNR run here, on torch;
-SDR, STOI and PESQ in the processes of `listeners`.
+The order of the speakers is fixed once, by SI-SNR, and used for every metric. The network and
+SI-SNR run here, on torch; SDR, STOI and PESQ in the processes of
+`metric_workers`.
 """
 
 import math
@@ -19,17 +20,19 @@ from tasnet_core.backend.fused import speed_up
 from tasnet_core.corpora.mixture import Mixture
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.evaluation import metric_workers
-from tasnet_core.evaluation.metric_workers import SLOW, Job, Listeners, Verdict
+from tasnet_core.evaluation.metric_workers import SLOW, Computed, Job, MetricWorkers
 from tasnet_core.network.loss import best_permutation, reorder, si_snr
 from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import METRICS, MixtureScore, Scores
 
 FAST = ("si_snr",)      # what is measured unless more is asked for
+OnEstimates = Callable[[int, Mixture, NDArray[np.float32]], None]
+
 MIXTURES_PER_PROCESS = 8        # fewer are not worth the start of a process
 
 
 class Ordered(NamedTuple):
-    """Estimates in the order of their sources, with the SI-SNR of each, and of the mixture for each."""
+    """Estimates in the order of their sources, with the SI-SNR of each and of the mixture."""
 
     estimates: NDArray[np.float32]      # [C, T]
     si_snr_db: list[float]
@@ -45,18 +48,18 @@ class Pending(NamedTuple):
     """A mixture's score, and those that are still being computed."""
 
     score: MixtureScore
-    slow: "Future[Verdict] | None"
+    slow: "Future[Computed] | None"
 
     def wait(self) -> MixtureScore:
         if self.slow is None:
             return self.score
-        verdict = self.slow.result()
-        scores: dict[str, Any] = verdict.scores
-        return replace(self.score, reason="; ".join(verdict.reasons), **scores)
+        computed = self.slow.result()
+        scores: dict[str, Any] = computed.scores
+        return replace(self.score, reason="; ".join(computed.reasons), **scores)
 
 
 def in_order(mixture: Mixture, estimates: NDArray[np.float32]) -> Ordered:
-    """Put the estimates [C, T] of one mixture into their best order and score each speaker, in float64."""
+    """The estimates [C, T] of one mixture in their best order, each scored in float64."""
     truth, found = _signals(mixture, estimates)
     ordered = reorder(found, best_permutation(truth, found))
     return Ordered(ordered[0].numpy().astype(np.float32), si_snr(truth, ordered)[0].tolist(),
@@ -66,27 +69,30 @@ def in_order(mixture: Mixture, estimates: NDArray[np.float32]) -> Ordered:
 def score(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
           metrics: Sequence[str] = FAST) -> MixtureScore:
     """The score of one mixture, means over its speakers, from its estimates [C, T]."""
-    with Listeners(0) as here:
+    with MetricWorkers(0) as here:
         return begin(mixture, estimates, sample_rate_hz, metrics, here).wait()
 
 
-def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int, metrics: Sequence[str],
-          others: Listeners) -> Pending:
-    """Score one mixture here, and let `others` begin with what is slow."""
+def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
+          metrics: Sequence[str], workers: MetricWorkers) -> Pending:
+    """Score one mixture here, and let `workers` begin with what is slow."""
     reason = unscorable(*_signals(mixture, estimates))
     known = MixtureScore(
         mixture=mixture.id, speakers="+".join(mixture.speakers), sexes="".join(mixture.sexes),
-        duration_s=mixture.length / sample_rate_hz, input_si_snr_db=None, si_snr_db=None, si_snri_db=None, reason=reason)
+        duration_s=mixture.length / sample_rate_hz, input_si_snr_db=None, si_snr_db=None,
+        si_snri_db=None, reason=reason)
     if reason:
         return Pending(known, None)
     ordered = in_order(mixture, estimates)
     slow = tuple(metric for metric in metrics if metric in SLOW)
-    asked = others.ask(Job(slow, mixture.sources[:, :mixture.length], ordered.estimates, mixture.mixture[:mixture.length],
-                           sample_rate_hz)) if slow else None
-    known = replace(known, input_si_snr_db=_mean(ordered.input_si_snr_db), si_snr_db=_mean(ordered.si_snr_db),
-                    si_snri_db=ordered.si_snri_db,
-                    level_difference_db=_level_difference_db(mixture))
-    return Pending(known, asked)
+    known = replace(
+        known, input_si_snr_db=_mean(ordered.input_si_snr_db), si_snr_db=_mean(ordered.si_snr_db),
+        si_snri_db=ordered.si_snri_db, level_difference_db=_level_difference_db(mixture))
+    if not slow:
+        return Pending(known, None)
+    job = Job(slow, mixture.sources[:, :mixture.length], ordered.estimates,
+              mixture.mixture[:mixture.length], sample_rate_hz)
+    return Pending(known, workers.submit(job))
 
 
 def _level_difference_db(mixture: Mixture) -> float:
@@ -101,16 +107,18 @@ def _mean(values: Sequence[float]) -> float:
 
 def _signals(mixture: Mixture, estimates: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
     """Sources and estimates as float64 [1, C, T], without the padding."""
-    return tuple(torch.from_numpy(signals[:, :mixture.length]).double()[None]       # type: ignore[return-value]
-                 for signals in (mixture.sources, estimates))
+    return tuple(
+        torch.from_numpy(signals[:, : mixture.length]).double()[None]  # type: ignore[return-value]
+        for signals in (mixture.sources, estimates)
+    )
 
 
 def _unseparated(mixture: Mixture, truth: torch.Tensor) -> torch.Tensor:
-    """What is heard, as the estimate of every source [1, C, T]: what separation has to improve on."""
-    heard = truth.sum(1, keepdim=True)
+    """The mixture as the estimate of every source [1, C, T], which separation has to improve on."""
+    signal = truth.sum(1, keepdim=True)
     if mixture.noise is not None:
-        heard = heard + torch.from_numpy(mixture.noise[:mixture.length]).double()
-    return heard.expand_as(truth)
+        signal = signal + torch.from_numpy(mixture.noise[:mixture.length]).double()
+    return signal.expand_as(truth)
 
 
 def unscorable(truth: torch.Tensor, found: torch.Tensor) -> str:
@@ -132,20 +140,27 @@ def estimates_of(network: ConvTasNet, mixture: Mixture) -> NDArray[np.float32]:
     """What a network separates a whole mixture into: [C, T], in no order."""
     device = next(network.parameters()).device
     with torch.inference_mode():
-        estimates: NDArray[np.float32] = network(torch.from_numpy(mixture.mixture).to(device)[None])[0].cpu().numpy()
-    return estimates
+        estimates = network(torch.from_numpy(mixture.mixture).to(device)[None])[0]
+    found: NDArray[np.float32] = estimates.cpu().numpy()
+    return found
 
 
-def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAST, processes: int | None = None,
-               tell: Callable[[int, int], None] = lambda done, total: None,
-               hear: Callable[[int, Mixture, NDArray[np.float32]], None] = lambda index, mixture, estimates: None,
-               ) -> list[MixtureScore]:
-    """Separate and score every test mixture of a corpus, whole; `tell` hears how many are done, of how many.
+def score_test(
+    network: ConvTasNet,
+    corpus: Corpus,
+    metrics: Sequence[str] = FAST,
+    processes: int | None = None,
+    on_scored: Callable[[int, int], None] = lambda done, total: None,
+    on_estimates: OnEstimates = lambda index, mixture, estimates: None,
+) -> list[MixtureScore]:
+    """Separate and score every test mixture of a corpus, whole.
 
-    `hear` is given each mixture by its index, with the network's estimates [C, T] in no order.
+    `on_scored` gets how many are done, of how many; `on_estimates` each mixture by its index, with
+    the network's estimates [C, T] in no order.
 
-    `processes` compute the slow metrics; by default as many as there are cores, and none for a handful of mixtures.
-    The scores do not depend on it but for rounding, which is the same for any number of processes but none.
+    `processes` compute the slow metrics; by default as many as there are cores, and none for a
+    handful of mixtures. The scores do not depend on it but for rounding, which is the same for any
+    number of processes but none.
     """
     network = speed_up(network)
     total = corpus.count("test")
@@ -153,15 +168,16 @@ def score_test(network: ConvTasNet, corpus: Corpus, metrics: Sequence[str] = FAS
         processes = min(metric_workers.cores(), total // MIXTURES_PER_PROCESS)
     scores: list[MixtureScore] = []
     waiting: deque[Pending] = deque()
-    with Listeners(processes) as others:
+    with MetricWorkers(processes) as workers:
         for index in range(total):
             mixture = corpus.mixture("test", index)
             estimates = estimates_of(network, mixture)
-            waiting.append(begin(mixture, estimates, corpus.sample_rate_hz, metrics, others))
-            hear(index, mixture, estimates)
-            while len(waiting) > (2 * processes if index + 1 < total else 0):       # so memory stays bounded
+            waiting.append(begin(mixture, estimates, corpus.sample_rate_hz, metrics, workers))
+            on_estimates(index, mixture, estimates)
+            # So memory stays bounded.
+            while len(waiting) > (2 * processes if index + 1 < total else 0):
                 scores.append(waiting.popleft().wait())
-                tell(len(scores), total)
+                on_scored(len(scores), total)
     return scores
 
 
@@ -173,5 +189,7 @@ def summary(scores: Sequence[MixtureScore], metrics: Sequence[str] = FAST) -> Sc
     measured = {name: has(name) for metric in {*FAST, *metrics} for name in METRICS[metric]}
     counts: dict[str, Any] = {f"{metric}_unscored": len(scores) - len(measured[METRICS[metric][0]])
                               for metric in metrics if metric not in FAST}
-    means: dict[str, Any] = {name: _mean(values) if values else None for name, values in measured.items()}
-    return Scores(mixtures=len(scores), unscored=len(scores) - len(measured["si_snri_db"]), **means, **counts)
+    means: dict[str, Any] = {
+        name: _mean(values) if values else None for name, values in measured.items()}
+    return Scores(
+        mixtures=len(scores), unscored=len(scores) - len(measured["si_snri_db"]), **means, **counts)

@@ -1,12 +1,14 @@
-"""Separating recordings of any length in bounded memory: a mixture in, one WAV per speaker beside each other out.
+"""Separating recordings of any length in bounded memory: a mixture in, a WAV per speaker out.
 
-A recording is read in blocks, brought to the network's rate, separated in overlapping chunks (overlap_add.py says how they
-are joined; a causal network is streamed instead, without chunks), and kept on disk until its levels are known. What is
-written has the rate and the length of the recording; there is nothing in it above half the network's rate.
+A recording is read in blocks, brought to the network's rate, separated in overlapping chunks
+(overlap_add.py says how they are joined; a causal network is streamed instead, without chunks), and
+kept on disk until its levels are known. What is written has the rate and the length of the
+recording; there is nothing in it above half the network's rate.
 
-Levels: a network trained without regard to scale gives out any level. Each speaker's signal gets the one gain, for the
-whole recording, with which the signals together come closest to the mixture (least squares). If a sample would then
-pass full scale, all of them are turned down by one factor: so their levels can be compared, and nothing is clipped.
+Levels: a network trained without regard to scale has outputs of any level. Each speaker's gets
+the one gain, for the whole recording, with which the signals together come closest to the mixture
+(least squares). If a sample would then pass full scale, all of them are turned down by one factor:
+so their levels can be compared, and nothing is clipped.
 """
 
 import json
@@ -48,14 +50,16 @@ class How:
 
     def __post_init__(self) -> None:
         if not 0 < self.overlap_s <= self.chunk_s / 2:
-            raise UserError(f"--overlap-s {self.overlap_s:g}: wanted above 0 and at most half of --chunk-s {self.chunk_s:g}")
+            raise UserError(
+                f"--overlap-s {self.overlap_s:g}: wanted above 0 and at most half of "
+                f"--chunk-s {self.chunk_s:g}")
         for name in ("batch", "channel"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: wanted at least 1")
 
 
 class Job(NamedTuple):
-    """One recording and where its speakers go: `out/NAME_1.wav` …, and `out/NAME.json` beside them."""
+    """One recording and where its speakers go: `out/NAME_1.wav` … and `out/NAME.json`."""
 
     path: Path
     out: Path
@@ -74,7 +78,7 @@ class Job(NamedTuple):
 
 
 def separate(network: ConvTasNet, mixture: Sound) -> Sound:
-    """Every speaker of one recording in one pass, at the network's own level: float32 [T] -> [C, T]."""
+    """The speakers of one recording in one pass, at the network's own level: [T] -> [C, T]."""
     return np.asarray(forward(network, [mixture])[0])
 
 
@@ -86,8 +90,13 @@ def forward(network: ConvTasNet, mixtures: list[Sound]) -> Sound:
     return np.asarray(estimates.cpu().numpy())
 
 
-def in_chunks(network: ConvTasNet, blocks: Iterable[Sound], plan: Plan, batch: int, seams: list[Seam]) -> Iterator[Piece]:
-    """Separate sound that comes in blocks [n]; the pieces follow each other without gap, `seams` is filled in."""
+def in_chunks(
+    network: ConvTasNet, blocks: Iterable[Sound], plan: Plan, batch: int, seams: list[Seam]
+) -> Iterator[Piece]:
+    """Separate audio that comes in blocks [n].
+
+    The pieces follow each other without gap, `seams` is filled in.
+    """
     joiner = Joiner(plan)
     for chunks in equal_lengths(cut_up(blocks, plan), batch):
         estimates = forward(network, [chunk.sound for chunk in chunks])
@@ -100,11 +109,12 @@ def in_chunks(network: ConvTasNet, blocks: Iterable[Sound], plan: Plan, batch: i
 
 
 def streamed(network: ConvTasNet, blocks: Iterable[Sound]) -> Iterator[Piece]:
-    """The same for a causal network, which remembers what it heard: no chunks, no seams, exactly the whole-file output."""
+    """The same for a causal network, which keeps its state: no chunks, no seams."""
     device, stream = next(network.parameters()).device, Stream(network)
     waiting, start = np.zeros(0, np.float32), 0
     for block in chain(blocks, [None]):
-        signals = stream.finish() if block is None else stream(torch.from_numpy(block).to(device)[None])
+        signals = (
+            stream.finish() if block is None else stream(torch.from_numpy(block).to(device)[None]))
         waiting = waiting if block is None else np.concatenate([waiting, block])
         done = signals.shape[-1]
         yield Piece(start, waiting[:done], np.asarray(signals[0].cpu().numpy()))
@@ -139,7 +149,7 @@ class Gains:
 
 
 def levelled(mixture: Sound, estimates: Sound) -> Sound:
-    """The estimates with the gains that bring their sum closest to the mixture: [T], [C, T] -> [C, T]."""
+    """The estimates with the gains that bring their sum closest to the mixture [T]: [C, T]."""
     gains = Gains(len(estimates))
     gains.add(mixture, estimates)
     loud = estimates * gains.solve()[:, None]
@@ -153,76 +163,114 @@ def turned_down(peak: float) -> float:
 
 def separate_file(network: ConvTasNet, job: Job, how: How, source: dict[str, str],
                   tell: Callable[[float], None] = lambda seconds: None) -> list[Path]:
-    """Separate one recording; `source` says in the JSON which network it was, `tell` hears of each piece of sound done.
+    """Separate one recording; `source` names the network in the JSON, `tell` gets seconds done.
 
     Raises:
         UserError: when the recording cannot be read or is silent, or `job.out` cannot be written.
     """
     if audio.header(job.path) != job.header:
-        raise UserError(f"{audio.readable(job.path)}: was changed since this call began; separate it again")
-    variant, seams, heard = network.variant, list[Seam](), False
+        raise UserError(
+            f"{audio.readable(job.path)}: was changed since this call began; separate it again")
+    variant = network.variant
+    seams: list[Seam] = []
+    audible = False
     plan, gains = Plan.of(variant, how.chunk_s, how.overlap_s), Gains(variant.C)
     mixture = audio.resampled((block[(how.channel or 1) - 1] for block in audio.blocks(job.path)),
                               job.header.rate, variant.sample_rate_hz)
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=job.out) as scratch:
-            for piece in streamed(network, mixture) if variant.causal else in_chunks(network, mixture, plan, how.batch, seams):
+            for piece in (
+                streamed(network, mixture)
+                if variant.causal
+                else in_chunks(network, mixture, plan, how.batch, seams)):
                 if not np.isfinite(piece.signals).all():
-                    raise UserError(f"{source['checkpoint']}: this network gives out numbers that are not finite; "
-                                    "train it again, at a lower rate")
-                heard = heard or bool(piece.mixture.any())
+                    raise UserError(
+                        f"{source['checkpoint']}: this network gives out numbers that are not "
+                        "finite; "
+                        "train it again, at a lower rate")
+                audible = audible or bool(piece.mixture.any())
                 gains.add(piece.mixture, piece.signals)
                 scratch.write(np.ascontiguousarray(piece.signals.T).tobytes())
                 tell(len(piece.mixture) / variant.sample_rate_hz)
-            if not heard:
-                raise UserError(f"{audio.readable(job.path)}: silent or empty, so there is nothing to separate")
+            if not audible:
+                raise UserError(
+                    f"{audio.readable(job.path)}: silent or empty, so there is nothing to separate")
             scratch.flush()
             turn = write_signals(scratch, job, gains.solve(), variant.sample_rate_hz)
         write_record(network, job, how, source, plan, seams, gains.solve() * turn)
     except OSError as error:
-        raise UserError(f"{job.out}: cannot be written: {error.strerror or error}; choose another folder with --out") from error
+        raise UserError(
+            f"{job.out}: cannot be written: {error.strerror or error}; "
+            "choose another folder with --out") from error
     return job.signals(variant.C)
 
 
 def write_signals(scratch: Any, job: Job, gains: NDArray[np.float64], rate: int) -> float:
-    """One WAV per speaker out of raw signals [T, C] on disk, at the recording's rate; returns what turned all down."""
+    """One WAV per speaker out of raw signals [T, C] on disk, at the recording's rate.
+
+    Returns what turned all down.
+    """
     def signal(number: int) -> Iterator[Sound]:
         scratch.seek(0)
-        raw = (np.frombuffer(data, np.float32).reshape(-1, len(gains))[:, number] * np.float32(gains[number])
-               for data in iter(lambda: scratch.read(audio.BLOCK * 4 * len(gains)), b""))
+        raw = (
+            np.frombuffer(data, np.float32).reshape(-1, len(gains))[:, number]
+            * np.float32(gains[number])
+            for data in iter(lambda: scratch.read(audio.BLOCK * 4 * len(gains)), b""))
         return exactly(audio.resampled(raw, rate, job.header.rate), job.header.frames)
 
-    peak = max(float(np.abs(piece).max(initial=0.0)) for number in range(len(gains)) for piece in signal(number))
+    peak = max(
+        float(np.abs(piece).max(initial=0.0))
+        for number in range(len(gains))
+        for piece in signal(number))
     factor = turned_down(peak)
     for number, path in enumerate(job.signals(len(gains))):
-        audio.write_blocks(path, (piece * np.float32(factor) for piece in signal(number)), job.header.rate,
-                           job.header.frames)
+        audio.write_blocks(
+            path, (piece * np.float32(factor) for piece in signal(number)), job.header.rate,
+            job.header.frames)
     return factor
 
 
 def exactly(pieces: Iterable[Sound], length: int) -> Iterator[Sound]:
-    """Pieces [n] cut off, or filled up with the zeros that two roundings of a length may cost, at `length` samples."""
+    """Pieces [n] cut off or filled up at `length` samples: two roundings may have changed it."""
     for piece in pieces:
         yield piece[:length]
         length -= min(length, len(piece))
     yield np.zeros(length, np.float32)
 
 
-def write_record(network: ConvTasNet, job: Job, how: How, source: dict[str, str], plan: Plan, seams: list[Seam],
-                 gains: NDArray[np.float64]) -> None:
-    """What was done, as JSON beside the signals; written last, so where it stands the signals are whole."""
+def write_record(network: ConvTasNet, job: Job, how: How, source: dict[str, str], plan: Plan,
+                 seams: list[Seam], gains: NDArray[np.float64]) -> None:
+    """What was done, as JSON beside the signals.
+
+    Written last, so where it stands the signals are whole.
+    """
     rate = network.variant.sample_rate_hz
     record = {
-        "mixture": audio.readable(job.path), "signals": [audio.readable(path.name) for path in job.signals(len(gains))],
-        "rate_hz": job.header.rate, "samples": job.header.frames, "channels": job.header.channels,
-        "channel": how.channel or 1, **source, "variant": asdict(network.variant), "network_rate_hz": rate,
+        "mixture": audio.readable(job.path),
+        "signals": [audio.readable(path.name) for path in job.signals(len(gains))],
+        "rate_hz": job.header.rate,
+        "samples": job.header.frames,
+        "channels": job.header.channels,
+        "channel": how.channel or 1,
+        **source,
+        "variant": asdict(network.variant),
+        "network_rate_hz": rate,
         "streamed": network.variant.causal,
-        "chunk_s": plan.chunk / rate, "overlap_s": plan.overlap / rate, "gains": gains.tolist(),
-        "chunks": [{"start_s": seam.start / rate, "order": [speaker + 1 for speaker in seam.order],
-                    "margin": round(seam.margin, 4), "decided": seam.decided} for seam in seams],
-        "versions": {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}}
-    write_atomically(job.record, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+        "chunk_s": plan.chunk / rate,
+        "overlap_s": plan.overlap / rate,
+        "gains": gains.tolist(),
+        "chunks": [
+            {
+                "start_s": seam.start / rate, "order": [speaker + 1 for speaker in seam.order],
+                "margin": round(seam.margin, 4), "decided": seam.decided}
+            for seam in seams
+        ],
+        "versions": {
+            "python": platform.python_version(), **{name: installed(name) for name in PACKAGES}},
+    }
+    write_atomically(
+        job.record, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
 
 
 def installed(package: str) -> str:

