@@ -61,7 +61,8 @@ class Clock:
         for owner, name, part in (
                 (evaluating, "measure_apart", "cost measured"), (Training, "_step", "training"),
                 (Training, "_validation", "validation"),
-                (Training, "save", "saving"), (metrics, "score_test", "scoring"), (evaluating.examples, "write", "audio examples")):
+                (Training, "save", "saving"), (metrics, "score_test", "scoring"),
+                (evaluating.examples, "write", "audio examples")):
             setattr(owner, name, self.of(part, getattr(owner, name)))
 
 
