@@ -90,17 +90,17 @@ def _report(asked: options.Report, study: str | None) -> Path:
 def status(asked: options.Status) -> None:
     from study.analysis.replicates import per_trial
     from study.analysis.trials import front
-    from study.cli import terminal
+    from study.cli.show import show_status
     from study.database.store import open_database
     with open_database(asked.storage) as database:
         name = database.choose(asked.study)
         results = database.results(name)
-        terminal.show_status(name, database.settings(name), results, front(per_trial(results)),
-                             database.epochs(name), database.runs(name))
+        show_status(name, database.settings(name), results, front(per_trial(results)),
+                    database.epochs(name), database.runs(name))
 
 
 def show(asked: options.Show) -> None:
-    from study.cli import terminal
+    from study.cli.show import show_trial
     from study.database.store import open_database
     with open_database(asked.storage) as database:
         name = database.choose(asked.study)
@@ -108,8 +108,7 @@ def show(asked: options.Show) -> None:
         if not runs:
             raise UserError(f"trial {asked.trial}: not in study {name!r}; "
                             f"see: python -m study status --study {name}")
-        terminal.show_trial(runs, database.results(name), database.epochs(name),
-                            database.mixtures(name))
+        show_trial(runs, database.results(name), database.epochs(name), database.mixtures(name))
 
 
 def compare(asked: options.Compare) -> None:

@@ -202,7 +202,7 @@ def _train(asked: Training, plan: StudyPlan, database: Database, trials: int) ->
     name, seed = plan.name, plan.settings.recipe.seed
     database.settle(name, print)
     wanted, begun = trials or database.trained(name, seed), database.trained(name, seed)
-    screen = terminal.watcher(wanted, begun, plan.settings.recipe.epochs,
+    screen = terminal.view_of(wanted, begun, plan.settings.recipe.epochs,
                               front(per_trial(database.results(name))), seed)
     job = Job(asked.storage, plan, trials, database.held)
     with screen:

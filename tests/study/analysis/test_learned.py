@@ -11,7 +11,7 @@ from study.analysis.mixture_scores import from_rows
 from study.analysis.rank_agreement import agreement, lines
 from study.analysis.recommendations import Compared
 from study.analysis.replicates import SCORE, per_trial
-from study.cli.terminal import show_status
+from study.cli.show import show_status
 from study.records import Estimate
 from study.report.summary import answer
 from tests.support import ROOT

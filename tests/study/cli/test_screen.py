@@ -5,8 +5,10 @@ import time
 import pytest
 
 from study.analysis.replicates import per_trial
-from study.cli.terminal import Plain, Printed, Screen, outcome, show_status, show_trial, thinned, watcher, worker
+from study.cli.show import show_status, show_trial, worker
+from study.cli.terminal import Plain, Printed, Screen, outcome, thinned, view_of
 from study.records import Result
+from study.search.events import EpochEnded, FrontChanged, MixtureScored, TrialEnded, TrialStarted
 from tasnet_core.cost.count import exact
 from tasnet_core.records import Epoch, Scores
 from tests.support import fakes
@@ -40,26 +42,26 @@ def paper(height=30):
 def events(shown):
     """What workers tell while three trials run: one dies and is taken up again, one is stopped, one over the budget."""
     with shown:
-        shown.trial_begins(0, 0, TINY, COST, 5)
-        shown.epoch_ends(0, 0, epoch(1))
-        shown.trial_begins(1, 0, TINY, COST, 5)
-        shown.epoch_ends(0, 0, epoch(2))
-        shown.epoch_ends(1, 0, epoch(1))
-        shown.trial_begins(0, 0, TINY, COST, 5)
-        shown.epoch_ends(0, 0, epoch(1))
-        shown.epoch_ends(0, 0, epoch(2))
-        shown.epoch_ends(0, 0, epoch(3))
-        shown.trial_ends(1, 0, TINY, STOPPED)
-        shown.epoch_ends(1, 0, epoch(2))        # said late by a worker whose run another ended
-        shown.trial_begins(2, 0, TINY, COST, 5)
-        shown.trial_ends(2, 0, TINY, Result("rejected", "too large"))
-        shown.trial_begins(1, 7, TINY, COST, 5)
-        shown.epoch_ends(1, 7, epoch(1))
-        shown.front_is(FRONT)
+        shown(TrialStarted(0, 0, TINY, COST, 5))
+        shown(EpochEnded(0, 0, epoch(1)))
+        shown(TrialStarted(1, 0, TINY, COST, 5))
+        shown(EpochEnded(0, 0, epoch(2)))
+        shown(EpochEnded(1, 0, epoch(1)))
+        shown(TrialStarted(0, 0, TINY, COST, 5))
+        shown(EpochEnded(0, 0, epoch(1)))
+        shown(EpochEnded(0, 0, epoch(2)))
+        shown(EpochEnded(0, 0, epoch(3)))
+        shown(TrialEnded(1, 0, TINY, STOPPED))
+        shown(EpochEnded(1, 0, epoch(2)))        # said late by a worker whose run another ended
+        shown(TrialStarted(2, 0, TINY, COST, 5))
+        shown(TrialEnded(2, 0, TINY, Result("rejected", "too large")))
+        shown(TrialStarted(1, 7, TINY, COST, 5))
+        shown(EpochEnded(1, 7, epoch(1)))
+        shown(FrontChanged(FRONT))
 
 
 def test_without_a_terminal_every_event_is_a_line_that_names_its_trial_and_no_epoch_is_told_twice(capsys):
-    shown = watcher(4, 0, 5, [])
+    shown = view_of(4, 0, 5, [])
     assert type(shown) is Plain
     events(shown)
     lines = capsys.readouterr().out.splitlines()
@@ -87,10 +89,10 @@ def test_the_live_view_has_a_bar_for_each_trial_that_runs_and_counts_their_epoch
 def test_the_live_view_takes_events_of_trials_it_did_not_see_begin():
     screen = Screen(4, 1, 5, console=paper())
     with screen:
-        screen.epoch_ends(3, 0, epoch(2))
-        screen.mixture_scored(4, 0, 1, 1)
-        screen.trial_ends(5, 0, TINY, DONE)
-        screen.mixture_scored(5, 0, 1, 2)       # late
+        screen(EpochEnded(3, 0, epoch(2)))
+        screen(MixtureScored(4, 0, 1, 1))
+        screen(TrialEnded(5, 0, TINY, DONE))
+        screen(MixtureScored(5, 0, 1, 2))       # late
         assert [task.description for task in screen.progress.tasks[1:]] == [
             "trial 3, epoch 2 of 5: 2.50 dB", "trial 4, scored 1 of 1 mixture"]
         assert screen.progress.tasks[0].completed == 2 * 5 + 2
@@ -98,7 +100,7 @@ def test_the_live_view_takes_events_of_trials_it_did_not_see_begin():
 
 def test_a_front_longer_than_the_screen_leaves_room_for_the_bars():
     screen = Screen(4, 1, 5, [{**FRONT[0], "trial": trial} for trial in range(40)], console=paper(16))
-    screen.trial_begins(40, 0, TINY, COST, 5)
+    screen(TrialStarted(40, 0, TINY, COST, 5))
     lines = screen.console.render_lines(screen.view())
     assert len(lines) < 16
     assert "the front so far, 8 of 40" in "".join(part.text for line in lines for part in line)
@@ -125,7 +127,7 @@ def test_the_status_lists_what_each_worker_is_at_and_counts_how_runs_ended(capsy
     show_status("some", fakes.SETTINGS, runs, [], [fakes.epoch(4, 1, -1.0, 3.25), fakes.epoch(0, 1, 0.0, 9.0)], kept)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("study some: 2 running, 1 complete, 1 stopped, 1 rejected, 1 failed (1 diverged);")
-    said = said[said.index("stopping early saved 2,000 s of sound") + 2:]
+    said = said[said.index("stopping early saved 2,000 s of audio") + 2:]
     assert said == [f"trial 4: epoch 1 of 8, 3.25 dB valid SI-SNRi, worker {socket.gethostname()}, process 77",
                         f"trial 0 seed 5: epoch 0 of 8, no epoch yet, worker {socket.gethostname()}, process 77"]
 
@@ -147,7 +149,7 @@ def test_a_trial_with_several_seeds_is_shown_run_by_run_and_then_as_their_mean(c
     said = capsys.readouterr().out
     assert said.splitlines()[-1] == "trial 1, mean: 5.50 dB SI-SNRi (2 seeds, sd 0.71); 1 run without a score"
     assert "state stopped: after epoch 4: trial 0 was ahead" in said
-    assert "1,600 s of sound, 1,600 s saved by stopping" in said
+    assert "1,600 s of audio, 1,600 s saved by stopping" in said
     assert said.count("epoch   1") == 1
     assert "over 1 mixture," in said
 
@@ -158,9 +160,9 @@ def test_a_trial_that_still_rises_says_so_and_whom_it_may_pass(capsys):
     more = {"kind": "", "mixtures": 1, "unscored": 0, "batch_size": 8, "schedule": "decay", "checkpoint": "a.pt"}
     show_trial([{**results[1], **more}], results, [], [])
     said = capsys.readouterr().out
-    assert "0.60 dB per doubling of sound, still rising ↑" in said
+    assert "0.60 dB per doubling of audio, still rising ↑" in said
     assert "7.10 dB expected, [6.59, 7.61]" in said
-    assert said.splitlines()[-1] == "at twice the sound trial 1 is expected to pass trial 0"
+    assert said.splitlines()[-1] == "at twice the audio trial 1 is expected to pass trial 0"
     show_status("some", None, [], results, [])
     said = capsys.readouterr().out
     assert "6.50 ↑" in said
