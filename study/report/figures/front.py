@@ -1,7 +1,6 @@
 """The figure of the front against one cost: first the numbers (`front_data`), then the ink (`draw_front`) and the words."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +12,7 @@ from study.analysis import trials
 from study.analysis.extrapolation import rising
 from study.analysis.replicates import SCORE, Row, number
 from study.records import Estimate
-from study.report.figures import label_placement
-from study.report.figures import style as ink
+from study.report.figures import label_placement, style
 from study.report.figures.style import BLUE, GREY, INK, ORANGE, PAPER, VERMILION
 
 # By cost: what stands below the axis, its unit, and the words for it in a sentence.
@@ -25,7 +23,7 @@ AXES = {
                         "the real-time factor on one thread"),
     "peak_memory_bytes": ("peak memory while one second of sound is separated (MB)", 1e6, "peak memory")}
 BARS_AT_MOST = 60  # variants; of more, only what is on the front and the reference have bars
-LABELS_AT_MOST, CROWD = 40, 200  # labels; variants of which more have room for a third as many
+LABELS_AT_MOST, CROWD = 8, 200  # names of variants, and of published results; variants whose names lie on points
 KEYS_IN_A_LINE = 4
 LIKELY = 0.05  # chances below it are not drawn
 
@@ -82,14 +80,17 @@ class FrontData(NamedTuple):
 
     @property
     def named(self) -> list[Point]:
-        """Whose names are written: all that are kept, of many some of the best at their cost, evenly spread over it."""
-        named = list({(p.name, p.cost, p.si_snri_db): p for p in self.kept}.values())
-        most = LABELS_AT_MOST // 3 if self.crowded else LABELS_AT_MOST
-        if len(named) <= most:
-            return named
-        best = [point for point in named if point.on_line] or named
-        costs = np.log([point.cost for point in best])
-        return [best[i] for i in sorted({int(abs(costs - cost).argmin()) for cost in np.linspace(costs[0], costs[-1], most)})]
+        """Whose names are written: the reference, and of the front the ends and an even choice of the best at their cost."""
+        known = {(p.name, p.cost, p.si_snri_db): p for p in self.kept}
+        own = [self.reference] if self.reference else []
+        best = [point for point in known.values() if point.on_line] or list(known.values())
+        others = list(known.values()) if len(known) < LABELS_AT_MOST else best
+        if others:
+            costs = np.log([point.cost for point in others])
+            wanted = np.linspace(costs[0], costs[-1], LABELS_AT_MOST - len(own))
+            places = range(len(others)) if len(others) <= len(wanted) else [int(abs(costs - cost).argmin()) for cost in wanted]
+            own += [others[place] for place in sorted(set(places))]
+        return sorted({point.trial: point for point in own}.values(), key=lambda point: point.cost)
 
 
 def kinds(rows: Sequence[Row]) -> dict[int, str]:
@@ -124,9 +125,9 @@ def draw_front(data: FrontData, axes: Axes) -> int:
     """Grey what is beaten, blue what is kept, a star for the reference. Returns how many kept variants have no label."""
     title, unit, _ = AXES[data.cost]
     points = [*data.kept, *data.beaten]
-    ink.log_axis(axes, [*(point.cost for point in points), *(cost for _, cost, _ in data.published)], unit)
+    style.log_axis(axes, [*(point.cost for point in points), *(cost for _, cost, _ in data.published)], unit)
     ends = [end for point in data.barred for end in point.interval_db or ()]
-    ink.score_axis(axes, [*(point.si_snri_db for point in points), *ends, *(score for _, _, score in data.published)])
+    style.score_axis(axes, [*(point.si_snri_db for point in points), *ends, *(score for _, _, score in data.published)])
     axes.set(xlabel=title, ylabel="SI-SNRi on the test set (dB)")
     axes.grid(axis="y")
     end = max(point.cost for point in points) if data.published else axes.get_xlim()[1]
@@ -138,14 +139,14 @@ def draw_front(data: FrontData, axes: Axes) -> int:
     for some, on_line, face, edge, area in ((data.beaten, False, GREY, PAPER, 18), (data.beaten, True, GREY, BLUE, 22),
                                             (data.kept, False, PAPER, BLUE, 22), (data.kept, True, BLUE, PAPER, 30)):
         places = [(p.cost, p.si_snri_db) for p in some if p.trial != own and p.on_line == on_line]
-        ink.marks(axes, places, (face, "o", area), edge=edge, width=0.9)
+        style.marks(axes, places, (face, "o", area), edge=edge, width=0.9)
     if data.reference:
         axes.axhline(data.reference.si_snri_db, color=VERMILION, linewidth=0.9, linestyle=":", zorder=1)
-        ink.marks(axes, [(data.reference.cost, data.reference.si_snri_db)], (VERMILION, "*", 110), zorder=4, width=0.7)
+        style.marks(axes, [(data.reference.cost, data.reference.si_snri_db)], (VERMILION, "*", 110), zorder=4, width=0.7)
     for point in data.rising:       # inside of the mark, where it meets no label
         colour = PAPER if point.on_line or point.trial == own else BLUE
-        ink.marks(axes, [(point.cost, point.si_snri_db)], (colour, "^", 9), zorder=4.5, width=0)
-    ink.marks(axes, [place for _, *place in data.published], (PAPER, "D", 20), zorder=2.5, edge=ORANGE, width=0.9)
+        style.marks(axes, [(point.cost, point.si_snri_db)], (colour, "^", 9), zorder=4.5, width=0)
+    style.marks(axes, [place for _, *place in data.published], (PAPER, "D", 20), zorder=2.5, edge=ORANGE, width=0.9)
     axes.legend(handles=legend(data), loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=KEYS_IN_A_LINE, handletextpad=0.2,
                 columnspacing=1.4, borderaxespad=0.1)
     return _label(data, axes)
@@ -162,7 +163,7 @@ def _halos(points: Sequence[Point], axes: Axes) -> None:
     """The chance of being beaten by none, as a pale disc whose area grows with it."""
     likely = [point for point in points if (point.chance or 0.0) >= LIKELY]
     axes.scatter(*_columns([(p.cost, p.si_snri_db) for p in likely]), s=[_halo(p.chance or 0.0) for p in likely], color=BLUE,
-                 alpha=0.2, linewidths=0, zorder=1.5, rasterized=len(likely) > ink.MANY)
+                 alpha=0.2, linewidths=0, zorder=1.5, rasterized=len(likely) > style.MANY)
 
 
 def _halo(chance: float) -> float:
@@ -195,50 +196,36 @@ def legend(data: FrontData) -> list[Line2D]:
 def _label(data: FrontData, axes: Axes) -> int:
     """Write names beside points where they cover nothing; the axes must have their final size."""
     scale = 72 / axes.figure.dpi  # everything in points, so that the file's resolution does not matter
-    style: dict[str, Any] = {"fontsize": 6.2, "linespacing": 1.05, "color": INK, "zorder": 5}
+    font: dict[str, Any] = {"fontsize": 6.2, "linespacing": 1.05, "color": INK, "zorder": 5}
+    if data.crowded:  # names can only lie on points
+        font["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.4}
     named = [(p.name, p.cost, p.si_snri_db, "normal") for p in data.named]
-    named += [(*one, "italic") for one in data.published[:LABELS_AT_MOST - len(named)]]
-    sizes = [_size(axes.text(0, 0, ink.wrapped(name), transform=axes.transAxes, fontstyle=slant, **style)) * scale + 1.0
+    named += [(*one, "italic") for one in data.published[:LABELS_AT_MOST]]
+
+    def places(pairs: Sequence[Any]) -> Any:
+        return axes.transData.transform(np.asarray(pairs, dtype=float).reshape(-1, 2)) * scale
+    sizes = [_size(axes.text(0, 0, style.wrapped(name), transform=axes.transAxes, fontstyle=slant, **font)) * scale + 1.0
              for name, *_, slant in named]
-    anchors = _places(axes, [(cost, score) for _, cost, score, _ in named]) * scale
-    frame = axes.get_window_extent()
+    anchors = places([(cost, score) for _, cost, score, _ in named])
+    points = [(p.cost, p.si_snri_db) for p in (*data.kept, *data.beaten)]
     level = [(x, data.reference.si_snri_db) for x in axes.get_xlim()] if data.reference else []
     bars = [[(p.cost, end) for end in p.interval_db or ()] for p in data.barred]
-    found = label_placement.place(
-        anchors, sizes, np.array([frame.x0, frame.y0, frame.width, frame.height]) * scale, _unnamed(data, axes) * scale,
-        lines=_thinned(np.concatenate([_sampled(_places(axes, some) * scale) for some in (data.line, level, *bars)])),
-        radius=3.4)
-    if data.crowded:  # names can only lie on points
-        style["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.4}
+    lines = [_sampled(places(some)) for some in (data.line, level, *bars) if some]
+    frame = axes.get_window_extent()
+    area = np.array([frame.x0, frame.y0, frame.width, frame.height]) * scale
+    avoid = np.concatenate([places([*points, *(place for _, *place in data.published)]), *lines])
+    found = label_placement.place(anchors, sizes, area, avoid, radius=3.4)
     for (name, cost, score, slant), anchor, size, corner in zip(named, anchors, sizes, found, strict=True):
         if corner is None:
             continue
         offset = np.subtract(corner, anchor)
         nearest = np.clip(0, offset, offset + size)  # of the label's box, seen from the point
-        gap = np.hypot(*nearest)
-        gaps = np.hypot(*(np.clip(anchors, corner, corner + size) - anchors).T)
-        doubtful = (gaps < 1.3 * gap).sum() > 1  # another point is about as near
         leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3.2,
                   "relpos": tuple((nearest - offset) / size)}
-        axes.annotate(ink.wrapped(name), (cost, score), tuple(offset + 0.5), textcoords="offset points", fontstyle=slant,
-                      **style, arrowprops=leader if gap > (5 if doubtful else 8) else None)
+        axes.annotate(style.wrapped(name), (cost, score), tuple(offset + 0.5), textcoords="offset points",
+                      fontstyle=slant, **font, arrowprops=leader if np.hypot(*nearest) > 6 else None)
     written = {name for (name, *_, slant), corner in zip(named, found, strict=True) if corner and slant == "normal"}
     return len({point.name for point in data.kept} - written)
-
-
-def _unnamed(data: FrontData, axes: Axes) -> Any:
-    """Where the points without a label are, in pixels; of a crowd, some."""
-    named = {point.trial for point in data.named}
-    points = [(p.cost, p.si_snri_db) for p in (*data.kept, *data.beaten) if p.trial not in named]
-    return _thinned(_places(axes, [*points, *(place for _, *place in data.published[LABELS_AT_MOST - len(data.named):])]))
-
-
-def _thinned(places: Any, square: float = 4.0) -> Any:
-    """At most MANY of the places: one in each square, of squares as small as that allows."""
-    if len(places) <= ink.MANY:
-        return places
-    some = places[np.unique(places // square, axis=0, return_index=True)[1]]
-    return some if len(some) <= ink.MANY else _thinned(places, 1.5 * square)
 
 
 def _size(text: Text) -> Any:
@@ -248,18 +235,11 @@ def _size(text: Text) -> Any:
     return np.array([box.width, box.height])
 
 
-def _places(axes: Axes, pairs: Sequence[Any]) -> Any:
-    return axes.transData.transform(np.asarray(pairs, dtype=float).reshape(-1, 2))
-
-
 def _sampled(corners: Any) -> Any:
-    """Points every few points along the step line through `corners`."""
-    steps = [corners[:0]]
-    for (x, y), (next_x, next_y) in pairwise(corners):
-        across, up = np.arange(x, next_x, 4.0), np.arange(y, next_y, 4.0)
-        steps += [np.column_stack([across, np.full_like(across, y)]),
-                  np.column_stack([np.full_like(up, next_x), up])]
-    return np.concatenate(steps)
+    """Places along the step line through `corners`."""
+    steps = np.column_stack([np.repeat(corners[:, 0], 2)[1:], np.repeat(corners[:, 1], 2)[:-1]])
+    along, places = np.linspace(0, len(steps) - 1, 40 * len(steps)), np.arange(len(steps))
+    return np.column_stack([np.interp(along, places, steps[:, side]) for side in (0, 1)])
 
 
 def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

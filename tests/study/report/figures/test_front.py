@@ -73,9 +73,9 @@ def test_of_many_variants_only_the_front_and_the_reference_have_bars(count, barr
 def test_of_a_front_in_a_crowd_few_are_named_and_those_evenly_over_the_cost():
     rows = [row(trial, parameters=round(1000 * 2 ** (trial / 60)), si_snri_db=trial / 100) for trial in range(301)]
     named = front_data(rows, "parameters").named
-    assert len(named) == front.LABELS_AT_MOST // 3
+    assert len(named) <= front.LABELS_AT_MOST
     assert (named[0].trial, named[-1].trial) == (0, 300)
-    assert max(np.diff([point.trial for point in named])) <= 26  # 300 steps, twelve gaps
+    assert max(np.diff([point.trial for point in named])) <= 51  # 300 steps, six gaps
 
 
 def drawn_front(rows, cost="parameters", **handed_in):
@@ -93,8 +93,10 @@ def drawn_front(rows, cost="parameters", **handed_in):
 @pytest.mark.parametrize("cost", ["parameters", "macs_per_s"])
 def test_with_fifty_runs_no_label_covers_a_label_or_a_point_and_none_is_missing(seed, cost):
     data, axes, texts, unlabelled = drawn_front(fakes.study(50, seed)[0], cost)
-    assert unlabelled == 0
-    assert {text.get_text().replace("\n", " ") for text in texts} == {point.name for point in data.kept}
+    names = {text.get_text().replace("\n", " ") for text in texts}
+    assert names == {point.name for point in data.named}
+    assert {"reference", data.kept[0].name, data.kept[-1].name} <= names
+    assert unlabelled == len({point.name for point in data.kept} - names)
     boxes = [Text.get_window_extent(text) for text in texts]  # without the leader
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
     for point in (*data.kept, *data.beaten):
@@ -130,7 +132,7 @@ def test_runs_that_are_equal_in_everything_share_a_label():
 def test_labels_and_those_left_out_are_the_front_of_hundreds():
     rows = [row(trial, N=trial + 1, parameters=1000 + 9 * trial, si_snri_db=trial / 100) for trial in range(301)]
     data, _, texts, unlabelled = drawn_front(rows)
-    assert 0 < len(texts) <= front.LABELS_AT_MOST // 3
+    assert 2 < len(texts) <= front.LABELS_AT_MOST
     assert len(texts) + unlabelled == len(data.kept) == 301
 
 

@@ -2,8 +2,6 @@
 
 import itertools
 
-import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,23 +32,3 @@ def test_a_label_alone_lies_beside_its_point_and_gives_way_to_what_should_stay_v
     assert 50 < y < 58
     moved, = label_placement.place([(50, 50)], [(40, 14)], (0, 0, 100, 100), [(x + 20, y + 7)])
     assert moved != (x, y)
-
-
-@pytest.mark.parametrize("seed", [4, 6, 11])  # clouds that leave room for it
-def test_a_leader_goes_round_the_points_that_should_stay_visible(seed):
-    rng = np.random.default_rng(seed)
-    anchors, points = rng.normal((200, 100), 15, (8, 2)), rng.normal((200, 100), 60, (40, 2))
-    corners = np.array(label_placement.place(anchors, [(40, 14)] * 8, (0, 0, 400, 200), points))
-    nearest = np.clip(anchors, corners, corners + np.array([40, 14]))
-    along = np.linspace(0, 1, 50)[:, None, None]
-    leaders = anchors + along * (nearest - anchors)  # [50, 8, 2], places along the eight leaders
-    touched = np.hypot(*np.moveaxis(leaders[:, :, None] - points, -1, 0)).min(axis=(0, 1)) < 1.0
-    hidden_anyway = np.hypot(*np.moveaxis(anchors[:, None] - points, -1, 0)).min(axis=0) < 2.0
-    assert not (touched & ~hidden_anyway).any()
-
-
-@pytest.mark.parametrize(("way", "crosses"), [([(0, 0), (4, 4)], True), ([(0, 0), (1, 1)], False),
-                                          ([(0, 3), (4, 3.5)], True), ([(0, 5), (4, 5)], False)])
-def test_a_way_through_a_box_crosses_one_of_its_diagonals(way, crosses):
-    box = label_placement._edges(np.array([[2.0, 2.0, 1.5, 2.0]]))
-    assert label_placement._cross(np.array([way], dtype=float), box).any() == crosses
