@@ -28,8 +28,8 @@ FREE = 12  # epochs from which on the exponent is fitted too
 EXPONENT = 1 / 3
 EXPONENTS = np.linspace(0.02, 2, 100)
 # Standard deviation of what moves a score beside its law. With it 40 of 40 variants of `voices` and
-# 15 of 16 of the recorded digits ended within the interval after twice the audio; without, 37 and 10
-# (benchmarks/fidelity.py).
+# 15 of 16 of the recorded digits ended within the interval after twice the audio; without, 37 and
+# 10 (benchmarks/fidelity.py).
 BESIDE_DB = 0.25
 # Between two doublings the share of the first gain that the second brings, by the law: 2^-p; p is
 # known no better than from 0 to 1/3 to 1, which this standard deviation of the share allows for.
@@ -129,10 +129,10 @@ def rising(row: Row) -> bool:
 
 
 def next_doubling(parameters: Sequence[int], gains: Sequence[float]) -> list[Estimate] | None:
-    """What twice the audio brings variants whose last doubling brought `gains` in dB, in their order.
+    """The gains from twice the audio of variants whose last doubling brought `gains` in dB.
 
     The last gains are smoothed over sizes, by a line in the logarithm of the parameters, and shrink
-    as the law says. Foretells the next doubling with 0.14 to 0.27 dB root mean square error where
+    as in the law. It predicts the next doubling with 0.14 to 0.27 dB root mean square error where
     the law of a single curve errs by 0.25 to 0.55 (benchmarks/fidelity.py). Intervals are for one
     training, Student's. None for fewer than LEAST variants.
     """

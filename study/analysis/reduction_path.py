@@ -65,7 +65,7 @@ def sentences(model: ScoreModel) -> list[str]:
         parameters = start.parameters / step.cost.parameters
         what = f"Then {step.name}" if told else f"Lower {step.name} first"
         told.append(
-            f"{what}: {_value(model.reference, step.name)} → {step.value} needs {macs:.1f}× fewer "
+            f"{what}: {_value(model.reference, step.name)} → {step.value} means {macs:.1f}× fewer "
             f"MACs and {parameters:.1f}× fewer parameters for {change(step.loss_db)}.")
     return [*told, *_limits(model), _quality(model)]
 
@@ -73,7 +73,9 @@ def sentences(model: ScoreModel) -> list[str]:
 def _quality(model: ScoreModel) -> str:
     """How well the model knows the variants it is of, and what it has besides main effects."""
     terms = "".join(f" and {term}" for term in model.terms)
-    asked = f"; the variants ask for{terms.removeprefix(' and')} (F test, p < {ASKED_FOR})" if terms else ""
+    asked = ""
+    if terms:
+        asked = f"; the variants ask for{terms.removeprefix(' and')} (F test, p < {ASKED_FOR})"
     return (f"Predicted by main effects{terms} on {len(model.design.rows)} variants, "
             f"R² {model.explained:.2f}; each predicted by the others, the error is "
             f"{model.error_db:.2f} dB{asked}.")

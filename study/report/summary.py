@@ -20,8 +20,8 @@ class Answer(NamedTuple):
     """How small, and how sure that is; empty where there is nothing to say."""
 
     finding: str  # why nothing can be recommended (`learned.finding`); then no smallest
-    front: str
     smallest: str
+    front: str
     reference: str
     uncertainty: str
 
@@ -34,7 +34,7 @@ def answer(compared: Compared, mixtures: int, why: str = "",
            uncertainty: Uncertainty | None = None) -> Answer:
     """The answer of a study tested on so many mixtures."""
     smallest = "" if why else _smallest(compared, uncertainty)
-    return Answer(why, _front(compared), smallest, _reference(compared),
+    return Answer(why, smallest, _front(compared), _reference(compared),
                   _uncertainty(compared, mixtures))
 
 

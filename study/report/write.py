@@ -250,7 +250,7 @@ def _page(
     beside = published.table_of(form, analysis.rows) if form else wording.Table((), [])
     return Page(
         study=found.name, corpus=found.corpus,
-        answer=[*inherited, *filter(None, (told.front, told.smallest))],
+        answer=[*inherited, *filter(None, (told.smallest, told.front))],
         sure=" ".join(filter(None, (told.reference, told.uncertainty, curves))),
         finding=analysis.finding, picks=analysis.picks,
         rows=[{**row, "letters": configuration(row, also=varied(rows))} for row in rows],

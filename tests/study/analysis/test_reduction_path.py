@@ -28,7 +28,7 @@ def test_the_first_advice_is_the_letter_that_costs_the_fewest_db_per_halving_of_
     order = sorted(prices, key=prices.get)
     assert [line.split(":")[0].split()[1] for line in said[:4]] == order
     factor = exact(REFERENCE).macs_per_s / exact(replace(REFERENCE, X=3)).macs_per_s
-    assert any(line.startswith(f"Then X: 6 → 3 needs {factor:.1f}× fewer MACs") and "−1.50 dB [−1.50, −1.50]" in line
+    assert any(line.startswith(f"Then X: 6 → 3 means {factor:.1f}× fewer MACs") and "−1.50 dB [−1.50, −1.50]" in line
                for line in said)
 
 
