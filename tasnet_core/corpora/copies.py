@@ -7,7 +7,7 @@ split of the first.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tasnet_core.corpora.audio_cache import AudioCache, AudioEntry, Unusable, recall, remember
 from tasnet_core.errors import counted
 
-EDITION = 1  # raised when other copies would be found among the same recordings
+EDITION = 2  # raised when other copies would be found among the same recordings
 
 # Microphones and formats of one sentence: p225_001_mic1.flac, 48k/001.wav, a.CH2.wav
 _MICROPHONE = r"(mic|microphone|ch|chan|channel)[-_ ]?\d+"
@@ -81,23 +81,27 @@ def processed_copies(cache: AudioCache, entries: Sequence[AudioEntry]) -> Copies
     Found once and remembered. The loudness of two must go up and down alike, then their samples.
     """
     depends_on = [EDITION, [(entry.id, *cache.content(entry)) for entry in entries]]
-    pairs = recall("copies", depends_on)
-    if pairs is None:
-        pairs = [pair for pair in _alike(cache, entries)
-                 if _correlation(*(cache.read(entries[i]) for i in pair)) > ALIKE]
-        remember("copies", depends_on, pairs)
+    found = recall("copies", depends_on)
+    if found is None:
+        firsts: dict[int, int] = {}
+        for first, second in _alike(cache, entries):
+            if second not in firsts:  # of many equal ones each is compared in full once
+                sounds = (cache.read(entries[i]) for i in (first, second))
+                if _correlation(*sounds) > ALIKE:
+                    firsts[second] = first
+        found = sorted(firsts.items())
+        remember("copies", depends_on, found)
     copies: Copies = {}
-    for first, second in sorted(pairs):
+    for second, first in found:
         copies[entries[second]] = copies.get(entries[first], entries[first])
     return copies
 
 
-def _alike(cache: AudioCache, entries: Sequence[AudioEntry]) -> list[tuple[int, int]]:
+def _alike(cache: AudioCache, entries: Sequence[AudioEntry]) -> Iterator[tuple[int, int]]:
     """Pairs of recordings of about equal length whose envelopes are alike."""
     order = sorted(range(len(entries)), key=lambda i: entries[i].length)
     lengths = np.array([entries[i].length for i in order])
     envelopes = np.array([_envelope(cache.read(entries[i])) for i in order])
-    pairs = []
     for start in range(0, len(order), _BLOCK):
         block = envelopes[start:start + _BLOCK]
         longest = 1.02 * lengths[min(start + _BLOCK, len(order)) - 1] + 400
@@ -105,8 +109,7 @@ def _alike(cache: AudioCache, entries: Sequence[AudioEntry]) -> list[tuple[int, 
         for i, j in np.argwhere(block @ envelopes[start:end].T > ENVELOPE_ALIKE):
             if i < j:
                 one, other = order[start + i], order[start + j]
-                pairs.append((min(one, other), max(one, other)))
-    return pairs
+                yield min(one, other), max(one, other)
 
 
 def _envelope(sound: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -126,3 +126,15 @@ def test_no_real_recording_is_taken_for_a_copy_of_another():
     cache = audio_cache.cached("x", 1, lambda facts: iter(sounds.items()))
     assert len(sounds) > 100
     assert copies.processed_copies(cache, cache.entries) == {}
+
+
+def test_of_many_copies_each_is_compared_once_and_all_are_of_the_first(monkeypatch):
+    cache = audio_cache.cached("x", 1, lambda facts: (
+        (f"{i:02}", (0.9 - 0.01 * i) * speech(0, 0)[:8000 - 5 * (i % 3)]) for i in range(40)))
+    compared = []
+    correlation = copies._correlation
+    monkeypatch.setattr(copies, "_correlation", lambda one, other: compared.append(1) or correlation(one, other))
+    found = copies.processed_copies(cache, cache.entries)
+    assert {first.id for first in found.values()} == {"00"}
+    assert len(found) == len(cache.entries) - 1
+    assert len(compared) < 2 * len(cache.entries)
