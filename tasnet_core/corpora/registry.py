@@ -94,16 +94,12 @@ class _Spec:
             raise self.error(f"no folder is named; write {self.name}:PATH")
         return self._path
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """The value of an option, by default the first choice."""
-        value = self.options.get(name, choices[0])
-        if value not in choices:
+    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+        """The value of an option; None where it is not given."""
+        value = self.options.get(name)
+        if value is not None and value not in choices:
             raise self.error(f"{name}={value} is unknown; choose from {', '.join(choices)}")
         return value
-
-    def chosen(self, name: str, choices: tuple[str, ...]) -> str | None:
-        """The value of an option; None where it is not given."""
-        return self.choice(name, choices) if name in self.options else None
 
     def span(self, name: str, least: float, most: float) -> tuple[float, float] | None:
         """The two numbers of LOW..HIGH; None where the option is not given."""
@@ -186,8 +182,8 @@ def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
     given = _Spec(spec, ("speaker", "split", "seed", "speakers", "stereo", "trim", "levels_db",
                         "noise", "noise_db", "speed"))
     path = given.path
-    split = given.choice("split", ("speaker", "recording"))
-    stereo = given.choice("stereo", STEREO)
+    split = given.choice("split", ("speaker", "recording")) or "speaker"
+    stereo = given.choice("stereo", STEREO) or "first"
     pattern = given.options.get("speaker")
     try:
         speaker_names.compiled(pattern or "")
@@ -223,8 +219,9 @@ def open_wsj0mix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _
     task=mix_clean|mix_both|mix_single.
     """
     given = _Spec(spec, ("task", "mode", "speakers", "stereo"))
-    task, path = given.chosen("task", wsj0mix.TASKS), given.path
-    mode, stereo = given.chosen("mode", stored_folders.MODES), given.choice("stereo", STEREO)
+    task, path = given.choice("task", wsj0mix.TASKS), given.path
+    mode = given.choice("mode", stored_folders.MODES)
+    stereo = given.choice("stereo", STEREO) or "first"
     root, mode = stored_folders.find("wsj0mix", path, f"{C}speakers", sample_rate_hz, mode,
                                      wsj0mix.is_set, "tr, cv and tt")
     found = wsj0mix.listings(root, C, task)
@@ -241,9 +238,10 @@ def open_librimix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = 
     stereo=first|refuse.
     """
     given = _Spec(spec, ("task", "train", "mode", "speakers", "stereo"))
-    path, mode = given.path, given.chosen("mode", stored_folders.MODES)
-    task, stereo = given.choice("task", wsj0mix.TASKS), given.choice("stereo", STEREO)
-    named = given.chosen("train", librimix.TRAINS)
+    path, mode = given.path, given.choice("mode", stored_folders.MODES)
+    task = given.choice("task", wsj0mix.TASKS) or "mix_clean"
+    stereo = given.choice("stereo", STEREO) or "first"
+    named = given.choice("train", librimix.TRAINS)
     root, mode = stored_folders.find("librimix", path, f"Libri{C}Mix", sample_rate_hz, mode,
                                      librimix.is_set, "metadata/mixture_*.csv")
     train = librimix.choose_train(root, task, named)
