@@ -229,7 +229,7 @@ class Database(Reader):
             _insert_new(connection, environments, {"key": key, "description": description}, "key")
             _insert_new(connection, variants, {"key": variant.key, **asdict(variant), **exact},
                         "key")
-            if trial == 0:      # the reference: the study's hypervolumes are measured from its costs
+            if trial == 0:      # the reference: hypervolumes are measured from its costs
                 point = json.dumps(point_of(cost.parameters, cost.macs_per_s))
                 unset = study_settings.update().where(
                     study_settings.c.study == study, study_settings.c.hypervolume_point.is_(None))
