@@ -1,4 +1,4 @@
-"""`python -m study`: run a study of size-reduced networks, watch it, show it, report on it, mend it."""
+"""`python -m study`: run a study of size-reduced networks, show it, report on it, mend it."""
 
 import sys
 

@@ -1,4 +1,6 @@
-"""The commands from Python: `study.run` gives a `Study`, whose methods are the others. Arguments are named as the options are.
+"""The commands from Python: `study.run` returns a `Study`, whose methods are the others.
+
+Arguments are named as the options are.
 
 In a folder with recordings in `speech` and a space of your own in `tiny.toml`:
 
@@ -6,7 +8,7 @@ In a folder with recordings in `speech` and a space of your own in `tiny.toml`:
 >>> found = study.run(trials=2, corpus="folder:speech", space="tiny.toml", workers=1, timeout="11h")
 folder speech: ...
 study 'tiny-folder': 2 of 2 trials trained; all saved in sqlite:///results/study.db
->>> found = study.run(trials=3, study="tiny-folder", corpus="folder:speech", space="tiny.toml", workers=1)     # goes on
+>>> found = study.run(trials=3, study="tiny-folder", workers=1)     # goes on
 trial 2 ...
 study 'tiny-folder': 3 of 3 trials trained; all saved in sqlite:///results/study.db
 >>> found.states
@@ -32,7 +34,7 @@ What cannot be used is an error of one line:
 
 >>> found.show(9)
 Traceback (most recent call last):
-tasnet_core.errors.UserError: trial 9: not in study 'tiny-folder'; see: python -m study status --study tiny-folder
+tasnet_core.errors.UserError: trial 9: not in study 'tiny-folder'; see: python -m study status ...
 >>> study.run(trials=3, timeout="soon")
 Traceback (most recent call last):
 tasnet_core.errors.UserError: timeout: 'soon' is no duration such as 600, 90m or 11h
@@ -94,8 +96,8 @@ def describe_space(name: str) -> str:
 class Study:
     """A study in a database. Without a name it is the newest there.
 
-    Every method raises a UserError, in one line, where the database or what is asked of it cannot be used. What the commands
-    print is printed here, too.
+    Every method raises a UserError, in one line, where the database or what is asked of it cannot
+    be used. What the commands print is printed here, too.
     """
 
     name: str | None = None
@@ -112,7 +114,7 @@ class Study:
             return database.counts(name, settings.recipe.seed)
 
     def load(self) -> "Frames":
-        """All that was measured, as pandas frames: `runs`, `epochs`, `mixtures`; see `study.load`."""
+        """All that was measured, as pandas frames: `runs`, `epochs`, `mixtures`."""
         from study.database import export as frames
         return frames.load(self.storage, self.name)
 
@@ -190,7 +192,7 @@ class Study:
 
 def _perform(asked: options.Options) -> Any:
     encodable()
-    if isinstance(asked, options.Training):     # it starts workers, each of which imports the script
+    if isinstance(asked, options.Training):     # each worker imports the script
         from study.engines.local import end_if_imported
         end_if_imported()
     return perform(asked)

@@ -6,24 +6,37 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from tasnet_core.errors import UserError
-from tasnet_core.records import DEFAULT_CORPUS, METRICS, VALIDATION, VALIDATION_BEFORE, Cost, Epoch, MixtureScore, Recipe, Scores
+from tasnet_core.records import (
+    DEFAULT_CORPUS,
+    METRICS,
+    VALIDATION,
+    VALIDATION_BEFORE,
+    Cost,
+    Epoch,
+    MixtureScore,
+    Recipe,
+    Scores,
+)
 
 DEFAULT_URL = "sqlite:///results/study.db"     # of the study database, where none is named
 STATES = ("running", "complete", "stopped", "rejected", "failed")
-TRAINED = ("complete", "stopped", "failed")  # these count towards --trials; a rejected variant cost nothing
+TRAINED = ("complete", "stopped", "failed")  # counted by --trials; a rejected variant cost nothing
 SCRATCH = "-scratch"    # behind a study's name: its front, trained from scratch
 FAILURES = ("diverged", "out-of-memory", "data", "killed", "error")
 SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid")
-# What a study may weigh against each other. A small receptive field is a short wait and a small memory.
+# What a study may weigh against each other. A small receptive field is a short wait and a small
+# memory.
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
-    "si_snri_db": "maximize", "sdri_db": "maximize", "parameters": "minimize", "macs_per_s": "minimize",
-    "receptive_field_s": "minimize", "realtime_factor": "minimize", "peak_memory_bytes": "minimize"}
+    "si_snri_db": "maximize", "sdri_db": "maximize", "parameters": "minimize",
+    "macs_per_s": "minimize", "receptive_field_s": "minimize", "realtime_factor": "minimize",
+    "peak_memory_bytes": "minimize"}
 FRONT = tuple((name, OBJECTIVES[name]) for name in ("si_snri_db", "parameters", "macs_per_s"))
 # What users write for the columns of a run that a study may pursue: the qualities, then the costs.
 QUALITY_WORDS = {"si_snri": "si_snri_db", "sdri": "sdri_db"}
 OBJECTIVE_WORDS: dict[str, str] = {
-    **QUALITY_WORDS, "parameters": "parameters", "macs": "macs_per_s", "receptive_field": "receptive_field_s",
-    "realtime_factor": "realtime_factor", "peak_memory": "peak_memory_bytes"}
+    **QUALITY_WORDS, "parameters": "parameters", "macs": "macs_per_s",
+    "receptive_field": "receptive_field_s", "realtime_factor": "realtime_factor",
+    "peak_memory": "peak_memory_bytes"}
 
 
 class Estimate(NamedTuple):
@@ -36,10 +49,10 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a run would gain from more sound (`fidelity.outlook`); None where it has too few epochs to tell."""
+    """The forecast of a run on more audio; None where it has too few epochs."""
 
-    slope_db_per_doubling: float | None = None          # dB per doubling of sound, at the end of the run
-    si_snri_extrapolated_db: float | None = None        # on the test set, expected at twice the sound; its 95 % interval:
+    slope_db_per_doubling: float | None = None      # of the audio, at the end of the run
+    si_snri_extrapolated_db: float | None = None    # on the test set, at twice the audio; 95 %:
     si_snri_extrapolated_low_db: float | None = None
     si_snri_extrapolated_high_db: float | None = None
 
@@ -79,13 +92,15 @@ def objectives_of(words: Iterable[str]) -> tuple[str, ...]:
     for word in words:
         column = (OBJECTIVE_WORDS | metrics).get(word)
         if column is None:
-            raise UserError(f"objectives: {word!r} is unknown; choose from {', '.join(OBJECTIVE_WORDS)}")
+            raise UserError(f"objectives: {word!r} is unknown; "
+                            f"choose from {', '.join(OBJECTIVE_WORDS)}")
         if column in columns:
             raise UserError(f"objectives: {word!r} is there twice; leave one out")
         columns.append(column)
     qualities = [column for column in columns if column in QUALITY_WORDS.values()]
     if len(qualities) != 1:
-        raise UserError(f"objectives: {len(qualities)} of {' and '.join(QUALITY_WORDS)}; choose exactly one")
+        raise UserError(f"objectives: {len(qualities)} of {' and '.join(QUALITY_WORDS)}; "
+                        "choose exactly one")
     if len(columns) == 1:
         costs = [word for word in OBJECTIVE_WORDS if word not in QUALITY_WORDS]
         alone = next(word for word, column in QUALITY_WORDS.items() if column in columns)
@@ -95,7 +110,7 @@ def objectives_of(words: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class StopRule:
-    """When a training is given up (`pareto.hopeless`); chosen by measurement, benchmarks/RESULTS.md.
+    """The rule by which a training is stopped early (`pareto.hopeless`), chosen by measurement.
 
     Raises:
         ValueError: for a rule that cannot be followed.
@@ -109,12 +124,14 @@ class StopRule:
         if not 0 <= self.margin_db < float("inf"):
             raise ValueError(f"StopRule: margin_db={self.margin_db} must be a number of at least 0")
         if not 0 <= self.warm_up <= 1:
-            raise ValueError(f"StopRule: warm_up={self.warm_up} must be a share of the epochs, 0 to 1")
+            raise ValueError(f"StopRule: warm_up={self.warm_up} must be a share of the epochs, "
+                             "0 to 1")
         if not 0 < self.patience <= 1:
-            raise ValueError(f"StopRule: patience={self.patience} must be a share of the epochs, above 0 to 1")
+            raise ValueError(f"StopRule: patience={self.patience} must be a share of the epochs, "
+                             "above 0 to 1")
 
     def in_epochs(self, epochs: int) -> tuple[int, int]:
-        """Warm-up and patience of a training of so many epochs: a hundred of them have more bad ones than eight."""
+        """Warm-up and patience in epochs: a hundred of them have more bad ones than eight."""
         return math.ceil(self.warm_up * epochs), math.ceil(self.patience * epochs)
 
 
@@ -132,10 +149,10 @@ class Settings:
     stop: StopRule | None = None  # None: every training runs to its end
     tune: tuple[str, ...] = ()  # fields of the recipe that are searched together with the size
     threads: int = 1  # of the CPU for each training: another number rounds otherwise
-    inherit_epochs: int | None = None  # for which variants that inherit are tuned; 0: not at all; None: a tenth of the recipe's
+    inherit_epochs: int | None = None  # of variants that inherit; None: a tenth of the recipe's
     grown_from: str = ""  # a study with fewer epochs, whose trainings this one's go on from
-    validation: str = VALIDATION    # what epochs are compared by; another version of this project had another
-    definition: dict[str, Any] = field(default_factory=dict)  # of a space that is no preset, as its file says it
+    validation: str = VALIDATION    # by which epochs are compared; a former version had another
+    definition: dict[str, Any] = field(default_factory=dict)  # of a space that is no preset
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -143,14 +160,21 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Settings":
-        """The inverse of `as_dict`. A study that was begun before there was a choice measured SI-SNR alone, to the end, and
-        validated on segments."""
+        """The inverse of `as_dict`.
+
+        A study that was begun before there was a choice measured SI-SNR alone, to the end, and
+        validated on segments.
+        """
         stop = values.get("stop")
-        return cls(**{**values, "recipe": Recipe(**values["recipe"]), "budget": Budget(**values["budget"]),
-                      "objectives": tuple(values["objectives"]), "tune": tuple(values.get("tune", ())),
-                      "stop": StopRule(**stop) if stop else None,
-                      "metrics": tuple(values.get("metrics", ("si_snr",))),
-                      "validation": values.get("validation", VALIDATION_BEFORE)})
+        return cls(**{
+            **values,
+            "recipe": Recipe(**values["recipe"]),
+            "budget": Budget(**values["budget"]),
+            "objectives": tuple(values["objectives"]),
+            "tune": tuple(values.get("tune", ())),
+            "stop": StopRule(**stop) if stop else None,
+            "metrics": tuple(values.get("metrics", ("si_snr",))),
+            "validation": values.get("validation", VALIDATION_BEFORE)})
 
 
 @dataclass(frozen=True)

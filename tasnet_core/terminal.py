@@ -1,6 +1,6 @@
-"""The terminal: what is printed is encoded whatever it knows, acts on nothing there, and may be cut off at any line.
+"""Printing at a terminal that may know few characters, act on some, or be cut off at any line.
 
-The only file that prints; rich's consoles, in `study.cli.terminal` and `progress`, ask here for the same.
+The only file that prints; rich's consoles, in `study.cli.terminal` and `progress`, use it too.
 """
 
 import errno
@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
 
-CLOSED_PIPE = 141       # as a shell says of who writes to a pipe that nobody reads any more: 128 + SIGPIPE
+CLOSED_PIPE = 141       # as a shell reports a write to a pipe that nobody reads: 128 + SIGPIPE
 FULL = 2
-# C0 and C1 with line ends and ESC, DEL, changes of writing direction, separators of lines, halves of a surrogate pair.
+# C0 and C1 with line ends and ESC, DEL, changes of writing direction, separators of lines, halves
+# of a surrogate pair.
 ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -23,7 +24,7 @@ class CutOff(Exception):
 
 
 def plain(text: object) -> str:
-    """One line that acts on no terminal: control characters, line ends and changes of direction are shown as escapes."""
+    """One line that acts on no terminal: control characters and line ends are shown as escapes."""
     return ACTING.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
@@ -47,7 +48,7 @@ def say(*lines: object) -> None:
 
 
 def complain(line: object) -> None:
-    """Print a line where it mixes with no output. Where even that cannot be written, nobody listens."""
+    """Print a line to stderr, if that can be written."""
     with suppress(OSError):
         print(plain(line), file=sys.stderr, flush=True)
 
@@ -60,9 +61,10 @@ def encodable() -> None:
 
 
 def guarded(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
-    """What a command's `main` does, at a terminal that may know little or be cut off.
+    """A command's `main`, at a terminal that may know few characters or be cut off.
 
-    A pipe that closes early ends it without a word, as it ends others; a disk that is full by one line.
+    A pipe that closes early ends it without a message, as it ends other programs; a full disk by
+    one line.
     """
     @wraps(main)
     def main_at_a_terminal(argv: list[str] | None = None) -> int:
@@ -70,7 +72,7 @@ def guarded(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
         try:
             try:
                 return main(argv)
-            finally:        # what is still to be written would fail when Python has ended, after this can be seen to
+            finally:        # what is written when Python ends would fail where nothing can be done
                 if sys.stdout:
                     with written():
                         sys.stdout.flush()
@@ -79,7 +81,8 @@ def guarded(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
             number, *why = cut.args
             if number == errno.EPIPE:
                 return CLOSED_PIPE
-            complain(f"standard output: cannot be written ({', '.join(map(str, why)) or number}); all that was done is saved")
+            cause = ", ".join(map(str, why)) or number
+            complain(f"standard output: cannot be written ({cause}); all that was done is saved")
             return FULL
     return main_at_a_terminal
 

@@ -1,4 +1,4 @@
-"""The options of `python -m study`, one dataclass for each command: a command line fills it, and so does `study.api`.
+"""The options of `python -m study`, a dataclass for each command, for argparse and `study.api`.
 
 Nothing of weight is imported here, so that `--help` answers at once.
 """
@@ -137,8 +137,8 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class InDatabase(Options):
-    storage: str = option(DEFAULT_URL, "database, as an SQLAlchemy URL or a path (results/study.db)",
-                          metavar="URL")
+    storage: str = option(
+        DEFAULT_URL, "database, as an SQLAlchemy URL or a path (results/study.db)", metavar="URL")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +152,8 @@ class Training(OfStudy):
     """How trainings are run, which decides no number."""
 
     workers: int | None = option(
-        None, "trainings at the same time (a CPU's cores over the threads, at most 8; with a GPU 1)",
-        type=upto(MOST_WORKERS), metavar="W")
+        None, "trainings at the same time (a CPU's cores over the threads, at most 8; with a GPU "
+        "1)", type=upto(MOST_WORKERS), metavar="W")
     timeout: float | None = option(None, "stop after 600 (seconds), 90m or 11h; continue later",
                                    type=duration, metavar="T")
     device: str = option("auto", choices=("auto", "cpu", "cuda"))

@@ -96,7 +96,7 @@ def default_space(gpu: bool) -> str:
 
 
 def default_workers(gpu: bool, threads: int) -> int:
-    """Trainings at the same time: one for each core, or for each `threads` of them; with a GPU 1."""
+    """Trainings at the same time: one for each core, or each `threads` of them; with a GPU 1."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return 1 if gpu else max(1, min(MOST_WORKERS, cores // threads))
@@ -139,7 +139,8 @@ def check_possible(plan: StudyPlan) -> None:
         UserError: for the first setting that contradicts another.
     """
     settings, space = plan.settings, plan.space
-    inherits, tuned = settings.recipe.init == "inherit", [name for name in TUNED if name in space.choices]
+    inherits = settings.recipe.init == "inherit"
+    tuned = [name for name in TUNED if name in space.choices]
     if settings.sampler not in SAMPLERS:
         raise UserError(f"--sampler {settings.sampler!r}: unknown; "
                         f"choose from {', '.join(SAMPLERS)}")

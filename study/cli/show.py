@@ -75,7 +75,8 @@ def _states(results: Rows, runs: Rows) -> str:
 def _inherited(settings: Settings) -> str:
     if settings.recipe.init != "inherit":
         return ""
-    return f", others than the reference {counted(tuned_epochs(settings), 'epoch')} on inherited weights"
+    epochs = counted(tuned_epochs(settings), "epoch")
+    return f", others than the reference {epochs} on inherited weights"
 
 
 def worker(run: Row) -> str:

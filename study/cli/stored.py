@@ -19,7 +19,8 @@ def to_write(storage: str) -> Database:
     return open_database(storage, read_only=False)
 
 
-def settings_in(database: Database, study: str | None, to_derive: bool = False) -> tuple[str, Settings]:
+def settings_in(database: Database, study: str | None,
+                to_derive: bool = False) -> tuple[str, Settings]:
     """The name and the settings of the study that is meant."""
     name = database.choose(study, to_derive)
     settings = database.settings(name)

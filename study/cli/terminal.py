@@ -48,7 +48,8 @@ class Printed(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         with written():
-            super().print(*(plain(each) if isinstance(each, str) else each for each in objects), **options)
+            inert = (plain(each) if isinstance(each, str) else each for each in objects)
+            super().print(*inert, **options)
 
     def on_broken_pipe(self) -> None:
         raise       # what rich has caught: it would end the program with a status of its own

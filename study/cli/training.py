@@ -104,7 +104,8 @@ def confirm(asked: Confirm) -> None:
 
 def _confirm(asked: Training, seeds: int, plan: StudyPlan, database: Database, corpus: Corpus,
              trials: list[int]) -> None:
-    """Train these trials with further seeds; inherited weights from scratch in a study of its own."""
+    """Train these trials with further seeds; where weights were inherited, from scratch in a
+    study of their own."""
     inherited = plan.name
     if plan.settings.recipe.init == "inherit":
         variants = _variants(database, plan.name, trials)
@@ -167,7 +168,7 @@ def go_on(asked: Continue) -> None:
 
 
 def _opened(asked: Training, plan: StudyPlan) -> Corpus:
-    """The corpus; prints what it and the compiled layers lack, which are built here, before any worker needs them."""
+    """The corpus; prints what it and the compiled layers lack, which no worker builds later."""
     reference, spec = plan.space.reference, plan.settings.corpus
     say_if_plain(reference, device_here(asked), say)
     corpus = open_corpus(spec, reference.C, reference.sample_rate_hz, say=say)
@@ -280,8 +281,8 @@ def _check_checkpoints(database: Database, name: str, runs: Iterable[Mapping[str
     lost = sorted({run["trial"] for run in runs if not checkpoint_of(run, folder).is_file()})
     if lost:
         whose = "checkpoint of trial" if len(lost) == 1 else "checkpoints of trials"
-        raise UserError(f"study {name!r}: {folder} lacks the {whose} {ranges(lost)}, to go on from; "
-                        f"put back what was there, or {otherwise}")
+        raise UserError(f"study {name!r}: {folder} lacks the {whose} {ranges(lost)}, to go on "
+                        f"from; put back what was there, or {otherwise}")
 
 
 TRAININGS: dict[type[Training], Callable[[Any], Any]] = {

@@ -1,4 +1,5 @@
-"""What may be searched: ranges of hyperparameters, lists of variants, presets, and the same as a TOML file.
+"""Search spaces: grids of hyperparameters, lists of variants, presets, and the same as TOML files.
 
-`searched` is the one place that knows in which fields two runs of a study may differ.
+`searched` alone knows in which fields two runs of a study may differ; `plan` has all that decides
+how a study is trained.
 """

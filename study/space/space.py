@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise, product
 from math import inf, log, prod
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -122,9 +122,9 @@ class Space(ABC):
         return {axis.parameter: axis.numbers for axis in self.axes.values()}
 
     def point(self, index: int) -> dict[str, int]:
-        """Of all combinations of Optuna's parameters the one with this number, without the others."""
+        """The point with this number, of all combinations of Optuna's parameters."""
         found: dict[str, int] = {}
-        for name, numbers in reversed(self.ranges().items()):  # as in a number, the last changes first
+        for name, numbers in reversed(self.ranges().items()):  # the last changes first
             index, place = divmod(index, len(numbers))
             found[name] = numbers[place]
         return dict(reversed(found.items()))
@@ -140,13 +140,15 @@ class Space(ABC):
                  for name, axis in self.axes.items() if name in TUNED}
         return on_as_much_audio(recipe, tuned)
 
-    def parameters_of(self, variant: Variant, recipe: Recipe | None = None) -> dict[str, int] | None:
+    def parameters_of(self, variant: Variant,
+                      recipe: Recipe | None = None) -> dict[str, int] | None:
         """The inverse of `variant_of` and `recipe_of`; None where the space has no such point.
 
         Without a recipe, the tuned fields are at those of the space's recipe.
         """
         values = self._values_of(variant)
-        values |= {name: getattr(recipe or self.recipe, name) for name in self.axes if name in TUNED}
+        values |= {name: getattr(recipe or self.recipe, name)
+                   for name in self.axes if name in TUNED}
         known = all(values[name] in axis.values for name, axis in self.axes.items())
         return self._parameters(values) if known and self._variant(values) == variant else None
 
@@ -223,7 +225,10 @@ class Space(ABC):
     def _ladders(self, axis: str) -> dict[str, list[Any]]:
         """The values of each hyperparameter by their cost, the others at the reference's."""
         own = self._values_of(self.reference)
-        return {name: sorted(one.values, key=lambda value: _cost(self._variant({**own, name: value}), axis))
+
+        def cost(name: str, value: Any) -> Any:
+            return _cost(self._variant({**own, name: value}), axis)
+        return {name: sorted(one.values, key=partial(cost, name))
                 for name, one in self.variant_axes.items()}
 
     def extremes(self, axis: str = "parameters") -> tuple[Variant, Variant]:
@@ -283,7 +288,8 @@ class Grid(Space):
 
     @cached_property
     def variant_axes(self) -> dict[str, Axis]:
-        return {name: axis_of(name, self.choices[name]) for name in SEARCHED if name in self.choices}
+        return {name: axis_of(name, self.choices[name])
+                for name in SEARCHED if name in self.choices}
 
     def slices(self) -> "Grid":
         def usable(name: str, value: Any) -> bool:
@@ -312,7 +318,7 @@ class Grid(Space):
 
 @dataclass(frozen=True)
 class VariantList(Space):
-    """A list of variants, the reference first, measured in its order; of choices only tuned fields."""
+    """A list of variants, the reference first, measured in its order; choices are tuned fields."""
 
     listed: tuple[Variant, ...] = ()
 
@@ -361,7 +367,7 @@ def _cost(variant: Variant, axis: str) -> Any:
 
 
 def _ends(values: Sequence[Any]) -> list[Any]:
-    """The least, the least above 0, and the largest: from none at all to the first a cost may jump."""
+    """The least, the least above 0, and the largest: from none to the first a cost may jump."""
     return sorted({values[0], next((value for value in values if value), values[0]), values[-1]})
 
 
