@@ -18,7 +18,7 @@ class Waiting:
 
     def __init__(self, on_event: OnEvent, stop: threading.Event | None = None):
         self.on_event = on_event
-        self.stop = stop or threading.Event()       # set: save everything and pause at the next step
+        self.stop = stop or threading.Event()   # set: save everything, pause at the next step
         self.message_s = -math.inf
 
     def pause_if_asked(self) -> None:
