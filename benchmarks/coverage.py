@@ -66,7 +66,7 @@ class Before(Design):
     """Pairs of speakers as if they were independent: what a bootstrap over pairs gives."""
 
     def __init__(self, heard: Mixtures):
-        pairs = tuple(some.replace("+", "~") for some in heard.speakers)
+        pairs = tuple("~".join(sorted(some.split("+"))) for some in heard.speakers)
         super().__init__(heard._replace(speakers=pairs, people=people_of("folder:x")))
 
     def _variances(self, deviations: Floats) -> Floats:
@@ -166,7 +166,7 @@ def fitted(url: str) -> Iterator[str]:
     """The variances of a study's scores: what all variants have alike, and each of its own."""
     from study.database.store import open_database
     with open_database(url) as db:
-        heard = db.heard(db.studies()[-1])
+        heard = db.test_scores(db.studies()[-1])
     scores = heard.scores[SCORE]
     own = (scores - scores.mean(axis=0)) * np.sqrt(len(scores) / (len(scores) - 1))
     parts = {"shared": scores.mean(axis=0)[None], "own": own}
