@@ -123,7 +123,7 @@ def test_a_networks_own_words_are_read_back(name, value):
 
 
 def test_commands_write_a_space_of_ones_own_to_a_file_and_leave_to_the_sampler_what_it_proposes(tmp_path):
-    space = Grid("my own", BASE, {"X": [4, 6], "extra_dilation": [0, 4]}, RECIPE)
+    space = Grid("my own", BASE, {"X": range(4, 7, 2), "extra_dilation": range(0, 5, 4)}, RECIPE)
     settings = replace(fakes.SETTINGS, space=space.name, definition=as_dict(space))
     runs = [of(0), of(1, {"X": 4}), of(2, {"norm": "frame"}), of(3, {"H": 64}), of(4, {"extra_dilation": 4})]
     written, *lines = again.commands("s", settings, runs)
