@@ -1,7 +1,8 @@
 """How throughput, memory and time per trial grow with MACs, batch, segment, R and X: measured, fitted, drawn.
 
 One process, one CPU thread, real training steps on the corpus `voices`; each sweep changes one thing, the others stay as in
-BASE. One fit (tasnet_core.growth) for all of them. Memory is counted: weights, Adam's state, the most tensors alive in a step.
+BASE. One fit for all of them, by non-negative least squares of relative errors. Memory is counted: weights, Adam's
+state, the most tensors alive in a step.
 
     python benchmarks/growth.py FIGURE.png      # or .svg; about two minutes
 """
@@ -11,22 +12,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from scipy.optimize import nnls
 
-from study.planning.cost_model import Growth, fit
-from study.planning.timing import Timed
+from study.planning.measure import Timed
 from study.report.figures import style
 from study.space.presets import QUICK
 from tasnet_core.corpora.registry import open_corpus
-from tasnet_core.cost.formulas import exact
+from tasnet_core.cost.count import LiveBytes
+from tasnet_core.cost.formulas import exact, layers
 from tasnet_core.records import Recipe, Variant
 
 BASE = replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1)
 STEPS = 5
+TERMS = ("calls", "blocks", "samples", "values", "MACs")
 SWEEPS = ("MACs", "batch", "segment s", "R", "X")
 
 
@@ -78,16 +81,47 @@ def measured() -> list[Row]:
         for one, found in zip(timed, times, strict=True):
             seconds_s = one.epoch()[:STEPS]
             found += seconds_s if warm else []
-    steps, peaks = [statistics.median(found) for found in times], [one.step_bytes() for one in timed]
-    works = [one.works[0] for one in timed]
-    seconds, memory = fit(works, steps), fit(works, peaks)
-    for name, unit, growth in (("seconds", "s", seconds), ("memory", "bytes", memory)):
-        print(f"{name}: {_terms(growth, unit)}; the fit is off by {100 * growth.error:.1f} % (root mean square)")
-    return [Row(*row) for row in zip(known, steps, map(seconds, works), peaks, map(memory, works), strict=True)]
+    steps, peaks = [statistics.median(found) for found in times], list(map(step_bytes, timed))
+    works = np.array([work(case) for case in known])
+    fits = [fit(works, np.array(values)) for values in (steps, peaks)]
+    for name, unit, (weights, error) in zip(("seconds", "memory"), ("s", "bytes"), fits, strict=True):
+        terms = ", ".join(f"{weight:.2g} {unit} × {term}" for term, weight in zip(TERMS, weights, strict=True) if weight)
+        print(f"{name}: {terms}; the fit is off by {100 * error:.1f} % (root mean square)")
+    (seconds, _), (memory, _) = fits
+    return [Row(*row) for row in zip(known, steps, works @ seconds, peaks, works @ memory, strict=True)]
 
 
-def _terms(growth: Growth, unit: str) -> str:
-    return ", ".join(f"{weight:.2g} {unit} × {name}" for name, weight in growth.weights._asdict().items() if weight)
+def work(case: Case) -> list[float]:
+    """What one step computes, in TERMS."""
+    variant, recipe = case.variant, case.recipe
+    samples = recipe.batch_size * recipe.segment_s * variant.sample_rate_hz
+    rows, frames = layers(variant), samples / variant.hop
+    values = frames * sum(int(np.prod(row.channels)) for row in rows)
+    return [1.0, variant.R * variant.X, samples, values, frames * sum(row.macs_per_frame for row in rows)]
+
+
+def fit(works: Any, measured: Any) -> tuple[Any, float]:
+    """The weights, none below 0, with the least squares of relative errors; and the errors' root mean square.
+
+    Relative to what is fitted, found in a few rounds: relative to what is measured, quick steps would weigh most.
+    """
+    scale = measured
+    for _ in range(4):
+        weights, error = nnls(works / scale[:, None], measured / scale)
+        scale = works @ weights
+    return weights, float(error) / len(measured)**0.5
+
+
+def step_bytes(one: Timed) -> int:
+    """Memory of a training: weights, gradients, Adam's two moments, the best weights, and the most that one more step
+    has alive at once. Counted, not sampled."""
+    weights = sum(weight.numel() * weight.element_size() for weight in one.training.network.parameters())
+    steps = one.training.steps()
+    with LiveBytes() as live:
+        next(steps)
+    for _ in steps:     # to the epoch's end: a training stands between two of them
+        pass
+    return 5 * weights + int(live.peak)
 
 
 def growth_data(rows: Sequence[Row]) -> GrowthData:

@@ -8,14 +8,13 @@ from study.__main__ import main
 from study.cli.options import read
 from study.cli.training import for_real
 from study.planning import dry_run
-from study.planning.cost_model import Growth, Work
-from study.planning.measure import Plan, Speeds, measure, rehearse
+from study.planning.measure import Plan, Speeds, Timing, measure, measure_together
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
 from tests.support import tiny_study
 
 RUN = ("run", *tiny_study.ARGUMENTS, "--epochs", "1", "--epoch-segments", "4")
-GROWTH = Growth(Work(0.01, 0.0, 0.0, 0.0, 1e-9), 0.02)
+BY_MACS = Timing((1e6, 1e9), (1e-3, 1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +30,8 @@ def plans(monkeypatch):
 
     def made_up(plan, processes):
         asked.append((plan, processes))
-        return Speeds(GROWTH, GROWTH, GROWTH, 0.0, 0.5, 2.0, 10 ** 9, "elsewhere")
-    monkeypatch.setattr(dry_run, "rehearse", made_up)
+        return Speeds(BY_MACS, BY_MACS, 0.02, 0.0, 0.5, 2.0, 10 ** 9, "elsewhere")
+    monkeypatch.setattr(dry_run, "measure_together", made_up)
     return asked
 
 
@@ -81,15 +80,16 @@ def test_the_command_for_real_shows_no_password(plans, capsys):
 
 
 def test_one_process_measures_every_case_of_a_plan(monkeypatch):
-    from study.planning import measure as rehearsal
+    from study.planning import measure as module
     from study.search import evaluate
     from tasnet_core.cost.count import exact
-    monkeypatch.setattr(rehearsal, "ROUNDS_S", 0.0)
+    monkeypatch.setattr(module, "ROUNDS_S", 0.0)
     monkeypatch.setattr(evaluate, "measure_apart", exact)
     space = tiny_study.SPACE
-    plan = Plan(dry_run.cases(space, space.recipe, 0), ("si_snr",), "cpu", 1, lambda: tiny_study.open_tiny("", 2, 8000, print))
+    plan = Plan(dry_run.cases(space, space.recipe), ("si_snr",), "cpu", 1, lambda: tiny_study.open_tiny("", 2, 8000, print))
     found = measure(plan, 0.0)
-    assert len(found.steps) == len(found.validations) == len(plan.cases) <= len(found.scorings)
+    assert len(found.step.seconds) == len(found.separation.seconds) == len(plan.cases)
+    assert min(found.step.seconds + found.separation.seconds) > 0
     assert found.memory_bytes > 10 ** 6
     assert len(found.environment) == 8
 
@@ -106,7 +106,7 @@ def killed():
 def test_a_process_that_cannot_measure_is_one_line(opener, words):
     plan = Plan(((tiny_study.SPACE.reference, tiny_study.SPACE.recipe),), ("si_snr",), "cpu", 1, opener)
     with pytest.raises(UserError, match=words):
-        rehearse(plan, 2)
+        measure_together(plan, 2)
 
 
 def test_a_real_dry_run_of_the_command(capsys, here):
