@@ -33,7 +33,7 @@ from study.database.store import open_database
 from study.engines import ray_engine
 from study.engines.base import Job
 from study.engines.local import Workers
-from study.records import Result, Settings, StopRule
+from study.records import Result, Selection, Settings, StopRule
 from study.search.evaluate import evaluate
 from study.search.events import EpochEnded, Message, TrialEnded, silent
 from study.space.plan import StudyPlan
@@ -84,7 +84,7 @@ def fake(task, corpus, hooks):
             return Result("failed", f"epoch {number}: training loss nan", "diverged", measured, curve=tuple(curve))
     tested = tuple(MixtureScore(f"test/{i:03}", "a+b", "FM", 4.0, 0.0, score, score) for i in range(MIXTURES))
     return Result("complete", cost=measured, curve=tuple(curve), mixtures=tested, seconds=length_s,
-                  scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=MIXTURES))
+                  scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=MIXTURES), selection=Selection(score))
 
 
 def train(engine, storage, trials, slots, settings, open_corpus, evaluate=UNTIMED, on_event=silent):

@@ -20,7 +20,7 @@ from optuna.distributions import IntDistribution
 from study.database import schema
 from study.database.schema import EXACT
 from study.database.store import open_database
-from study.records import Result, Settings, StopRule
+from study.records import Result, Selection, Settings, StopRule
 from study.search.evaluate import Hooks, Task
 from study.search.events import EpochEnded
 from study.search.runner import Runner
@@ -51,7 +51,7 @@ def made_up(task: Task, corpus: Corpus, hooks: Hooks) -> Result:
             return Result("stopped", reason, cost=exact, curve=tuple(curve), seconds=1.0)
     scored = tuple(MixtureScore(f"test/{i:03}", "a+b", "FM", 4.0, 0.0, top, top) for i in range(120))
     return Result("complete", cost=exact, curve=tuple(curve), mixtures=scored, seconds=1.0,
-                  scores=Scores(si_snr_db=top, si_snri_db=top, mixtures=120))
+                  scores=Scores(si_snr_db=top, si_snri_db=top, mixtures=120), selection=Selection(top))
 
 
 def fill(work: Runner, trials: int) -> None:

@@ -151,6 +151,9 @@ class Settings:
     threads: int = 1  # of the CPU for each training: another number rounds otherwise
     inherit_epochs: int | None = None  # of variants that inherit; None: a tenth of the recipe's
     grown_from: str = ""  # a study with fewer epochs, whose trainings this one's go on from
+    # What the search is told of quality: scores on the validation mixtures, so that nothing is
+    # chosen on the test set. Studies begun before that were told test scores, and go on so.
+    selection: str = "validation"
     validation: str = VALIDATION    # by which epochs are compared; a former version had another
     definition: dict[str, Any] = field(default_factory=dict)  # of a space that is no preset
 
@@ -174,7 +177,16 @@ class Settings:
             "tune": tuple(values.get("tune", ())),
             "stop": StopRule(**stop) if stop else None,
             "metrics": tuple(values.get("metrics", ("si_snr",))),
+            "selection": values.get("selection", "test"),
             "validation": values.get("validation", VALIDATION_BEFORE)})
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Means over the validation mixtures, by which a search chooses; None where none was measured."""
+
+    valid_si_snri_db: float | None = None
+    valid_sdri_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +198,7 @@ class Result:
     kind: str = ""  # of a failure, one of FAILURES
     cost: Cost | None = None
     scores: Scores = field(default_factory=Scores)
+    selection: Selection = field(default_factory=Selection)
     curve: tuple[Epoch, ...] = ()
     mixtures: tuple[MixtureScore, ...] = ()
     seconds: float = 0.0  # wall time of the run from its start to its scores

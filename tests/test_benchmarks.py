@@ -12,7 +12,7 @@ import torch
 
 from study.analysis.pareto import Curve
 from study.database.store import open_database
-from study.records import Result, Settings, StopRule
+from study.records import Result, Selection, Settings, StopRule
 from study.search.events import EpochEnded
 from study.search.optuna_study import enqueue
 from study.search.runner import Runner
@@ -55,7 +55,8 @@ def test_a_replay_stops_whom_the_runner_stops_and_when(tmp_path):
             curve.append(Epoch(number, -valid, valid, 1e-3, 0.3 * number, 0.1))
             if reason := hooks.on_event(EpochEnded(task.trial, task.recipe.seed, curve[-1])):
                 return Result("stopped", reason, cost=count.exact(variant), curve=tuple(curve))
-        return Result("complete", cost=count.exact(variant), curve=tuple(curve), scores=Scores(si_snri_db=row.si_snri_db))
+        return Result("complete", cost=count.exact(variant), curve=tuple(curve), scores=Scores(si_snri_db=row.si_snri_db),
+                      selection=Selection(row.si_snri_db))
     settings = Settings(corpus="tiny", space="tiny", recipe=replace(RECIPE, epochs=EPOCHS), stop=RULE)
     with open_database(str(tmp_path / "study.db"), read_only=False) as database:
         database.register("s", settings)

@@ -84,6 +84,7 @@ COLUMNS = {
     "init": "scratch, inherit (a sub-network of the teacher) or teacher",
     "train_loss_db": "mean training loss (minus SI-SNR)",
     "valid_si_snri_db": "mean SI-SNRi over the validation mixtures",
+    "valid_sdri_db": "mean SDRi over the validation mixtures, where a study pursues SDRi",
     "si_snr_db": "scale-invariant SNR of the estimates, mean over the speakers; of a run, over the test mixtures",
     "si_snri_db": "its improvement over the mixture",
     "sdr_db": "SDR of BSS Eval v3",

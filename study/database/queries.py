@@ -21,7 +21,8 @@ from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe, Variant
 
 # Columns of `runs` that the view `results`, whose columns are promised, has not.
-_NOT_IN_VIEW = ("sdr_db", "mixtures", "unscored", "sdr_unscored", "stoi_unscored", "pesq_unscored")
+_NOT_IN_VIEW = ("sdr_db", "mixtures", "unscored", "sdr_unscored", "stoi_unscored", "pesq_unscored",
+                "valid_si_snri_db", "valid_sdri_db")
 _OF_STUDY = "JOIN runs r ON r.id = {0}.run WHERE r.study = :study"
 _IN_ORDER = "ORDER BY r.trial, r.seed"
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
 from study.analysis.replicates import OUTLOOK
-from study.records import FRONT, Outlook
+from study.records import FRONT, Outlook, Selection
 from study.space.searched import OF_VARIANT, VARIED
 from tasnet_core.errors import UserError
 from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Recipe, Scores, Variant
@@ -51,7 +51,8 @@ runs = Table(
     Column("variant", ForeignKey("variants.key"), nullable=False),
     Column("state", String, nullable=False),
     Column("reason", String, default=""), Column("kind", String, default=""),
-    *_columns(Recipe), *_columns(Scores), *_columns(Cost, MEASURED), *_columns(Outlook),
+    *_columns(Recipe), *_columns(Scores), *_columns(Selection), *_columns(Cost, MEASURED),
+    *_columns(Outlook),
     Column("audio_s", sa.Float), Column("seconds", sa.Float), Column("checkpoint", String),
     Column("environment", ForeignKey("environments.key")),
     Column("owner", String), Column("lease_until_s", sa.Float),

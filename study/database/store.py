@@ -305,7 +305,7 @@ class Database(Reader):
             if state != "running":      # done already by a transaction whose end was not received
                 return
             _renew(connection, run, state=result.state, reason=result.reason, kind=result.kind,
-                   seconds=result.seconds, **cost, **asdict(result.scores))
+                   seconds=result.seconds, **cost, **asdict(result.scores), **asdict(result.selection))
             connection.execute(runs.update().where(runs.c.id == run).values(**FREE))
             fit(connection, runs.c.id == run)
             if scored:

@@ -1,11 +1,11 @@
 """One training, from the cost of a variant to its scores. Knows neither Optuna nor the database."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.records import Result
+from study.records import Result, Selection
 from study.search.events import CostMeasured, EpochEnded, Message, MixtureScored, Progress
 from tasnet_core.backend.devices import device_of
 from tasnet_core.backend.memory import out_of_memory
@@ -15,6 +15,7 @@ from tasnet_core.cost.measure import measure_apart
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull
 from tasnet_core.evaluation import metrics
 from tasnet_core.inference import examples
+from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import Cost, Epoch, Recipe, Variant
 from tasnet_core.training.slimmable import NO_LINEAGE, Lineage
 from tasnet_core.training.trainer import Diverged, train
@@ -33,6 +34,7 @@ class Task:
     micro_batches: int = 1          # at least; 0: as few as memory allows
     lineage: Lineage = NO_LINEAGE
     trial: int = 0
+    validated: tuple[str, ...] = ("si_snr",)   # metrics that the search chooses by
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,24 @@ def evaluate(task: Task, corpus: Corpus, hooks: Hooks = Hooks(),
         network = load(task.checkpoint).to(device_of(task.device))
         scores = metrics.score_test(network, corpus, task.metrics, on_scored=on_scored,
                                     on_estimates=examples.writer(task.checkpoint, corpus, message))
+        selection = _selection(task, corpus, network, curve)
     except (CheckpointError, Abandoned):
         raise
     except Exception as error:      # one variant's failure is a row, not the end of the study
         return ended("failed", reason=one_line(error), kind=kind_of(error))
     return ended("complete", time.perf_counter() - start, mixtures=tuple(scores),
-                 scores=metrics.summary(scores, task.metrics))
+                 scores=metrics.summary(scores, task.metrics), selection=selection)
+
+
+def _selection(task: Task, corpus: Corpus, network: ConvTasNet,
+               curve: Sequence[Epoch]) -> Selection:
+    """Scores on the validation mixtures; that of the best epoch, whose weights these are, is known.
+    """
+    if curve and set(task.validated) <= set(metrics.FAST):
+        return Selection(max(epoch.valid_si_snri_db for epoch in curve))
+    found = metrics.summary(metrics.score_test(network, corpus, task.validated, part="valid"),
+                            task.validated)
+    return Selection(found.si_snri_db, found.sdri_db)
 
 
 def kind_of(error: Exception) -> str:

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.database.store import Database
-from study.records import OBJECTIVES, Result, Settings
+from study.records import OBJECTIVES, Result, Selection, Settings
 from study.search.samplers import Known, Proposals
 from study.space.plan import StudyPlan
 from study.space.searched import TUNED
@@ -131,7 +131,8 @@ def measured(run: Mapping[str, Any]) -> Result:
     """The result in a row of `runs` with its exact cost."""
     cost = Cost(**{field.name: run[field.name] for field in fields(Cost)})
     scores = Scores(**{field.name: run[field.name] for field in fields(Scores)})
-    return Result(run["state"], cost=cost, scores=scores)
+    selection = Selection(**{field.name: run[field.name] for field in fields(Selection)})
+    return Result(run["state"], cost=cost, scores=scores, selection=selection)
 
 
 def tell(study: optuna.Study, settings: Settings, trial: Trial, result: Result) -> None:
@@ -181,5 +182,8 @@ def mark_lost(study: optuna.Study, number: int) -> None:
 
 
 def _values(settings: Settings, result: Result) -> list[Any]:
+    """What Optuna is told: costs, and quality on the validation mixtures."""
     found = {**vars(result.cost), **vars(result.scores)}
+    if settings.selection == "validation":
+        found |= {name.removeprefix("valid_"): db for name, db in vars(result.selection).items()}
     return [found[name] for name in settings.objectives]

@@ -78,7 +78,8 @@ class RunExecutor:
                    if name in SLICED}
         lineage = Lineage(self.checkpoints / checkpoint_name(0), subnets, self._origin(run))
         return Task(variant, Recipe.of(run), self.checkpoint_of(run), self.plan.device,
-                    self.settings.metrics, cost, micro_batches, lineage, run["trial"])
+                    self.settings.metrics, cost, micro_batches, lineage, run["trial"],
+                    ("si_snr", "sdr") if "sdri_db" in self.settings.objectives else ("si_snr",))
 
     def checkpoint_of(self, run: Run) -> Path:
         """The checkpoint of a run, in the folder that the database now lies in."""

@@ -152,8 +152,9 @@ def score_test(
     processes: int | None = None,
     on_scored: Callable[[int, int], None] = lambda done, total: None,
     on_estimates: OnEstimates = lambda index, mixture, estimates: None,
+    part: str = "test",
 ) -> list[MixtureScore]:
-    """Separate and score every test mixture of a corpus, whole.
+    """Separate and score every mixture of a part of a corpus, whole.
 
     `on_scored` gets how many are done, of how many; `on_estimates` each mixture by its index, with
     the network's estimates [C, T] in no order.
@@ -163,14 +164,14 @@ def score_test(
     number of processes but none.
     """
     network = speed_up(network)
-    total = corpus.count("test")
+    total = corpus.count(part)
     if processes is None:
         processes = min(metric_workers.cores(), total // MIXTURES_PER_PROCESS)
     scores: list[MixtureScore] = []
     waiting: deque[Pending] = deque()
     with MetricWorkers(processes) as workers:
         for index in range(total):
-            mixture = corpus.mixture("test", index)
+            mixture = corpus.mixture(part, index)
             estimates = estimates_of(network, mixture)
             waiting.append(begin(mixture, estimates, corpus.sample_rate_hz, metrics, workers))
             on_estimates(index, mixture, estimates)

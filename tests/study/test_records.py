@@ -107,3 +107,10 @@ def test_a_new_study_hears_a_voice_for_every_speaker_and_an_old_one_what_it_hear
     assert {"voices", "voices2"} <= CORPORA.keys()
     stored = Settings(corpus="voices").as_dict()
     assert Settings.from_dict(stored).corpus == "voices"
+
+
+def test_a_study_of_before_goes_on_being_told_test_scores():
+    stored = Settings().as_dict()
+    assert Settings.from_dict(stored).selection == "validation"
+    del stored["selection"]
+    assert Settings.from_dict(stored).selection == "test"

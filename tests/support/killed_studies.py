@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from study.__main__ import main
 from study.database.store import open_database
 from study.engines import base
-from study.records import TRAINED, Result
+from study.records import TRAINED, Result, Selection
 from study.search.events import EpochEnded
 from study.space.presets import SPACES
 from study.space.space import Grid
@@ -75,7 +75,7 @@ def fake(task, corpus, hooks):
     score = score_of(variant)
     tested = tuple(MixtureScore(f"test/{i:03}", "a+b", "FM", 1.0, 0.0, score, score) for i in range(2))
     return Result("complete", cost=measured, curve=tuple(curve), mixtures=tested, seconds=1.0,
-                  scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=2))
+                  scores=Scores(si_snr_db=score, si_snri_db=score, mixtures=2), selection=Selection(score))
 
 
 def _note(log, what, variant, number):

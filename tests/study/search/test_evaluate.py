@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from study.database.schema import MEASURED
-from study.records import FAILURES
+from study.records import FAILURES, Selection
 from study.search import evaluate as module
 from study.search.evaluate import Hooks, Task, evaluate, kind_of, one_line
 from study.search.events import CostMeasured, EpochEnded, MixtureScored
@@ -111,3 +111,20 @@ def test_a_batch_in_parts_gives_the_same_training_but_for_rounding(tmp_path):
     whole, parts = (evaluate(Task(TINY, QUICK, tmp_path / f"{parts}.pt", micro_batches=parts), Tiny()) for parts in (1, 2))
     for one, other in zip(whole.curve, parts.curve, strict=True):
         assert one.train_loss_db == pytest.approx(other.train_loss_db, rel=1e-4)
+
+
+def test_the_search_is_given_scores_on_validation_mixtures_of_the_best_epochs_weights(tmp_path):
+    result = evaluate(Task(TINY, QUICK, tmp_path / "a.pt"), Tiny(4))
+    network = load(tmp_path / "a.pt")
+    valid = metrics.summary(metrics.score_test(network, Tiny(4), part="valid"))
+    assert result.selection.valid_si_snri_db == pytest.approx(valid.si_snri_db, abs=1e-9)
+    assert result.selection.valid_si_snri_db != pytest.approx(result.scores.si_snri_db, abs=1e-3)
+    assert result.selection.valid_sdri_db is None
+
+
+def test_a_search_by_sdr_is_given_sdr_on_validation_mixtures(tmp_path):
+    asked = ("si_snr", "sdr")
+    result = evaluate(Task(TINY, QUICK, tmp_path / "a.pt", metrics=asked, validated=asked), Tiny(4))
+    valid = metrics.summary(metrics.score_test(load(tmp_path / "a.pt"), Tiny(4), asked, part="valid"), asked)
+    assert result.selection == Selection(valid.si_snri_db, valid.sdri_db)
+    assert valid.sdri_db is not None

@@ -20,6 +20,7 @@ from tasnet_core.records import TAUGHT
 from tasnet_core.training.trainer import Training
 from tests.support import tiny_study
 from tests.support.commands import refused
+from tests.support import fakes
 from tests.support.tiny import Tiny
 
 STORAGE = "results/study.db"
@@ -219,3 +220,12 @@ def test_the_spread_has_both_ends_and_the_reference():
     assert {row["trial"] for row in spread(rows, 99)} == set(range(7))
     assert len(spread(rows, 5)) == 5
     assert spread([], 4) == []
+
+
+def test_what_confirm_trains_again_is_chosen_by_validation_where_all_have_it():
+    """Trial 2 is dominated by trial 1 on the test set alone."""
+    rows = [fakes.row(0, si_snri_db=7.0, parameters=1000, macs_per_s=1000, valid_si_snri_db=7.0),
+            fakes.row(1, si_snri_db=6.0, parameters=400, macs_per_s=400, valid_si_snri_db=5.0),
+            fakes.row(2, si_snri_db=5.5, parameters=500, macs_per_s=500, valid_si_snri_db=6.0)]
+    assert best(rows) == [0, 1, 2]
+    assert best([{**one, "valid_si_snri_db": None} for one in rows]) == [0, 1]

@@ -9,11 +9,10 @@ import sqlalchemy as sa
 
 from study.analysis.pareto import Curve, hopeless
 from study.database.store import open_database
-from study.records import Budget, Result, StopRule
+from study.records import Budget, Result, Selection, StopRule
 from study.search import optuna_study
 from study.space.space import VariantList
 from tasnet_core.cost import count
-from tasnet_core.records import Scores
 from tests.support import made_up_search, tiny_study
 from tests.support.made_up_search import SETTINGS, Death, dies, opened, table, told
 from tests.support.tiny import RECIPE, TINY
@@ -34,7 +33,7 @@ def test_optuna_hears_what_the_database_keeps(tmp_path, trained):
     with opened(tmp_path) as work:
         work.run(5)
     rows = table(tmp_path)[0]
-    assert [(row["trial"], [row["si_snri_db"], row["parameters"], row["macs_per_s"]]) for row in rows] == [
+    assert [(row["trial"], [row["valid_si_snri_db"], row["parameters"], row["macs_per_s"]]) for row in rows] == [
         (number, values) for number, state, _, values in told(tmp_path)]
     with open_database(str(tmp_path / "study.db")) as database:     # and two tools can share the file
         names = {row["name"] for row in database.query("select name from sqlite_master where type = 'table'")}
@@ -153,7 +152,7 @@ def test_a_stopped_trial_is_trained_to_its_end_when_it_is_told_to_go_on(tmp_path
         assert work.database.run_of("s", stopped[1], 0)["state"] == "stopped"
         assert work.trained() == 20
         last = work.scheduler.study.get_trials()[-1]      # Optuna hears of it as of a trial of its own
-        assert (last.state.name, last.values[0]) == ("COMPLETE", row["si_snri_db"])
+        assert (last.state.name, last.values[0]) == ("COMPLETE", row["valid_si_snri_db"])
         assert last.user_attrs == {"repeats_trial": stopped[0]}
         assert last.params == work.scheduler.study.trials[stopped[0]].params
 
@@ -188,7 +187,7 @@ def test_optuna_weighs_the_objectives_that_were_asked_for(tmp_path, trained):
         work.run(3)
         rows = work.database.results("s")
         assert [direction.name for direction in work.scheduler.study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    assert [values for _, _, _, values in told(tmp_path)] == [[row["si_snri_db"], row["receptive_field_s"]] for row in rows]
+    assert [values for _, _, _, values in told(tmp_path)] == [[row["valid_si_snri_db"], row["receptive_field_s"]] for row in rows]
 
 
 def test_a_variant_in_training_elsewhere_is_not_trained_here_and_told_when_it_has_finished(tmp_path, trained):
@@ -205,7 +204,7 @@ def test_a_variant_in_training_elsewhere_is_not_trained_here_and_told_when_it_ha
         assert told(tmp_path)[1][1] == "RUNNING"
         with work.database.engine.begin() as connection:
             connection.exec_driver_sql("update runs set owner = ? where id = ?", (owner, other))
-        work.database.finish(other, Result("complete", cost=count.exact(variant), scores=Scores(si_snri_db=3.25)))
+        work.database.finish(other, Result("complete", cost=count.exact(variant), selection=Selection(3.25)))
         work.run(4)
     assert told(tmp_path)[1][1] == "COMPLETE"
     assert told(tmp_path)[1][3][0] == 3.25
