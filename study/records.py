@@ -183,7 +183,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Selection:
-    """Means over the validation mixtures, by which a search chooses; None where none was measured."""
+    """Means over the validation mixtures, by which a search chooses; None where not measured."""
 
     valid_si_snri_db: float | None = None
     valid_sdri_db: float | None = None

@@ -18,9 +18,8 @@ from tasnet_core.evaluation import metrics
 from tasnet_core.network.slices import take
 from tasnet_core.records import TAUGHT
 from tasnet_core.training.trainer import Training
-from tests.support import tiny_study
+from tests.support import fakes, tiny_study
 from tests.support.commands import refused
-from tests.support import fakes
 from tests.support.tiny import Tiny
 
 STORAGE = "results/study.db"
