@@ -1,9 +1,7 @@
 """`python -m tasnet_core`: describe a variant, check a corpus, train and separate."""
 
 import argparse
-import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,6 @@ from tasnet_core.records import DEFAULT_CORPUS, Recipe, Variant, as_word
 from tasnet_core.terminal import complain, guarded, say
 
 if TYPE_CHECKING:
-    from tasnet_core.corpora.registry import Unusable
     from tasnet_core.cost.count import Layer
 
 LETTERS_HELP = ("letters of the variant such as N128 X6 H=128 norm=global; those left out are the "
@@ -169,20 +166,11 @@ def check(given: argparse.Namespace) -> int:
 
 def mix(given: argparse.Namespace) -> int:
     from tasnet_core.corpora.commands import write
-    from tasnet_core.corpora.registry import open_corpus
+    from tasnet_core.corpora.registry import open_corpus, tell_unusable
     corpus = open_corpus(given.corpus, given.C, given.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, given.corpus)
     say(*write(corpus, given.out, given.train, given.seconds, given.seed))
     return 0
-
-
-def tell_unusable(unusable: "Sequence[Unusable]", spec: str) -> None:
-    """Print which recordings a corpus goes without, so that none is dropped in silence."""
-    for item in unusable[:10]:
-        say(f"left out: {item.path}: {item.reason}")
-    if len(unusable) > 10:
-        say(f"left out: {len(unusable) - 10} more; all of them: "
-            f"python -m tasnet_core check {shlex.quote(spec)}")
 
 
 def train(given: argparse.Namespace) -> int:
@@ -190,7 +178,7 @@ def train(given: argparse.Namespace) -> int:
     recipe = recipe_of(given)
     from tasnet_core.backend.devices import device_of, say_if_plain
     from tasnet_core.checkpoints.checkpoint import load
-    from tasnet_core.corpora.registry import open_corpus
+    from tasnet_core.corpora.registry import open_corpus, tell_unusable
     from tasnet_core.evaluation import metrics
     from tasnet_core.training import trainer
     from tasnet_core.training.slimmable import Lineage

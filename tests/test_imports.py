@@ -128,3 +128,10 @@ def test_only_the_terminal_prints(name):
     called = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     assert "print" not in called, "say or complain: tasnet_core.terminal"
     assert "Console" not in called or name == "tasnet_core/progress.py"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_imports_a_command_line(name):
+    """`__main__` is where Python enters, no library."""
+    if name != "study/__main__.py":
+        assert not {module for module in imports(ROOT / name) if module.endswith("__main__")}

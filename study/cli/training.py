@@ -41,9 +41,8 @@ from study.space.plan import StudyPlan
 from study.space.presets import SPACES
 from study.space.searched import TUNED
 from study.space.toml import space_named
-from tasnet_core.__main__ import tell_unusable
 from tasnet_core.backend.devices import precision_of, say_if_plain
-from tasnet_core.corpora.registry import Corpus, open_corpus
+from tasnet_core.corpora.registry import Corpus, open_corpus, tell_unusable
 from tasnet_core.errors import UserError, counted
 from tasnet_core.records import Variant
 from tasnet_core.terminal import say

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from tasnet_core.corpora.speaker_sex import known_speakers
 from tasnet_core.corpora.stored import Rules, StoredCorpus
 from tasnet_core.errors import CorpusError
 from tasnet_core.files import home
+from tasnet_core.terminal import say as print_line
 
 __all__ = ["CORPORA", "Corpus", "Mixture", "Part", "Unusable", "open_corpus", "open_folder",
            "open_librimix", "open_voices", "open_wsj0mix"]
@@ -137,6 +139,15 @@ class _Spec:
 
 def _quiet(message: str) -> None:
     pass
+
+
+def tell_unusable(unusable: Sequence[Unusable], spec: str) -> None:
+    """Print which recordings a corpus goes without, so that none is dropped in silence."""
+    for item in unusable[:10]:
+        print_line(f"left out: {item.path}: {item.reason}")
+    if len(unusable) > 10:
+        print_line(f"left out: {len(unusable) - 10} more; all of them: "
+                   f"python -m tasnet_core check {shlex.quote(spec)}")
 
 
 def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _quiet,
