@@ -113,9 +113,11 @@ def streamed(network: ConvTasNet, blocks: Iterable[Sound]) -> Iterator[Piece]:
     device, stream = next(network.parameters()).device, Stream(network)
     waiting, start = np.zeros(0, np.float32), 0
     for block in chain(blocks, [None]):
-        signals = (
-            stream.finish() if block is None else stream(torch.from_numpy(block).to(device)[None]))
-        waiting = waiting if block is None else np.concatenate([waiting, block])
+        if block is None:
+            signals = stream.finish()
+        else:
+            signals = stream(torch.from_numpy(block).to(device)[None])
+            waiting = np.concatenate([waiting, block])
         done = signals.shape[-1]
         yield Piece(start, waiting[:done], np.asarray(signals[0].cpu().numpy()))
         waiting, start = waiting[done:], start + done
@@ -180,15 +182,14 @@ def separate_file(network: ConvTasNet, job: Job, how: How, source: dict[str, str
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=job.out) as scratch:
-            for piece in (
-                streamed(network, mixture)
-                if variant.causal
-                else in_chunks(network, mixture, plan, how.batch, seams)):
+            pieces = in_chunks(network, mixture, plan, how.batch, seams)
+            if variant.causal:
+                pieces = streamed(network, mixture)
+            for piece in pieces:
                 if not np.isfinite(piece.signals).all():
                     raise UserError(
                         f"{source['checkpoint']}: this network gives out numbers that are not "
-                        "finite; "
-                        "train it again, at a lower rate")
+                        "finite; train it again, at a lower rate")
                 audible = audible or bool(piece.mixture.any())
                 gains.add(piece.mixture, piece.signals)
                 scratch.write(np.ascontiguousarray(piece.signals.T).tobytes())
@@ -219,10 +220,8 @@ def write_signals(scratch: Any, job: Job, gains: NDArray[np.float64], rate: int)
             for data in iter(lambda: scratch.read(audio.BLOCK * 4 * len(gains)), b""))
         return exactly(audio.resampled(raw, rate, job.header.rate), job.header.frames)
 
-    peak = max(
-        float(np.abs(piece).max(initial=0.0))
-        for number in range(len(gains))
-        for piece in signal(number))
+    pieces = (piece for number in range(len(gains)) for piece in signal(number))
+    peak = max(float(np.abs(piece).max(initial=0.0)) for piece in pieces)
     factor = turned_down(peak)
     for number, path in enumerate(job.signals(len(gains))):
         audio.write_blocks(
@@ -249,28 +248,22 @@ def write_record(network: ConvTasNet, job: Job, how: How, source: dict[str, str]
     record = {
         "mixture": audio.readable(job.path),
         "signals": [audio.readable(path.name) for path in job.signals(len(gains))],
-        "rate_hz": job.header.rate,
-        "samples": job.header.frames,
-        "channels": job.header.channels,
-        "channel": how.channel or 1,
-        **source,
-        "variant": asdict(network.variant),
-        "network_rate_hz": rate,
+        "rate_hz": job.header.rate, "samples": job.header.frames,
+        "channels": job.header.channels, "channel": how.channel or 1,
+        **source, "variant": asdict(network.variant), "network_rate_hz": rate,
         "streamed": network.variant.causal,
-        "chunk_s": plan.chunk / rate,
-        "overlap_s": plan.overlap / rate,
-        "gains": gains.tolist(),
-        "chunks": [
-            {
-                "start_s": seam.start / rate, "order": [speaker + 1 for speaker in seam.order],
-                "margin": round(seam.margin, 4), "decided": seam.decided}
-            for seam in seams
-        ],
-        "versions": {
-            "python": platform.python_version(), **{name: installed(name) for name in PACKAGES}},
-    }
-    write_atomically(
-        job.record, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+        "chunk_s": plan.chunk / rate, "overlap_s": plan.overlap / rate, "gains": gains.tolist(),
+        "chunks": [_as_json(seam, rate) for seam in seams],
+        "versions": {"python": platform.python_version()} | {
+            name: installed(name) for name in PACKAGES}}
+    text = json.dumps(record, indent=1) + "\n"
+    write_atomically(job.record, lambda file: file.write(text.encode()))
+
+
+def _as_json(seam: Seam, rate: int) -> dict[str, Any]:
+    order = [speaker + 1 for speaker in seam.order]
+    return {"start_s": seam.start / rate, "order": order,
+            "margin": round(seam.margin, 4), "decided": seam.decided}
 
 
 def installed(package: str) -> str:

@@ -34,21 +34,16 @@ def found(given: Sequence[Path], out: Path, faults: list[str]) -> list[tuple[Pat
         if not path.is_dir():
             pairs.append((path, out))
             continue
-        every = [
-            Path(folder, name)
-            for folder, _, names in os.walk(
-                path, onerror=lambda error: faults.append(_closed(error)))
-            for name in names
-            if os.path.splitext(name)[1].lower() in audio.SUFFIXES
-        ]
+        walk = os.walk(path, onerror=lambda error: faults.append(_closed(error)))
+        files = (Path(folder, name) for folder, _, names in walk for name in names)
+        every = [file for file in files if file.suffix.lower() in audio.SUFFIXES]
         # An earlier call's is no mixture.
         inside = sorted(file for file in every if not _real(file).is_relative_to(_real(out)))
         if not inside:
-            way_out = (
-                f" but below {audio.readable(out)}, where results go; "
-                "choose another folder with --out"
-                if every
-                else f"; wanted {', '.join(audio.SUFFIXES)}")
+            way_out = f"; wanted {', '.join(audio.SUFFIXES)}"
+            if every:
+                way_out = (f" but below {audio.readable(out)}, where results go; "
+                           "choose another folder with --out")
             raise UserError(f"{audio.readable(path)}: no recording in it{way_out}")
         pairs += [(file, out / file.parent.relative_to(path)) for file in inside]
     return pairs
@@ -138,9 +133,8 @@ def separate_all(
     weights = [checkpoint, *(checkpoint.iterdir() if checkpoint.is_dir() else ())]
     check_places(jobs, network.variant.C, how.overwrite, [*(path for path, _ in pairs), *weights])
     source = {"checkpoint": audio.readable(checkpoint), "weights_sha256": digest(network)}
-    with progress(
-        "separated", sum(job.header.frames / job.header.rate for job in jobs), "s of audio"
-    ) as tell:
+    total_s = sum(job.header.frames / job.header.rate for job in jobs)
+    with progress("separated", total_s, "s of audio") as tell:
         written: dict[tuple[int, int] | None, Path] = {}
         for job in jobs:
             try:
@@ -220,7 +214,7 @@ def separate_mixture(
         raise UserError(
             f"{out}: cannot be written: {error.strerror or error}; choose another folder with --out"
         ) from error
-    for path, speaker, score, before in zip(
-        list(paths)[-len(scores) :], mixture.speakers, scores, inputs, strict=True):
+    last = list(paths)[-len(scores):]
+    for path, speaker, score, before in zip(last, mixture.speakers, scores, inputs, strict=True):
         say(f"{path}: {speaker}, {score:.2f} dB SI-SNR ({before:.2f} dB in the mixture)")
     return 0
