@@ -17,6 +17,8 @@ from tests.support.made_up_search import Death, dies, opened, table, told
 from tests.support.processes import Started
 from tests.support.tiny import RECIPE
 
+pytestmark = pytest.mark.long
+
 WHOLE = []      # what a study that nobody killed has measured, and told
 PLACES = [("created", False), ("created", True), ("suggest", True), ("begin_run", False), ("begin_run", True),
           ("add_epoch", True), ("finish", False), ("finish", True), ("tell", True)]

@@ -161,6 +161,7 @@ def test_a_network_that_differs_from_the_published_list_in_what_is_not_printed_r
     assert [(line[0], line[-2] is None) for line in lines] == [(0, False), (1, True)]
 
 
+@pytest.mark.long
 def test_a_study_of_ones_own_space_is_made_again_by_the_commands_on_its_page(tmp_path, monkeypatch, own_cache):
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text('base = "tiny"\n[choices]\nX = [1, 2]\nextra_dilation = [0, 3]\n')

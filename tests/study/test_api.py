@@ -24,6 +24,7 @@ def here(tmp_path, monkeypatch, own_cache):
     return tmp_path
 
 
+@pytest.mark.long
 def test_the_examples_are_what_happens(here):
     study_folder.make(here)
     found = doctest.testmod(api, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
@@ -91,6 +92,7 @@ def test_importing_the_package_loads_nothing_of_weight():
     subprocess.run([sys.executable, "-c", probe], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", ["", ", dry_run=True"])
 def test_a_script_without_the_guard_is_told_so_in_one_line(here, more):
     study_folder.make(here)

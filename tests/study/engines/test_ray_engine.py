@@ -36,6 +36,8 @@ from tests.support.fake_ray import FakeRay, OutOfMemoryError
 from tests.support.made_up_search import table, untimed
 from tests.support.tiny import Tiny
 
+pytestmark = pytest.mark.long
+
 RECIPE = Recipe(epochs=4, epoch_segments=6, segment_s=0.05, batch_size=2, learning_rate=1e-2, schedule="decay")
 SETTINGS = Settings(corpus="tiny", space="tiny", definition=as_dict(tiny_study.SPACE), recipe=RECIPE, sampler="grid",
                     metrics=("si_snr",))

@@ -22,6 +22,8 @@ from tests.support import fakes, tiny_study
 from tests.support.commands import refused
 from tests.support.tiny import Tiny
 
+pytestmark = pytest.mark.long
+
 STORAGE = "results/study.db"
 RUN = ("run", *tiny_study.ARGUMENTS, "--epoch-segments", "4", "--workers", "1")
 SOUND_S = 4 * 0.05      # of an epoch

@@ -25,7 +25,12 @@ SMALL = Grid("small", Variant(N=16, L=4, B=8, H=16, Sc=8, X=3, R=2), {"H": (4, 8
 DIRECTIONS = [OBJECTIVES[name] for name in QUICK.objectives]
 
 
-@pytest.fixture(scope="module", params=SAMPLERS)
+def lane(name):
+    """A Gaussian process takes seconds where the others take none."""
+    return pytest.param(name, marks=pytest.mark.long) if name == "gp" else name
+
+
+@pytest.fixture(scope="module", params=list(map(lane, SAMPLERS)))
 def thirty(request):
     return request.param, *ask_and_tell(request.param, 30)
 
@@ -58,7 +63,7 @@ def test_another_seed_proposes_something_else(thirty):
     assert ask_and_tell(name, 12, seed=1)[0][1:] != proposed[1:12]
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", list(map(lane, SAMPLERS)))
 def test_tuned_fields_and_uneven_letters_are_proposed_by_every_sampler(name):
     space = SMALL.tuned(["learning_rate", "batch_size"], RECIPE)
     _, study = ask_and_tell(name, 24, space)
@@ -68,7 +73,7 @@ def test_tuned_fields_and_uneven_letters_are_proposed_by_every_sampler(name):
     assert all(recipe.audio_s == pytest.approx(RECIPE.audio_s) for recipe in recipes)
 
 
-@pytest.mark.parametrize("name", sorted(LEARNING))
+@pytest.mark.parametrize("name", list(map(lane, sorted(LEARNING))))
 def test_a_sampler_that_learns_leaves_what_is_over_the_budget(name):
     limit = 60_000      # most of the space is dearer
     proposed, _ = ask_and_tell(name, 60, budget=Budget(max_parameters=limit))
@@ -113,7 +118,7 @@ def test_a_budget_is_learned_from_by_its_ratio():
     assert budget.ratios(count.exact(QUICK.reference))["parameters"] > 0
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp"])
+@pytest.mark.parametrize("name", list(map(lane, ["tpe", "gp"])))
 def test_what_would_look_at_every_trial_sees_the_front_and_the_newest(name, monkeypatch):
     seen = []
     drawn = LEARNING[name](0).__class__.sample_relative

@@ -96,6 +96,7 @@ def test_one_measures_at_a_time_and_another_waits_only_so_long(tmp_path):
         pass
 
 
+@pytest.mark.long
 def test_the_process_waits_while_another_one_measures(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     apart, found = measure.Apart(), []
@@ -151,6 +152,7 @@ def gone(pid: int, seconds: float) -> bool:
     return not alive(pid)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_nothing_outlives_a_caller_that_was_killed_nor_one_that_ended():
     script, lines = start(sleep=60)
