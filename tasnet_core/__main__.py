@@ -14,8 +14,8 @@ from tasnet_core.terminal import complain, guarded, say
 if TYPE_CHECKING:
     from tasnet_core.cost.count import Layer
 
-LETTERS_HELP = ("letters of the variant such as N128 X6 H=128 norm=global; those left out are the "
-                "paper's best")
+NETWORK_HELP = ("hyperparameters of the variant such as N128 X6 H=128 norm=global; those left "
+                "out are the paper's best")
 RECIPE_HELP = {
     "batch_size": "; auto: in as few parts as memory allows",
     "precision": "; float32, bf16; auto: bf16 where the hardware has units for it"}
@@ -32,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
                                   parser_class=Parser)
     describe = commands.add_parser(
         "describe", help="layer by layer: shapes, parameters, MACs, receptive field")
-    describe.add_argument("variant", nargs="*", metavar="LETTERS",
-                          help=LETTERS_HELP + "; or a checkpoint file")
+    describe.add_argument("variant", nargs="*", metavar="HYPERPARAMETER",
+                          help=NETWORK_HELP + "; or a checkpoint file")
     describe.add_argument("--seconds", type=float, default=1.0,
                           help="of audio, for the shapes and MACs (1)")
     add_corpora(commands)
@@ -69,7 +69,7 @@ def add_corpora(commands: Any) -> None:
 
 def add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train one variant; running it again continues")
-    train.add_argument("variant", nargs="*", metavar="LETTERS", help=LETTERS_HELP)
+    train.add_argument("variant", nargs="*", metavar="HYPERPARAMETER", help=NETWORK_HELP)
     train.add_argument("--corpus", default=DEFAULT_CORPUS, metavar="CORPUS")
     train.add_argument("--checkpoint", type=path, required=True, metavar="FILE",
                        help="made, or continued")
@@ -80,7 +80,7 @@ def add_train(commands: Any) -> None:
         train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default,
                            help=f"({default})" + RECIPE_HELP.get(field.name, ""))
     train.add_argument("--teacher", type=path, metavar="FILE",
-                       help="whose slice --init inherit begins with")
+                       help="whose sub-network --init inherit begins with")
 
 
 def add_separate(commands: Any) -> None:
@@ -134,7 +134,7 @@ def describe(given: argparse.Namespace) -> int:
     frames = frames_of(variant, samples)
     say(f"{' '.join(words_of(variant))} at {rate} Hz; "
         f"{given.seconds:g} s: T = {samples} samples, K = {frames} frames")
-    say(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'hears ms':>10}")
+    say(f"{'layer':42}{'output':>18}{'parameters':>12}{'MACs':>16}{'field ms':>10}")
     for layer in count.layers(variant):
         say(line_of(layer, variant, samples, frames))
     say(f"{'total':42}{'':>18}{exact.parameters:>12,}{count.macs(variant, samples):>16,}"

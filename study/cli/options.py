@@ -186,12 +186,12 @@ class Run(Training):
         None, "search learning_rate, segment_s, batch_size too, for each variant anew",
         type=words, metavar="LIST")
     init: str | None = option(
-        None, "inherit: train the reference together with its slices, then tune each variant from "
-        "its slice for a tenth of the epochs; confirm trains from scratch (scratch)",
+        None, "inherit: train the reference together with its sub-networks, then tune each variant "
+        "from its sub-network for a tenth of the epochs; confirm trains from scratch (scratch)",
         choices=INITS[:2])
     inherit_epochs: int | None = option(
-        None, "with --init inherit: tune each variant for so many epochs; 0: score slices as they "
-        "are, hundreds of them (a tenth of the epochs)", type=natural, metavar="E")
+        None, "with --init inherit: tune each variant for so many epochs; 0: score sub-networks "
+        "as they are, hundreds of them (a tenth of the epochs)", type=natural, metavar="E")
     epochs: int | None = option(None, "epochs of every training (the space's)",
                                 type=upto(MOST_EPOCHS), metavar="E")
     epoch_segments: int | None = option(None, "segments drawn for one epoch (the space's)",
