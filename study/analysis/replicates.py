@@ -1,5 +1,9 @@
 """One row per trial where a trial was trained with several seeds: the mean of its finished runs that learned something.
 
+A variant chosen by its first seed is scored by fresh ones, since the best of many has luck in the score it was chosen by
+(benchmarks/confirm_bias.py). Where every complete variant has the same seeds nothing was chosen, and all count; so do all
+of the reference.
+
 Rows are those of the view `results` and of the table `mixtures`, each with its trial and seed.
 """
 
@@ -8,6 +12,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tasnet_core.errors import counted
 from tasnet_core.records import METRICS
 
 Row = Mapping[str, Any]
@@ -30,11 +35,16 @@ def per_trial(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """One row per trial, in the order of trials: that of its lowest seed, with the means over the runs that count.
 
     Those are the runs of `in_mean`; what failed, was stopped, still runs or learned nothing leaves the mean to the others.
-    Beside the columns of a run: `seeds` (runs in the mean), `seeds_without` (runs without a score), `seeds_unlearned` (runs
-    that learned nothing, where others did), and where several are in the mean the standard deviation of their scores and the
-    lowest and highest of them.
+    The rows are all those of a study: they decide which variants were chosen. Beside the columns of a run: `seeds` (runs in
+    the mean), `seeds_without` (runs without a score), `seeds_unlearned` (runs that learned nothing, where others did),
+    `chosen_db` (the score that a variant was chosen by), and where several learned the standard deviation of their scores and
+    the lowest and highest of them, with the one that it was chosen by.
     """
-    return [_mean_run(runs) for _, runs in sorted(_grouped(rows, "trial").items())]
+    rows = list(rows)
+    learned = _grouped(_learned(rows), "trial")
+    chosen = {row["trial"]: row for row in _chosen_by(rows)}
+    return [_mean_run(runs, learned.get(key, []), chosen.get(key[0]))
+            for key, runs in sorted(_grouped(rows, "trial").items())]
 
 
 def per_mixture(rows: Iterable[Row], mixtures: Iterable[Row]) -> list[dict[str, Any]]:
@@ -50,7 +60,28 @@ def counts(row: Row) -> bool:
 
 
 def in_mean(rows: Iterable[Row]) -> list[Row]:
-    """The runs that count and are no training that failed: those whose mean, and whose spread, is the score of their trial.
+    """The runs of a study whose mean is the score of their trial: they learned, and did not lead to its choice."""
+    rows = list(rows)
+    chosen = {(row["trial"], row["seed"]) for row in _chosen_by(rows)}
+    return [row for row in _learned(rows) if (row["trial"], row["seed"]) not in chosen]
+
+
+def _chosen_by(rows: Sequence[Row]) -> list[Row]:
+    """The first runs of the variants that were chosen by them and have learned with a fresh seed since."""
+    learned = _learned(rows)
+    complete, first = {row["trial"] for row in learned if row["trial"] != 0}, min((row["seed"] for row in rows), default=0)
+    seeds: dict[Any, set[int]] = {trial: set() for trial in complete}
+    for row in rows:
+        if row["trial"] in complete:
+            seeds[row["trial"]].add(row["seed"])
+    if len(set(map(frozenset, seeds.values()))) < 2:
+        return []
+    fresh = {row["trial"] for row in learned if row["seed"] != first}
+    return [row for row in learned if row["trial"] in complete & fresh and row["seed"] == first]
+
+
+def _learned(rows: Iterable[Row]) -> list[Row]:
+    """The runs that count and are no training that failed.
 
     A run with less than LEARNED_DB, where another seed of its trial has more than APART_DB above it, learned nothing by chance.
     Of what the network can do it says nothing: a mean of both is a score that no training has. How often that happens is
@@ -63,9 +94,9 @@ def in_mean(rows: Iterable[Row]) -> list[Row]:
 
 
 def unlearned(rows: Iterable[Row]) -> list[Row]:
-    """The runs that count and are in no mean, since they learned nothing where another seed of their trial did."""
+    """The runs that count and are in no mean since they learned nothing where another seed of their trial did."""
     known = list(rows)
-    kept = {(row["trial"], row["seed"]) for row in in_mean(known)}
+    kept = {(row["trial"], row["seed"]) for row in _learned(known)}
     return [row for row in known if counts(row) and (row["trial"], row["seed"]) not in kept]
 
 
@@ -79,7 +110,13 @@ def failed_trainings(rows: Iterable[Row]) -> list[Row]:
 
 
 def with_seeds(row: Row) -> str:
-    """How many seeds a mean is of and how far they lie apart, as in '3 seeds, sd 0.20'; empty for one."""
+    """How many seeds a mean is of and how far they lie apart, as in '3 seeds, sd 0.20'; empty for one.
+
+    Of a chosen variant '2 fresh seeds, sd 0.20, chosen with 6.40 dB', the spread that of all three.
+    """
+    chosen_db = row.get("chosen_db")
+    if chosen_db is not None:
+        return f"{counted(row['seeds'], 'fresh seed')}, sd {row['si_snri_sd_db']:.2f}, chosen with {chosen_db:.2f} dB"
     return f"{row['seeds']} seeds, sd {row['si_snri_sd_db']:.2f}" if row.get("seeds", 1) > 1 else ""
 
 
@@ -91,13 +128,14 @@ def _grouped(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], list[R
     return {key: sorted(some, key=lambda row: row["seed"]) for key, some in groups.items()}
 
 
-def _mean_run(runs: Sequence[Row]) -> dict[str, Any]:
-    counting, without = in_mean(runs), sum(not counts(row) for row in runs)
-    scores = [row[SCORE] for row in counting]
+def _mean_run(runs: Sequence[Row], learned: Sequence[Row], chosen_by: Row | None) -> dict[str, Any]:
+    counting, without = [row for row in learned if row is not chosen_by], sum(not counts(row) for row in runs)
+    scores = [row[SCORE] for row in learned]
     several = len(scores) > 1
-    return {**_merged(counting or runs[:1], MEANS), "seeds": len(scores), "seeds_without": without,
+    return {**_merged(counting or runs[:1], MEANS), "seeds": len(counting), "seeds_without": without,
             "seeds_unlearned": len(runs) - len(scores) - without,
-            **(_mean_outlook(counting) if several else {}),
+            **(_mean_outlook(counting) if len(counting) > 1 else {}),
+            "chosen_db": chosen_by[SCORE] if chosen_by else None,
             "si_snri_sd_db": statistics.stdev(scores) if several else None,
             "si_snri_low_db": min(scores) if several else None, "si_snri_high_db": max(scores) if several else None}
 
@@ -127,6 +165,7 @@ def _merged(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]:
 def pooled_seed_sd(rows: Iterable[Row]) -> tuple[float, int] | None:
     """The standard deviation in dB between seeds of one variant, pooled over the variants that have several, and its degrees of
     freedom, the seeds beyond the first of each; None where no variant has several. Rows are those of `per_trial`."""
-    several = [(row["seeds"] - 1, row["si_snri_sd_db"]) for row in rows if row.get("seeds", 1) > 1]
+    beyond = ((row.get("seeds", 1) - (row.get("chosen_db") is None), row) for row in rows)
+    several = [(more, row["si_snri_sd_db"]) for more, row in beyond if more > 0]
     freedom = sum(more for more, _ in several)
     return (math.sqrt(sum(more * sd**2 for more, sd in several) / freedom), freedom) if freedom else None

@@ -61,6 +61,7 @@ TITLES: Titles = {
     "seeds_without": ("seeds", "without a score"),
     "seeds_unlearned": ("seeds", "that learned nothing, in no mean"),
     "si_snri_sd_db": ("sd", "dB between seeds"),
+    "chosen_db": ("chosen with", "dB, in no mean"),
 }
 
 

@@ -100,8 +100,9 @@ def show_trial(runs: Rows, results: Rows, epochs: Rows, mixtures: Rows) -> None:
         for line in _run(run, *own):
             console.print(line)
     chosen = {run["trial"] for run in runs}
-    for mean in per_trial([row for row in results if row["trial"] in chosen]):
-        if mean["seeds"] + mean["seeds_unlearned"] > 1:
+    for mean in per_trial(results):
+        several = with_seeds(mean) or mean["seeds"] + mean["seeds_unlearned"] > 1
+        if mean["trial"] in chosen and several:
             console.print(_mean(mean))
     for line in may_change(results, chosen):
         console.print(line)

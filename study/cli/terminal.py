@@ -72,7 +72,7 @@ def outcome(result: Result) -> str:
 
 def front_table(front: Rows, title: str = "the front so far") -> Table:
     """The Pareto-optimal variants, the smallest first."""
-    several = any(row.get("seeds", 1) > 1 for row in front)
+    several = any(row.get("si_snri_sd_db") is not None for row in front)
     score = "SI-SNRi dB\n(seeds, sd)" if several else "SI-SNRi dB"
     # Without P and C, where they are all alike, and without vertical lines a row has 80 columns.
     numbers = (Column(name, justify="right") for name in ("parameters", "MACs/s", score))
@@ -81,7 +81,7 @@ def front_table(front: Rows, title: str = "the front so far") -> Table:
     marked, telling = any(map(rising, front)), varied(front)
     for row in front:
         cell = f"{row['si_snri_db']:.2f}"
-        if row.get("seeds", 1) > 1:
+        if row.get("si_snri_sd_db") is not None:
             cell += f" ({row['seeds']}, {row['si_snri_sd_db']:.2f})"
         elif several:
             cell += " " * 10

@@ -43,7 +43,7 @@ FRONT = (
     "trial", "name", SCORE, "loss_db", "parameters", "parameters_fraction", "macs_per_s",
     "macs_fraction", "chance", "p", "rising", "si_snri_extrapolated_db", "sdri_db", "stoi", "pesq",
     "receptive_field_s", "realtime_factor", "peak_memory_bytes", "seeds", "seeds_unlearned",
-    "si_snri_sd_db",
+    "si_snri_sd_db", "chosen_db",
 )
 VARIANTS = (
     "trial", "name", "state", SCORE, "loss_db", "parameters", "macs_per_s", "reason", "chance", "p",

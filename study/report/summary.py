@@ -1,5 +1,6 @@
 """The answer of a study in sentences, worked out from rows, one per variant."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from study.analysis.learned import NO_FINDING_DB, TOLERANCE_DB, ended, limit_db
 from study.analysis.recommendations import Compared, within
 from study.analysis.replicates import EXPECTED, SCORE, Row, number, pooled_seed_sd, with_seeds
 from study.analysis.uncertainty import Uncertainty
-from study.analysis.wording import decibels, percent
+from study.analysis.wording import decibels, percent, signed
 from study.space.searched import configuration
 from tasnet_core.errors import counted
 
@@ -86,15 +87,16 @@ def _uncertainty(compared: Compared, mixtures: int) -> str:
         return ""
     tested = ""
     if mixtures:
-        mixed = len({_seeds(row) > 1 for row in known}) == 2
+        mixed = len({row.get("si_snri_sd_db") is None for row in known}) == 2
         tested = f"{'; all were' if mixed else ' and'} tested on {counted(mixtures, 'mixture')}"
-    return (f"{_trained(known)}{tested}: {_limit(known)}{_without(known)}"
+    return (f"{_trained(known)}{tested}: {_limit(known)}{_chosen(known)}{_without(known)}"
             f"{_too_short(compared)}")
 
 
 def _trained(known: Sequence[Row]) -> str:
     """How often each variant was trained."""
-    several = [_seeds(row) for row in known if _seeds(row) > 1]
+    trained = (_seeds(row) + (row.get("chosen_db") is not None) for row in known)
+    several = [seeds for seeds in trained if seeds > 1]
     if not several:
         return "Each variant was trained once"
     least, most = min(several), max(several)
@@ -116,6 +118,17 @@ def _limit(known: Sequence[Row]) -> str:
     if spread:
         told += f" Seeds of one variant differ by a standard deviation of {decibels(spread[0])} dB."
     return told
+
+
+def _chosen(known: Sequence[Row]) -> str:
+    """The first seeds, which led to a choice and so have luck in their scores."""
+    more = [row["chosen_db"] - row[SCORE] for row in known if row.get("chosen_db") is not None]
+    if not more:
+        return ""
+    were = "variant was" if len(more) == 1 else "variants were"
+    apart = f"{signed(math.fsum(more) / len(more))} dB against the fresh seeds"
+    return (f" {len(more)} {were} chosen with the first seed, which is in no mean: "
+            f"{apart}{' on average' if len(more) > 1 else ''}.")
 
 
 def _without(known: Sequence[Row]) -> str:

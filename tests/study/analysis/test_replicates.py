@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.analysis.mixture_scores import from_rows
-from study.analysis.replicates import LEARNED_DB, OUTLOOK, per_mixture, per_trial, with_seeds
+from study.analysis.replicates import LEARNED_DB, OUTLOOK, per_mixture, per_trial, pooled_seed_sd, with_seeds
 from tests.support.fakes import failed, mixture, outlook, row
 
 SCORES = st.floats(-20, 20)
@@ -73,11 +73,43 @@ def test_a_trial_without_any_score_is_what_became_of_its_first_seed():
 
 
 def test_a_mixture_has_the_mean_of_the_seeds_that_scored_it():
-    runs = [row(1, seed=0), row(1, seed=1), failed(1, seed=2), row(2)]
+    runs = [row(1, seed=0), row(1, seed=1), failed(1, seed=2), *(row(2, seed=seed) for seed in range(3))]
     mixtures = [mixture(1, 0, 4.0, 0), mixture(1, 0, 6.0, 1), mixture(1, 0, 100.0, 2),
                 mixture(1, 1, None, 0), mixture(1, 1, 3.0, 1), mixture(2, 0, 1.0, 0)]
     assert [(one["trial"], one["mixture"], one["si_snri_db"]) for one in per_mixture(runs, mixtures)] == [
         (1, "test-000", 5.0), (1, "test-001", 3.0), (2, "test-000", 1.0)]
+
+
+@pytest.mark.parametrize(("fresh", "wanted"), [([6.0, 5.8], 5.9), ([6.0], 6.0)])
+def test_a_variant_chosen_by_its_first_seed_is_scored_by_the_fresh_ones(fresh, wanted):
+    runs = [row(0, seed=seed, si_snri_db=7.0 + seed) for seed in range(3)]
+    runs += [row(1, seed=seed, si_snri_db=score) for seed, score in enumerate((6.4, *fresh))] + [row(2, si_snri_db=4.0)]
+    reference, chosen, other = per_trial(runs)
+    assert (reference["si_snri_db"], reference["seeds"], reference["chosen_db"]) == (8.0, 3, None)     # chosen by nobody
+    assert (chosen["si_snri_db"], chosen["seeds"], chosen["chosen_db"]) == (pytest.approx(wanted), len(fresh), 6.4)
+    assert (other["si_snri_db"], other["seeds"], other["chosen_db"]) == (4.0, 1, None)
+    mixtures = [mixture(one["trial"], 0, one["si_snri_db"], one["seed"]) for one in runs]
+    assert from_rows(mixtures).per_trial(runs).of(1, "si_snri_db") == pytest.approx(wanted)
+    assert chosen["si_snri_sd_db"] == pytest.approx(statistics.stdev([6.4, *fresh]))       # a spread has all seeds
+    assert pooled_seed_sd([chosen]) == (pytest.approx(chosen["si_snri_sd_db"]), len(fresh))
+    seeds = {2: "2 fresh seeds", 1: "1 fresh seed"}[len(fresh)]
+    assert with_seeds(chosen) == f"{seeds}, sd {chosen['si_snri_sd_db']:.2f}, chosen with 6.40 dB"
+
+
+def test_where_every_complete_variant_has_the_same_seeds_nothing_was_chosen():
+    runs = [row(trial, seed=seed, si_snri_db=5.0 + seed) for trial in (1, 2) for seed in range(3)]
+    runs += [row(0), row(3, state="stopped", si_snri_db=None), failed(4)]
+    assert [one["seeds"] for one in per_trial(runs)] == [1, 3, 3, 0, 0]
+    queued = [row(trial, seed=3, state="running", si_snri_db=None) for trial in (1, 2)]
+    assert [one["seeds"] for one in per_trial([*runs, *queued])] == [1, 3, 3, 0, 0]
+    assert [one["seeds"] for one in per_trial([*runs, queued[0]])] == [1, 2, 2, 0, 0]
+
+
+@pytest.mark.parametrize("again", [failed(1, seed=1), row(1, seed=1, state="running", si_snri_db=None),
+                                   row(1, seed=1, si_snri_db=0.2)])
+def test_without_a_fresh_score_the_first_seed_stands(again):
+    chosen = per_trial([row(1, si_snri_db=6.4), again, row(2, si_snri_db=4.0)])[0]
+    assert (chosen["si_snri_db"], chosen["seeds"], chosen["chosen_db"]) == (6.4, 1, None)
 
 
 def test_seeds_are_told_where_there_are_several():
