@@ -1,20 +1,32 @@
 """The answer of a study in sentences, worked out from rows, one per variant."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from study.analysis import trials
+from study.analysis.analyse import Analysis
 from study.analysis.extrapolation import Crossing, crossings, rising
 from study.analysis.learned import NO_FINDING_DB, TOLERANCE_DB, ended, limit_db
 from study.analysis.recommendations import Compared, within
 from study.analysis.replicates import EXPECTED, SCORE, Row, number, pooled_seed_sd, with_seeds
 from study.analysis.uncertainty import Uncertainty
 from study.analysis.wording import decibels, percent, signed
-from study.space.searched import configuration
+from study.space.searched import configuration, value_of
 from tasnet_core.errors import counted
 
 PAIRS_AT_MOST = 5  # of each kind that may change places
+FORECAST = (
+    f"'Not converged' ({trials.RISING}) and 'forecast' come from a power law fitted to each run's "
+    "validation curve before the decay. They assume that test scores gain as much and that the "
+    "decay lifts a longer training alike; the interval of a forecast has the "
+    "chance of seeds in it: 55 of 56 longer trainings known to us ended inside, most above its "
+    "middle.")
+OTHER_METRICS = (
+    "SDRi is the same with the signal-to-distortion ratio of BSS Eval v3 (512 taps), STOI the "
+    "short-time objective intelligibility, PESQ the estimated listening quality; each is a mean "
+    "over the test mixtures that have it.")
 
 
 class Answer(NamedTuple):
@@ -227,3 +239,44 @@ def intervals(uncertainty: Uncertainty) -> str:
                  "(python -m study confirm), so no probability of being Pareto-optimal can be "
                  "given.")
     return f"{of_whom} They cover the choice of test mixtures, {seeds}"
+
+
+def trained_s(runs: Sequence[Row]) -> list[float]:
+    """The amounts of audio that finished runs were trained on."""
+    return sorted({run["audio_s"] for run in trials.finished(runs) if number(run["audio_s"])})
+
+
+def small_print(runs: Sequence[Row], analysis: Analysis) -> list[str]:
+    """The definitions of the figures, and what they are computed from."""
+    rows = analysis.rows
+
+    def measured(*names: str) -> bool:
+        return any(number(row.get(name)) is not None for row in rows for name in names)
+
+    several = any(row["seeds"] > 1 for row in rows)
+    rate_hz = value_of(rows[0], "sample_rate_hz")
+    return [line for line in (
+        f"MACs are multiply-accumulates for one second of audio at {rate_hz / 1000:g} kHz. SI-SNRi "
+        "is the improvement in scale-invariant signal-to-noise ratio over the mixture, in dB, "
+        "averaged over the test set"
+        f"{' and over the seeds a variant was trained with' if several else ''}; higher is better.",
+        FORECAST if measured(EXPECTED) else "",
+        OTHER_METRICS if measured("sdri_db", "stoi", "pesq") else "",
+        _audio(runs), _states(runs), stopped(runs),
+        intervals(analysis.uncertainty)) if line]
+
+
+def _audio(runs: Sequence[Row]) -> str:
+    trained = trained_s(runs)
+    if not trained:
+        return ""
+    if len(trained) == 1:
+        return f"Every finished run was trained on the same {trained[0]:,.0f} s of audio."
+    return (f"The finished runs were trained on different amounts of audio, {trained[0]:,.0f} to "
+            f"{trained[-1]:,.0f} s: compare with care.")
+
+
+def _states(runs: Sequence[Row]) -> str:
+    states = Counter(run["state"] for run in runs)
+    named = ", ".join(f"{number} {state}" for state, number in states.items())
+    return f"{counted(len(runs), 'run')}: {named}."

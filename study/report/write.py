@@ -5,7 +5,6 @@ Everything is made in memory first; then each file appears whole or not at all.
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from markupsafe import Markup
 from study.analysis import reduction_path, trials, wording
 from study.analysis.analyse import Analysis, analyse
 from study.analysis.mixture_scores import Mixtures
-from study.analysis.replicates import EXPECTED, SCORE, Row, number, per_trial
+from study.analysis.replicates import SCORE, Row, number, per_trial
 from study.database import store
 from study.records import Settings
 from study.report import again, page, published, summary, tables
@@ -23,24 +22,14 @@ from study.report.figures import all as figures
 from study.report.figures import captions, style
 from study.report.figures.front import Published
 from study.report.page import Clip, Failure, Figure, Output, Page, Sound
-from study.space.searched import configuration, value_of, varied
-from tasnet_core.errors import UserError, counted
+from study.space.searched import configuration, varied
+from tasnet_core.errors import UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.inference import example_files
 from tasnet_core.records import Variant
 
 WAY_OUT = "python -m study run --trials 6"
 LISTENED_AT_MOST = 5  # variants beside the reference that can be listened to
-FORECAST = (
-    f"'Not converged' ({trials.RISING}) and 'forecast' come from a power law fitted to each run's "
-    "validation curve before the decay. They assume that test scores gain as much and that the "
-    "decay lifts a longer training alike; the interval of a forecast has the "
-    "chance of seeds in it: 55 of 56 longer trainings known to us ended inside, most above its "
-    "middle.")
-OTHER_METRICS = (
-    "SDRi is the same with the signal-to-distortion ratio of BSS Eval v3 (512 taps), STOI the "
-    "short-time objective intelligibility, PESQ the estimated listening quality; each is a mean "
-    "over the test mixtures that have it.")
 # Section and title of each figure, in their order on the page.
 FIGURES = {
     "front_parameters": ("Pareto front", "Against parameters"),
@@ -265,7 +254,7 @@ def _page(
         hours=sum(number(run["seconds"]) or 0 for run in runs) / 3600,
         notes=[*found.notes, *analysis.notes], advice=analysis.advice,
         path=_readable(analysis.path), path_titles=reduction_path.TITLES,
-        small=_small_print(found, analysis), unscored=trials.unscored(found.unscored),
+        small=summary.small_print(found.runs, analysis), unscored=trials.unscored(found.unscored),
         failures=[Failure(run["trial"], run["seed"], page.reason_of(run)) for run in runs
                   if run["state"] in ("failed", "stopped", "rejected")],
         clips=_clips(found, recommended),
@@ -291,51 +280,10 @@ def _readable(table: wording.Table) -> wording.Table:
 
 
 def _published_note(form: published.Form, found: Study) -> str:
-    audio = "".join(f", {seconds:,.0f} s of audio each" for seconds in _trained_s(found.runs)[:1])
+    audio = "".join(f", {seconds:,.0f} s of audio each" for seconds in summary.trained_s(found.runs)[:1])
     return (f"Published: {form.source}. These trainings: corpus {found.corpus}{audio}. Corpus and "
             "training budget differ, so only the order and the size of differences can be "
             "compared, not the figures themselves.")
-
-
-def _trained_s(runs: Sequence[Row]) -> list[float]:
-    """The amounts of audio that finished runs were trained on."""
-    return sorted({run["audio_s"] for run in trials.finished(runs) if number(run["audio_s"])})
-
-
-def _small_print(found: Study, analysis: Analysis) -> list[str]:
-    """The definitions of the figures, and what they are computed from."""
-    rows = analysis.rows
-
-    def measured(*names: str) -> bool:
-        return any(number(row.get(name)) is not None for row in rows for name in names)
-
-    several = any(row["seeds"] > 1 for row in rows)
-    rate_hz = value_of(rows[0], "sample_rate_hz")
-    return [line for line in (
-        f"MACs are multiply-accumulates for one second of audio at {rate_hz / 1000:g} kHz. SI-SNRi "
-        "is the improvement in scale-invariant signal-to-noise ratio over the mixture, in dB, "
-        "averaged over the test set"
-        f"{' and over the seeds a variant was trained with' if several else ''}; higher is better.",
-        FORECAST if measured(EXPECTED) else "",
-        OTHER_METRICS if measured("sdri_db", "stoi", "pesq") else "",
-        _trained(found.runs), _states(found.runs), summary.stopped(found.runs),
-        summary.intervals(analysis.uncertainty)) if line]
-
-
-def _trained(runs: Sequence[Row]) -> str:
-    trained = _trained_s(runs)
-    if not trained:
-        return ""
-    if len(trained) == 1:
-        return f"Every finished run was trained on the same {trained[0]:,.0f} s of audio."
-    return (f"The finished runs were trained on different amounts of audio, {trained[0]:,.0f} to "
-            f"{trained[-1]:,.0f} s: compare with care.")
-
-
-def _states(runs: Sequence[Row]) -> str:
-    states = Counter(run["state"] for run in runs)
-    named = ", ".join(f"{number} {state}" for state, number in states.items())
-    return f"{counted(len(runs), 'run')}: {named}."
 
 
 def _clips(found: Study, recommended: Iterable[int]) -> list[Clip]:
