@@ -20,7 +20,8 @@ from study.analysis.replicates import (
     per_trial,
     unlearned,
 )
-from study.analysis.score_model import score_model
+from study.analysis.score_model import ScoreModel, score_model
+from study.analysis.shrinkage import Shrunk, shrunk
 from study.analysis.uncertainty import Difference, SeedSpread, Uncertainty, holm, on_front
 from study.analysis.wording import Table, decibels
 from study.records import Estimate
@@ -40,6 +41,7 @@ class Analysis(NamedTuple):
     uncertainty: Uncertainty
     scores: Mapping[int, Estimate]  # by trial, SI-SNRi
     losses: Mapping[int, Estimate]  # by trial, below the reference
+    shrunk: Shrunk | None  # the losses drawn towards the score model
     # These only where some variants were trained with several seeds: without their spread every
     # probability would hold for these trainings alone, and be far too sure.
     differences: Mapping[int, Difference]  # of the front and the recommended, p-values corrected
@@ -56,7 +58,7 @@ class Analysis(NamedTuple):
 
     @property
     def compared(self) -> Compared:
-        return Compared.of(self.rows, self.losses)
+        return Compared.of(self.rows, self.losses, self.shrunk)
 
     @property
     def with_seeds(self) -> Uncertainty | None:
@@ -134,13 +136,15 @@ def analyse(
     design = effects.design(learned, base)
 
     why = finding(rows, losses, per_variant.of(0, SCORE))
-    picks = [] if why else recommend(Compared.of(rows, losses), with_seeds, limits)
-    advice, path = _reduction(design, reference, known, losses) if not why else ([], None)
+    model, refused = _model(design, reference)
+    drawn = shrunk(model, uncertainty) if model else None
+    picks = [] if why else recommend(Compared.of(rows, losses, drawn), with_seeds, limits)
+    advice, path = _reduction(model, refused, known, losses) if not why else ([], None)
     shown = {row["trial"] for row in trials.front(rows)}
     shown |= {pick.trial for pick in picks if pick.trial is not None}
     return Analysis(
         runs=kept, tested=tested, rows=rows, per_variant=per_variant, uncertainty=uncertainty,
-        scores=uncertainty.scores(list(seeds)), losses=losses,
+        scores=uncertainty.scores(list(seeds)), losses=losses, shrunk=drawn,
         differences=against_reference(with_seeds, sorted(shown)) if with_seeds else {},
         chance=on_front(known, trials.COSTS, with_seeds) if with_seeds else {},
         effects=effects.main_effects(design), importance=effects.importance(design),
@@ -149,18 +153,27 @@ def analyse(
         notes=[*notes, *learned_nothing(kept), *_failed(failed)])
 
 
+def _model(
+    design: effects.Design, reference: Variant | None
+) -> tuple[ScoreModel | None, str]:
+    """The score model; or None, and why there is none."""
+    trained = trials.reference(design.rows)
+    if reference is None or trained is None:
+        return None, "the reference is missing"
+    if refused := effects.refusal(design):
+        return None, refused
+    return score_model(design, reference, trained[SCORE]), ""
+
+
 def _reduction(
-    design: effects.Design,
-    reference: Variant | None,
+    model: ScoreModel | None,
+    refused: str,
     known: Sequence[Row],
     losses: Mapping[int, Estimate],
 ) -> tuple[list[str], Table | None]:
     """The reduction path in sentences and as a table; or why there is none."""
-    trained = trials.reference(known)
-    refused = effects.refusal(design) if reference and trained else "the reference is missing"
-    if refused or reference is None or trained is None:
+    if model is None:
         return [f"Which hyperparameter to lower first cannot be said yet: {refused}."], None
-    model = score_model(design, reference, trained[SCORE])
     measured = {trial: loss.value for trial, loss in losses.items()}
     return reduction_path.sentences(model), reduction_path.path(model, known, measured)
 

@@ -11,10 +11,12 @@ from typing import NamedTuple
 from study.analysis import trials
 from study.analysis.learned import TOLERANCE_DB
 from study.analysis.replicates import SCORE, Row, number, with_seeds
+from study.analysis.shrinkage import Shrunk
 from study.analysis.uncertainty import Uncertainty
 from study.analysis.wording import change, decibels, engineering, percent, probability, signed
 from study.records import Estimate
 
+SURE = 0.8  # the chance from which a variant is recommended
 TOLERANCES_DB = (0.1, TOLERANCE_DB, 1.0)
 LIMITED = {
     "parameters": "parameters",
@@ -39,10 +41,14 @@ class Compared(NamedTuple):
     reference: Row | None  # finished or not
     losses: Mapping[int, Estimate]  # by trial, against the reference, from the mixtures of both
     names: Mapping[int, str]
+    shrunk: Shrunk | None = None  # where the score model can be fitted
 
     @classmethod
-    def of(cls, rows: Sequence[Row], losses: Mapping[int, Estimate]) -> "Compared":
-        return cls(trials.finished(rows), trials.reference(rows), losses, trials.names(rows))
+    def of(
+        cls, rows: Sequence[Row], losses: Mapping[int, Estimate], shrunk: Shrunk | None = None
+    ) -> "Compared":
+        known, base = trials.finished(rows), trials.reference(rows)
+        return cls(known, base, losses, trials.names(rows), shrunk)
 
     @property
     def base(self) -> Row | None:
@@ -101,8 +107,14 @@ def recommend(
 
 
 def within(compared: Compared, uncertainty: Uncertainty | None, limit_db: float) -> Recommendation:
-    """The smallest variant at most `limit_db` below the reference, and how sure that is."""
+    """The smallest variant at most `limit_db` below the reference, and how sure that is.
+
+    Where the score model can be fitted, the smallest that is so with a probability of `SURE`;
+    otherwise the smallest measured so.
+    """
     title = f"Within {limit_db:g} dB"
+    if compared.shrunk:
+        return _likely(compared, compared.shrunk, title, limit_db)
     row = trials.smallest_within(compared.smaller, compared.loss_db, limit_db)
     if row is None:
         sentence = f"No smaller variant comes within {limit_db:g} dB of the reference"
@@ -116,6 +128,38 @@ def within(compared: Compared, uncertainty: Uncertainty | None, limit_db: float)
     if chance is not None:
         told += f"; probability of being within {limit_db:g} dB: {probability(chance)}"
     return Recommendation(title, f"{told}.", trial, chance)
+
+
+def _likely(
+    compared: Compared, shrunk: Shrunk, title: str, limit_db: float
+) -> Recommendation:
+    """By scores drawn towards the score model."""
+    chances = {row["trial"]: shrunk.chance(row["trial"], limit_db)
+               for row in compared.smaller if row["trial"] in shrunk.loss_db}
+    near = [row for row in compared.smaller if chances.get(row["trial"], 0.0) >= SURE]
+    row = trials.smallest_within(near, lambda row: 0.0, limit_db)
+    likeliest = max(chances, key=lambda trial: (chances[trial], -trial), default=None)
+    if row is None:
+        told = (f"No smaller variant is within {limit_db:g} dB of the reference with a "
+                f"probability of {percent(SURE)} or more")
+        if limit_db != TOLERANCE_DB or likeliest is None:
+            return Recommendation(title, f"{told}.", None, None)
+        nearest = next(row for row in compared.smaller if row["trial"] == likeliest)
+        told += f"; the likeliest: {compared.described(nearest)}"
+    else:
+        told = (f"The smallest within {limit_db:g} dB of the reference with a probability of "
+                f"{percent(SURE)} or more: {compared.described(row)}")
+    trial = row["trial"] if row else likeliest
+    assert trial is not None
+    told += (f" as measured, {signed(-shrunk.loss_db[trial])} dB drawn towards the fit over the "
+             f"hyperparameters; probability of being within {limit_db:g} dB: "
+             f"{probability(chances[trial])}")
+    if shrunk.assumed_sd_db is not None:
+        told += (f", if seeds of one variant differ by a standard deviation of "
+                 f"{decibels(shrunk.assumed_sd_db)} dB")
+    known = row is not None and shrunk.assumed_sd_db is None
+    return Recommendation(title, f"{told}.", row["trial"] if row else None,
+                          chances[trial] if known else None)
 
 
 def _knee(compared: Compared) -> Recommendation | None:

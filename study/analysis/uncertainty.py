@@ -282,6 +282,21 @@ class Uncertainty:
         found = zip(known, chances.tolist(), strict=True)
         return {trial: chance for trial, chance in found if np.isfinite(chance)}
 
+    def noise(self, trials: Sequence[int], base: int, seed_sd_db: float) -> Floats | None:
+        """The variance of each measured score in comparisons with the others.
+
+        Of the test mixtures half of that of the loss against `base`, and of the seeds, with
+        `seed_sd_db` where their spread is unknown. None where some variant has none.
+        """
+        if len(self._known(trials, base)) < len(trials) or len(trials) < 2:
+            return None
+        tested = self.design.means(self._values([base]) - self._values(trials)).variance / 2
+        others = np.array(trials) != base
+        tested[~others] = tested[others].mean()
+        sd_db = self.spread.sd_db if self.spread else seed_sd_db
+        found = tested + sd_db**2 / np.array([self.seeds.get(trial, 1) for trial in trials])
+        return found if np.isfinite(found).all() else None
+
     def draws(self, trials: Sequence[int]) -> Floats:
         """Scores as they may truly be, [draws, trials] in dB; fewer draws of many trials.
 

@@ -124,3 +124,8 @@ def test_without_several_seeds_there_are_intervals_but_no_chances():
     assert found.losses
     assert (found.chance, found.differences) == ({}, {})
     assert all(pick.confidence is None for pick in found.picks)
+    within = [pick for pick in found.picks if pick.title.startswith("Within") and pick.trial is not None]
+    assert within
+    for pick in within:       # by scores drawn towards the model, under a spread that was not measured
+        assert found.shrunk.chance(pick.trial, float(pick.title.split()[1])) >= 0.8
+        assert pick.sentence.endswith("if seeds of one variant differ by a standard deviation of 0.20 dB.")
