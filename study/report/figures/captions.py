@@ -30,7 +30,8 @@ def marked(figure: Drawn) -> Drawn:
 def front(data: FrontData, unlabelled: int) -> Words:
     """Of the figure of the front against one cost."""
     every = [*data.kept, *data.beaten]
-    alt = f"SI-SNRi against {AXES[data.cost][2]}: {counted(len(data.kept), 'variant')} beaten by none, {len(data.beaten)} beaten"
+    alt = (f"SI-SNRi against {AXES[data.cost][2]}: {counted(len(data.kept), 'variant')} Pareto-optimal, "
+           f"{len(data.beaten)} dominated")
     if data.line:
         ends = [f"{decibels(score)} dB at {_cost(data.cost, cost)}" for cost, score in (data.line[0], data.line[-1])]
         alt += f"; the best rises from {' to '.join(ends)}"
@@ -42,8 +43,8 @@ def front(data: FrontData, unlabelled: int) -> Words:
     return Words(f"{alt}.", _told(
         (True, _front_caption(data)),
         (data.barred, f"A bar is the 95 % interval of a score{few}."),
-        (data.rising, "A small triangle in the mark of the reference or of a variant of the front says that it was clearly "
-         "still rising at the end of its training."),
+        (data.rising, "A small triangle in the mark of the reference or of a variant of the front says that its "
+         "learning curve had clearly not converged."),
         (any(point.chance is not None for point in every), "The larger its pale disc, the likelier a variant is on the front of "
          f"parameters and MACs when the study is repeated (none below {percent(LIKELY)})."),
         (data.published, "Hollow diamonds are published results from another corpus or budget: where the literature stands, not "
@@ -55,15 +56,15 @@ def front(data: FrontData, unlabelled: int) -> Words:
 def _front_caption(data: FrontData) -> str:
     if data.cost == "parameters":
         dotted = ", whose score is the dotted line" if data.reference else ""
-        return ("The best score for every number of parameters (line). Blue variants are beaten by none when parameters and "
+        return ("The best score for every number of parameters (line). Blue variants are Pareto-optimal when parameters and "
                 "MACs both count; a hollow one is not the best at its number of parameters, but needs fewer MACs. Labels name "
-                f"only the letters in which a variant differs from the reference{dotted}.")
+                f"only the hyperparameters in which a variant differs from the reference{dotted}.")
     if data.cost == "macs_per_s":
-        return ("The same variants against multiply-accumulates for one second of sound; here a hollow one needs fewer "
+        return ("The same variants against multiply-accumulates for one second of audio; here a hollow one needs fewer "
                 "parameters.")
-    what = ("the measured real-time factor, which is below 1 where separating takes less time than the sound lasts"
-            if data.cost == "realtime_factor" else "the most memory they need at once while they separate one second of sound")
-    return (f"The same variants against {what}. The line joins the best at this cost alone; blue ones are beaten by none in "
+    what = ("the measured real-time factor, which is below 1 where separating takes less time than the audio lasts"
+            if data.cost == "realtime_factor" else "the most memory they need at once while they separate one second of audio")
+    return (f"The same variants against {what}. The line joins the best at this cost alone; blue ones are Pareto-optimal in "
             "parameters and MACs, and hollow where another is better here.")
 
 
@@ -80,29 +81,32 @@ def growth(data: Growth) -> Words:
     titles = (("parameters", "parameters"), ("macs_per_s", "MACs per s"))
     start = ", ".join(["0 dB", *(f"{engineering(data.point[cost])} {title}" for cost, title in titles if cost in data.point)])
     return Words(
-        f"Hypervolume of the front against trials and against {data.unit} of sound: it grows to {data.volume[-1]:.3g} after "
+        f"Hypervolume of the front against trials and against {data.unit} of audio: it grows to {data.volume[-1]:.3g} after "
         f"{when(-1)}; {percent(MOST)} of that is there after {when(data.most)}.",
-        f"What the front encloses, measured from {start}, after each trained trial and after the sound all of them were trained "
+        f"What the front encloses, measured from {start}, after each trained trial and after the audio all of them were trained "
         "on (an octave is a factor of 2). Where the staircase is flat, more trials found nothing better.")
 
 
 def effects(data: Sequence[EffectPanel], model: Effects) -> Words:
     """Of the model of main effects."""
     return Words(
-        "Effect of each letter on SI-SNRi, the others held fixed: "
+        "Effect of each hyperparameter on SI-SNRi, the others held fixed: "
         f"{'; '.join(f'{panel.letter} {panel.doubling}' for panel in data)}.",
-        "What each letter does while the others stay at the reference's: line and 95 % band of a model that is linear in the "
-        f"letters' logarithms and explains {percent(model.explained)} of the variance between "
-        f"{counted(model.variants, 'variant')}. A point is a variant: the line and what the model leaves unexplained; where "
-        "points bend away from the line, doublings do not tell all.")
+        "What each hyperparameter does while the others stay at the reference's: line and 95 % "
+        "band of a model that is linear in the hyperparameters' logarithms and explains "
+        f"{percent(model.explained)} of the variance between "
+        f"{counted(model.variants, 'variant')}. A point is a variant: the line and what the model "
+        "leaves unexplained; where points bend away from the line, doublings do not tell all.")
 
 
 def letters(data: Sequence[Letter], refused: str) -> Words:
     """Of the figure that stands where there is no model."""
     return Words(
-        f"Scores of the finished variants under each value of the letters {', '.join(letter.letter for letter in data)}.", _told(
+        f"Scores of the finished variants under each value of the hyperparameters "
+        f"{', '.join(letter.letter for letter in data)}.", _told(
             (True, "Every finished variant, once in each panel, with the median of each value. Nothing else is held fixed: "
-             "those with a small X may also have a small H, so a slope here is a hint, not the effect of that letter alone."),
+             "those with a small X may also have a small H, so a slope here is a hint, not the effect of that "
+             "hyperparameter alone."),
             (refused, f"There is no model that holds the others fixed: {refused}.")))
 
 
@@ -114,7 +118,7 @@ def interaction(data: Interaction) -> Words:
     empty = len(data.values[0]) * len(data.values[1]) - len(cells)
     ends = " to ".join(f"{decibels(mean)} dB at {where}" for mean, where in (min(cells), max(cells)))
     return Words(f"Mean SI-SNRi under each pair of {both}: from {ends}. {together(data)}", _told(
-        (True, f"Mean SI-SNRi of the variants with each pair of {both}, the effects of the other letters taken out; n is "
+        (True, f"Mean SI-SNRi of the variants with each pair of {both}, the effects of the other hyperparameters taken out; n is "
          "how many."),
         (empty, "Nobody has a hatched pair.")))
 
@@ -124,10 +128,10 @@ def importance(data: Sequence[Importance]) -> Words:
     shares = "; ".join(f"{one.letter} {percent(one.main.value)} by main effects and {percent(one.ped_anova.value)} by PED-ANOVA"
                        for one in data)
     return Words(
-        f"Importance of the letters: {shares}.",
-        "Each letter's share of the variance that the main effects explain (discs), and of what tells the best quarter of the "
-        "variants from all (PED-ANOVA, diamonds), with 95 % intervals by a bootstrap over variants. The shares of one kind sum "
-        "to 100 %.")
+        f"Importance of the hyperparameters: {shares}.",
+        "Each hyperparameter's share of the variance that the main effects explain (discs), and of what tells the best "
+        "quarter of the variants from all (PED-ANOVA, diamonds), with 95 % intervals by a "
+        "bootstrap over variants. The shares of one kind sum to 100 %.")
 
 
 def mixtures(data: Sequence[Spread], thinned: bool, replicated: bool) -> Words:
@@ -172,9 +176,10 @@ def parallel(data: ParallelData) -> Words:
     count = {kind: sum(line.kind == kind for line in data.lines) for kind in ("reference", "front", "beaten")}
     return Words(
         f"{counted(len(data.lines), 'variant')} across {', '.join(scale.name for scale in data.scales)}: {count['front']} "
-        f"beaten by none, {count['beaten']} beaten{', and the reference' if count['reference'] else ''}.", _told(
-            (True, "A line for each finished variant, from letter to letter and on to its costs and its score; the axes of "
-             "letters and costs are logarithmic. What the blue lines share is what the front has in common."),
+        f"Pareto-optimal, {count['beaten']} dominated{', and the reference' if count['reference'] else ''}.", _told(
+            (True, "A line for each finished variant, from hyperparameter to hyperparameter and on to its costs and its "
+             "score; the axes of hyperparameters and costs are logarithmic. What the blue lines "
+             "share is what the front has in common."),
             (data.left_out, f"Not drawn: {counted(data.left_out, 'variant')}; those drawn are an even choice by score.")))
 
 
@@ -182,7 +187,7 @@ def curves(data: CurvesData) -> Words:
     """Of the learning curves."""
     shown = [curve for panel in data.panels for curve in panel.curves]
     return Words(f"Learning curves of {counted(len(data.panels), 'variant')}: training SI-SNR and validation SI-SNRi against "
-                 "seconds of sound trained on.", _told(
+                 "seconds of audio trained on.", _told(
         (True, "Training (minus the loss, the SI-SNR on the training segments) and validation (SI-SNRi) after each epoch, first "
          "the reference, then the front from few parameters to many, then the others by score."),
         (len(shown) > len(data.panels), "A variant with several seeds has a pair of curves for each."),

@@ -68,7 +68,7 @@ def draw_effects(data: Sequence[EffectPanel], axes: Sequence[Axes]) -> None:
         ax.grid(axis="y")
     found = {kind for panel in data for *_, kind in panel.points}
     style.common_legend(axes, [*style.kind_keys(found), ("effect, 95 % band", INK, "_")], line=False)
-    style.common_labels(axes, "value of the letter (spaced by octaves)", "SI-SNRi against the reference's value (dB)")
+    style.common_labels(axes, "hyperparameter value (spaced by octaves)", "SI-SNRi against the reference's value (dB)")
     style.close(axes, len(data), "")
 
 

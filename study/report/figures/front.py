@@ -18,10 +18,10 @@ from study.report.figures.style import BLUE, GREY, INK, ORANGE, PAPER, VERMILION
 # By cost: what stands below the axis, its unit, and the words for it in a sentence.
 AXES = {
     "parameters": ("parameters", 1.0, "parameters"),
-    "macs_per_s": ("multiply-accumulates for one second of sound (MACs per s)", 1.0, "MACs per second of sound"),
-    "realtime_factor": ("real-time factor on one thread (s of computing per s of sound)", 1.0,
+    "macs_per_s": ("multiply-accumulates for one second of audio (MACs per s)", 1.0, "MACs per second of audio"),
+    "realtime_factor": ("real-time factor on one thread (s of computing per s of audio)", 1.0,
                         "the real-time factor on one thread"),
-    "peak_memory_bytes": ("peak memory while one second of sound is separated (MB)", 1e6, "peak memory")}
+    "peak_memory_bytes": ("peak memory while one second of audio is separated (MB)", 1e6, "peak memory")}
 BARS_AT_MOST = 60  # variants; of more, only what is on the front and the reference have bars
 LABELS_AT_MOST, CROWD = 8, 200  # names of variants, and of published results; variants whose names lie on points
 KEYS_IN_A_LINE = 4
@@ -179,16 +179,16 @@ def legend(data: FrontData) -> list[Line2D]:
 
     kept, beaten = ({p.on_line for p in some if p.trial != 0} for some in (data.kept, data.beaten))  # some on the line, some not
     other = "for its other cost" if data.cost in trials.COSTS else "not best here"
-    keys = [(True in kept, key("beaten by none, best at its cost", BLUE, PAPER)),
-            (False in kept, key(f"beaten by none, {other}", PAPER, BLUE, size=4.7)),
-            (False in beaten, key("beaten", GREY, PAPER, size=5)),
-            (True in beaten, key("beaten, but best here", GREY, BLUE, size=4.7)),
+    keys = [(True in kept, key("Pareto-optimal, best at its cost", BLUE, PAPER)),
+            (False in kept, key(f"Pareto-optimal, {other}", PAPER, BLUE, size=4.7)),
+            (False in beaten, key("dominated", GREY, PAPER, size=5)),
+            (True in beaten, key("dominated, but best here", GREY, BLUE, size=4.7)),
             (data.reference, key("reference", VERMILION, PAPER, "*", 9)),
             (data.barred, key("95 % interval", INK, INK, "|", 9)),
             (any(p.chance is not None for p in (*data.kept, *data.beaten)),
              Line2D([], [], linestyle="", marker="o", markersize=11, color=BLUE, alpha=0.2, markeredgewidth=0,
                     label="chance to be on the front")),
-            (data.rising, key("still rising with more sound", PAPER, BLUE, "^", 4.5)),
+            (data.rising, key("not converged", PAPER, BLUE, "^", 4.5)),
             (data.published, key("published, other corpus/budget", PAPER, ORANGE, "D", 4.5))]
     return [one for wanted, one in keys if wanted]
 

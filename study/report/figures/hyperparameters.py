@@ -60,8 +60,8 @@ def draw_letters(data: Sequence[Letter], axes: Sequence[Axes]) -> None:
     if data:
         found = {kind for letter in data for some in letter.kinds for kind in some}
         style.common_legend(axes, [*style.kind_keys(found), ("median", INK, "_")], line=False)
-        style.common_labels(axes, "value of the letter", "SI-SNRi (dB)")
-    style.close(axes, len(data), "No letter has two values yet.")
+        style.common_labels(axes, "hyperparameter value", "SI-SNRi (dB)")
+    style.close(axes, len(data), "No hyperparameter has two values yet.")
 
 
 class Scale(NamedTuple):

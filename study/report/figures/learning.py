@@ -92,7 +92,7 @@ def draw_curves(data: CurvesData, axes: Sequence[Axes]) -> None:
     if data.panels:
         style.common_legend(axes, [("train: SI-SNR (minus the loss)", ORANGE, "s"), ("validation: SI-SNRi", BLUE, "o"),
                                  *([(" or ".join(sorted(ended, reverse=True)), INK, "x")] if ended else [])])
-        style.common_labels(axes, "seconds of sound trained on", "dB")
+        style.common_labels(axes, "seconds of audio trained on", "dB")
     style.close(axes, len(data.panels), "No epoch has ended yet.")
 
 
@@ -121,7 +121,7 @@ def draw_growth(data: Growth, axes: Sequence[Axes]) -> None:
     """One staircase against trials, the same against sound; a mark where nine tenths are reached."""
     sides: tuple[tuple[Axes, Sequence[float], str, str], ...] = (
         (axes[0], data.trials, counted(data.trials[data.most], "trial"), "trained trials"),
-        (axes[1], data.sound, f"{data.sound[data.most]:,.3g} {data.unit}", f"{data.unit} of sound trained on"))
+        (axes[1], data.sound, f"{data.sound[data.most]:,.3g} {data.unit}", f"{data.unit} of audio trained on"))
     for ax, x, text, label in sides:
         ax.plot(x, data.volume, drawstyle="steps-post", color=BLUE, linewidth=1.2, zorder=3)
         ax.fill_between(x, data.volume, step="post", color=BLUE, alpha=0.12, lw=0, zorder=2)

@@ -26,7 +26,7 @@ BLUE, ORANGE, _, VERMILION = sns.color_palette("colorblind").as_hex()[:4]
 COLOURS = {"ink": INK, "grey": GREY, "grid": GRID, "paper": PAPER,
            "blue": BLUE, "orange": ORANGE, "vermilion": VERMILION}
 LOOKS = {"beaten": (GREY, "o", 14), "front": (BLUE, "o", 20), "reference": (VERMILION, "*", 80)}  # colour, marker, area
-KEYS = {"front": "beaten by none", "beaten": "beaten", "reference": "reference"}
+KEYS = {"front": "Pareto-optimal", "beaten": "dominated", "reference": "reference"}
 WIDTH_IN, DOTS_PER_INCH, PIXELS_PER_INCH = 7.16, 200, 150  # of a PNG; of the crowded parts of an SVG
 MARK_IN = 0.12  # from a figure's lower edge down to its mark: inside, it would lie on labels
 _MARK: ContextVar[str] = ContextVar("mark", default="")

@@ -19,7 +19,7 @@ from tests.support.made_up_effects import EFFECTS, TOGETHER
 
 def test_a_front_is_told_in_numbers_from_its_cheapest_to_its_best_and_the_reference():
     alt, caption = captions.front(front_data(ROWS, "parameters"), 0)
-    assert alt == ("SI-SNRi against parameters: 3 variants beaten by none, 1 beaten; the best rises from 6.00 dB at 400 to "
+    assert alt == ("SI-SNRi against parameters: 3 variants Pareto-optimal, 1 dominated; the best rises from 6.00 dB at 400 to "
                    "7.00 dB at 1.00k; the reference has 7.00 dB at 1.00k.")
     assert "dotted line" in caption
     assert not any(word in caption for word in ("95 %", "disc", "diamonds", "Without"))
@@ -66,7 +66,7 @@ def test_two_letters_together_are_told_from_the_worst_to_the_best_pair():
 
 def test_importance_is_told_in_per_cent():
     one = Importance("X", Estimate(0.3, 0.1, 0.5), Estimate(0.6, 0.4, 0.9))
-    assert captions.importance([one]).alt == "Importance of the letters: X 60 % by main effects and 30 % by PED-ANOVA."
+    assert captions.importance([one]).alt == "Importance of the hyperparameters: X 60 % by main effects and 30 % by PED-ANOVA."
 
 
 def test_mixtures_are_told_by_medians_and_what_is_missing():
@@ -89,7 +89,7 @@ def test_conditions_are_told_from_the_first_to_the_last_mean_of_each_role():
 
 
 def test_parallel_lines_are_counted_by_kind():
-    assert captions.parallel(parallel_data(ROWS)).alt.endswith("2 beaten by none, 1 beaten, and the reference.")
+    assert captions.parallel(parallel_data(ROWS)).alt.endswith("2 Pareto-optimal, 1 dominated, and the reference.")
 
 
 def test_curves_mention_seeds_and_early_ends_only_where_there_are_some():

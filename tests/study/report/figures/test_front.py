@@ -112,7 +112,7 @@ def test_axes_name_their_units_and_ticks_are_written_as_engineers_do():
     assert "dB" in axes.get_ylabel()
     assert axes.get_xlabel() == "parameters"
     assert {"10k", "50k", "100k"} <= {tick.get_text() for tick in axes.get_xticklabels()}
-    assert "one second of sound" in drawn_front(ROWS, "macs_per_s")[1].get_xlabel()
+    assert "one second of audio" in drawn_front(ROWS, "macs_per_s")[1].get_xlabel()
 
 
 def test_memory_is_counted_in_megabytes_of_a_million_bytes():
@@ -167,5 +167,5 @@ def test_the_front_and_the_reference_are_marked_where_they_still_rise():
             fakes.row(3, si_snri_db=5.0, parameters=900, macs_per_s=900, **rising)]
     data = front_data(rows, "parameters")
     assert [point.trial for point in data.rising] == [2, 0]
-    assert "still rising with more sound" in [key.get_label() for key in front.legend(data)]
+    assert "not converged" in [key.get_label() for key in front.legend(data)]
     assert not front_data([fakes.row(0)], "parameters").rising
