@@ -1,4 +1,4 @@
-"""What is wrong with a study, and what was done about it: `doctor`, and the changes to rows that only it makes.
+"""What is wrong with a study, and what was done about it: `doctor`, and its own changes to rows.
 
 Leaves alone what a living process holds.
 """

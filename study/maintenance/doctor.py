@@ -1,7 +1,7 @@
-"""What is wrong with a study whose database can be read, and what is done about it, finding by finding.
+"""What is wrong with a study whose database can be read, and what is done about each finding.
 
-Nothing of worth is deleted: files that belong to no run go to the folder `orphans`, rows to tables of that name. What
-a living process holds is left alone. A second examination finds nothing.
+Nothing of worth is deleted: files that belong to no run go to the folder `orphans`, rows to tables
+of that name. What a living process holds is left alone. A second examination finds nothing.
 """
 
 import functools
@@ -35,16 +35,19 @@ class Finding(NamedTuple):
 
 
 def examine(database: Database, study: str, optuna_trials: Sequence[tuple[int, str]],
-            tell: Callable[[int], None] | None = None, mark_lost: Callable[[int], None] | None = None,
+            tell: Callable[[int], None] | None = None,
+            mark_lost: Callable[[int], None] | None = None,
             now_s: float | None = None) -> list[Finding]:
     """Look at everything of a study and mend it.
 
-    `optuna_trials` are Optuna's trials, number and state, without those that repeat another one or were marked as lost.
-    `tell` tells Optuna the result of a trial, `mark_lost` marks a trial whose run is lost.
+    `optuna_trials` are Optuna's trials, number and state, without those that repeat another one or
+    were marked as lost. `tell` tells Optuna the result of a trial, `mark_lost` marks a trial whose
+    run is lost.
     """
     now_s = repairs.now_s(database) if now_s is None else now_s
     folder = database.checkpoints(study)
-    files = sorted(path for path in folder.glob("*") if path.is_file())     # before the runs: a file is younger than its run
+    # Before the runs: a file is younger than its run.
+    files = sorted(path for path in folder.glob("*") if path.is_file())
     epochs: dict[int, list[int]] = defaultdict(list)
     for row in database.epochs(study):
         epochs[row["run"]].append(row["number"])
@@ -69,17 +72,22 @@ def _called(run: Run) -> str:
     return f"trial {run['trial']} (seed {run['seed']})"
 
 
-# ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── runs ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _leases(database: Database, free: Iterable[Run], now_s: float) -> Iterator[Finding]:
     for run in free:
         if run["state"] == "running" and run["owner"] is not None:
             until = run["lease_until_s"] or 0
-            why = ("was leased until a time that no lease reaches: a clock was set back" if until > now_s + LEASE_S
-                   else "is held by a process that is gone" if until >= now_s else "has a lease that ran out")
+            if until > now_s + LEASE_S:
+                why = "was leased until a time that no lease reaches: a clock was set back"
+            elif until >= now_s:
+                why = "is held by a process that is gone"
+            else:
+                why = "has a lease that ran out"
             if repairs.release(database, run):
-                yield Finding(f"{_called(run)}: {why} ({run['owner']})", "released; the next worker goes on with it")
+                yield Finding(f"{_called(run)}: {why} ({run['owner']})",
+                              "released; the next worker goes on with it")
 
 
 def gaps(numbers: Iterable[int]) -> list[int]:
@@ -88,11 +96,13 @@ def gaps(numbers: Iterable[int]) -> list[int]:
     return sorted(set(range(1, max(there, default=0) + 1)) - there)
 
 
-def _curves(database: Database, free: Iterable[Run], folder: Path, epochs: Mapping[int, Sequence[int]]) -> Iterator[Finding]:
+def _curves(database: Database, free: Iterable[Run], folder: Path,
+            epochs: Mapping[int, Sequence[int]]) -> Iterator[Finding]:
     for run in free:
         numbers = [*epochs.get(run["id"], ()), run["epochs"] + 1]       # all that its recipe says
         lacking = gaps(numbers)
-        said = f"{'epoch' if len(lacking) == 1 else 'epochs'} {ranges(lacking)} of its curve {_are(lacking)} lost"
+        word = "epoch" if len(lacking) == 1 else "epochs"
+        said = f"{word} {ranges(lacking)} of its curve {_are(lacking)} lost"
         if run["state"] != "complete" or not lacking or said in (run["reason"] or ""):
             continue
         known = [epoch for epoch in _epochs_in(database, run, folder) if epoch.number in lacking]
@@ -100,10 +110,12 @@ def _curves(database: Database, free: Iterable[Run], folder: Path, epochs: Mappi
             repairs.add_epochs(database, run, known)
             yield Finding(f"{_called(run)}: {said}", "taken from its checkpoint")
         elif repairs.note(database, run, said):
-            yield Finding(f"{_called(run)}: {said}", "its checkpoint does not have them; written on the run as its reason")
+            yield Finding(f"{_called(run)}: {said}",
+                          "its checkpoint does not have them; written on the run as its reason")
 
 
-def _scores(database: Database, free: Iterable[Run], folder: Path, scored: Mapping[int, int]) -> Iterator[Finding]:
+def _scores(database: Database, free: Iterable[Run], folder: Path,
+            scored: Mapping[int, int]) -> Iterator[Finding]:
     for run in free:
         there, told = scored.get(run["id"], 0), run["mixtures"]
         said = f"scores of {counted(there, 'mixture')} are kept, of {told} it was tested on"
@@ -111,12 +123,16 @@ def _scores(database: Database, free: Iterable[Run], folder: Path, scored: Mappi
             continue
         if len(_epochs_in(database, run, folder)) >= run["epochs"]:
             if repairs.score_again(database, run):
-                yield Finding(f"{_called(run)}: {said}", "the next run scores it again from its checkpoint, without training")
+                yield Finding(
+                    f"{_called(run)}: {said}",
+                    "the next run scores it again from its checkpoint, without training")
         elif repairs.note(database, run, said):
-            yield Finding(f"{_called(run)}: {said}", "its checkpoint cannot be scored again; written on the run as its reason")
+            yield Finding(f"{_called(run)}: {said}",
+                          "its checkpoint cannot be scored again; written on the run as its reason")
 
 
-def _untold(database: Database, study: str, trials: Sequence[tuple[int, str]], tell: Callable[[int], None] | None,
+def _untold(database: Database, study: str, trials: Sequence[tuple[int, str]],
+            tell: Callable[[int], None] | None,
             mark_lost: Callable[[int], None] | None) -> Iterator[Finding]:
     settings = database.settings(study)
     seed = settings.recipe.seed if settings else 0
@@ -130,15 +146,18 @@ def _untold(database: Database, study: str, trials: Sequence[tuple[int, str]], t
         elif state == "COMPLETE" and number not in runs:
             if mark_lost:
                 mark_lost(number)
-            yield Finding(f"trial {number}: Optuna knows its scores, but its run is not in our tables",
-                          "marked there as lost" if mark_lost else "nothing can be done: the sampler still learns from it")
+            yield Finding(
+                f"trial {number}: Optuna knows its scores, but its run is not in our tables",
+                "marked there as lost" if mark_lost
+                else "nothing can be done: the sampler still learns from it")
 
 
-# ── files ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def checkpoint_of(run: Run, folder: Path) -> Path:
-    """A run's checkpoint: where it was written, or by its name in the study's folder, which may have been moved."""
+    """A run's checkpoint: where it was written, or by its name in the study's folder, which may
+    have been moved."""
     path = Path(run["checkpoint"] or "none")
     return path if path.is_file() else folder / path.name
 
@@ -146,24 +165,34 @@ def checkpoint_of(run: Run, folder: Path) -> Path:
 def _scratch(files: Iterable[Path]) -> Iterator[Finding]:
     for path in files:
         process = re.search(r"\.(\d+)\.tmp$", path.name)
-        if path.suffix == ".tmp" and path.exists() and time.time() - path.stat().st_mtime > SCRATCH_S and not (
-                process and started(int(process[1]))):
+        if path.suffix != ".tmp" or not path.exists():
+            continue
+        old = time.time() - path.stat().st_mtime > SCRATCH_S
+        if old and not (process and started(int(process[1]))):
             path.unlink()
             yield Finding(f"{path.name}: a scratch file of a process that is gone", "removed")
 
 
 def _strangers(database: Database, study: str, files: Iterable[Path]) -> Iterator[Finding]:
-    """Files in the study's folder that no run of this database has, nor of one beside it, nor another study by its stamp."""
-    # By folder and file name: the database's folder may have another path than when the checkpoint was written.
+    """Files in the study's folder that no run of this database has, nor of one beside it, nor
+    another study by its stamp."""
+    # By folder and file name: the database's folder may have another path than when the checkpoint
+    # was written.
     known = {(path.parent.name, path.name) for path in map(Path, repairs.checkpoints(database))}
     beside = functools.cache(lambda: repairs.checkpoints_beside(database))
+    home = (database.folder / "checkpoints").resolve()
     for path in files:
         place = (path.parent.name, checkpoint_beside(path.name))
-        if path.suffix == ".tmp" or place in known or path.parent.resolve().parent != (database.folder / "checkpoints").resolve():
-            continue        # of a name such as `..`, which older versions took, the folder is no folder of checkpoints
+        if path.suffix == ".tmp" or place in known:
+            continue
+        # Of a name such as `..`, which older versions took, the folder is no folder of checkpoints.
+        if path.parent.resolve().parent != home:
+            continue
         others = beside()
-        if others is not None and place not in {(one.parent.name, one.name) for one in map(Path, others)} and (
-                not repairs.is_database(path) and _stamp(path) in (None, "", database.identity(study))):
+        if others is None or place in {(one.parent.name, one.name) for one in map(Path, others)}:
+            continue
+        stamps = (None, "", database.identity(study))
+        if not repairs.is_database(path) and _stamp(path) in stamps:
             yield Finding(f"{path.name}: a checkpoint of no run", f"moved to {_lay_aside(path)}")
 
 
@@ -177,23 +206,27 @@ def _stamp(path: Path) -> str | None:
 
 
 def missing(database: Database, study: str) -> list[Finding]:
-    """What only the user can mend, and is therefore named each time: complete runs whose checkpoints are lost, and runs
-    that cannot go on because a copy of the database trains in the same folder."""
+    """What only the user can mend, and is therefore named each time: complete runs whose
+    checkpoints are lost, and runs that cannot go on because a copy of the database trains in the
+    same folder."""
     folder, runs = database.checkpoints(study), database.runs(study)
-    lost = [run for run in runs if run["state"] == "complete" and not checkpoint_of(run, folder).is_file()]
+    complete = (run for run in runs if run["state"] == "complete")
+    lost = [run for run in complete if not checkpoint_of(run, folder).is_file()]
     found = [_blocked(database, run, folder) for run in runs if run["state"] == "running"]
     if lost:
         trials = sorted({run["trial"] for run in lost})
         word = "trial" if len(trials) == 1 else "trials"
         found.append(Finding(
-            f"{folder}: {counted(len(lost), 'checkpoint')} of complete runs {_are(lost)} not there, of {word} "
-            f"{ranges(trials)}",
-            "their scores are whole; put the files back to separate, export or train on with these networks"))
+            f"{folder}: {counted(len(lost), 'checkpoint')} of complete runs {_are(lost)} "
+            f"not there, of {word} {ranges(trials)}",
+            "their scores are whole; "
+            "put the files back to separate, export or train on with these networks"))
     return [finding for finding in found if finding]
 
 
 def _blocked(database: Database, run: Run, folder: Path) -> Finding | None:
-    """Within a study only who has a copy of its database gives a trial of one number two variants."""
+    """The finding of a run whose checkpoint has another variant: within a study only who has a
+    copy of its database gives a trial of one number two variants."""
     from tasnet_core.checkpoints import checkpoint
     try:
         content = checkpoint.read(checkpoint_of(run, folder))
@@ -203,23 +236,29 @@ def _blocked(database: Database, run: Run, folder: Path) -> Finding | None:
     if not different or content.get("study") != database.identity(run["study"]):
         return None
     return Finding(
-        f"{_called(run)}: its checkpoint was trained with {'; '.join(different)}, by a copy of this database, which has "
-        "this folder, too; the run cannot go on",
-        "nothing changed; move one of the two databases, with a copy of the checkpoints, to a folder of its own")
+        f"{_called(run)}: its checkpoint was trained with {'; '.join(different)}, by a copy of "
+        "this database, which has this folder, too; the run cannot go on",
+        "nothing changed; move one of the two databases, with a copy of the checkpoints, "
+        "to a folder of its own")
 
 
-def _checkpoints(database: Database, free: Iterable[Run], folder: Path, epochs: Mapping[int, Sequence[int]]) -> Iterator[Finding]:
+def _checkpoints(database: Database, free: Iterable[Run], folder: Path,
+                 epochs: Mapping[int, Sequence[int]]) -> Iterator[Finding]:
     for run in free:
         if run["state"] not in ("running", "stopped"):
             continue
         path = checkpoint_of(run, folder)
         for file in (path, within_epoch(path)):
             if file.is_file() and (error := _unreadable(file)):
-                yield Finding(f"{_called(run)}: its checkpoint cannot be read: {error}", f"moved to {_lay_aside(file)}")
-        if run["state"] == "running" and epochs.get(run["id"]) and not path.is_file():
+                yield Finding(f"{_called(run)}: its checkpoint cannot be read: {error}",
+                              f"moved to {_lay_aside(file)}")
+        known = epochs.get(run["id"])
+        if run["state"] == "running" and known and not path.is_file():
             repairs.begin_anew(database, run)
-            yield Finding(f"{_called(run)}: its checkpoint is not there, though {counted(len(epochs[run['id']]), 'epoch')} "
-                          f"{_are(epochs[run['id']])} known", "its training begins anew; the old epochs are in orphans_epochs")
+            yield Finding(
+                f"{_called(run)}: its checkpoint is not there, "
+                f"though {counted(len(known), 'epoch')} {_are(known)} known",
+                "its training begins anew; the old epochs are in orphans_epochs")
 
 
 def _unreadable(path: Path) -> str:
@@ -232,7 +271,8 @@ def _unreadable(path: Path) -> str:
 
 
 def _epochs_in(database: Database, run: Run, folder: Path) -> list[Epoch]:
-    """The epochs that a run's checkpoint has, if it is this run's: of this study or, where it does not say so, of this curve."""
+    """The epochs that a run's checkpoint has, if it is this run's: of this study or, where it does
+    not say so, of this curve."""
     from tasnet_core.checkpoints import checkpoint
     try:
         content = checkpoint.read(checkpoint_of(run, folder))
@@ -243,8 +283,10 @@ def _epochs_in(database: Database, run: Run, folder: Path) -> list[Epoch]:
     if "study" in content:
         ours = {database.identity(one) for one in (run["study"], base) if one}
         return list(content["epochs"]) if content["study"] in ours else []
-    known = {row["number"]: row["valid_si_snri_db"] for row in database.epochs(run["study"]) if row["run"] == run["id"]}
-    agree = all(known.get(epoch.number, epoch.valid_si_snri_db) == epoch.valid_si_snri_db for epoch in content["epochs"])
+    known = {row["number"]: row["valid_si_snri_db"] for row in database.epochs(run["study"])
+             if row["run"] == run["id"]}
+    agree = all(known.get(epoch.number, epoch.valid_si_snri_db) == epoch.valid_si_snri_db
+                for epoch in content["epochs"])
     return list(content["epochs"]) if agree else []
 
 
@@ -252,13 +294,14 @@ def _lay_aside(path: Path) -> Path:
     """Move a file to the folder `orphans` beside it, under a name that none has there."""
     folder = path.parent / "orphans"
     folder.mkdir(exist_ok=True)
-    names = (f"{path.stem}{f'-{number}' if number else ''}{path.suffix}" for number in itertools.count())
+    names = (f"{path.stem}{f'-{number}' if number else ''}{path.suffix}"
+             for number in itertools.count())
     goal = next(folder / name for name in names if not (folder / name).exists())
     os.replace(path, goal)
     return goal
 
 
-# ── words ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── words ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ from study.database.store import now_s as time_of
 from tasnet_core.records import Epoch
 
 Run = Mapping[str, Any]
+COMPANIONS = ("-wal", "-shm", "-journal", ".lock")      # ends of names beside a database file's
 
 
 def now_s(database: Database) -> float:
@@ -35,7 +36,8 @@ def checkpoints(database: Database) -> list[str]:
 
 def is_database(path: Path) -> bool:
     """Whether a file is an SQLite database, or one that SQLite and we keep beside it."""
-    for file in (path, *(path.with_name(path.name.removesuffix(end)) for end in ("-wal", "-shm", "-journal", ".lock"))):
+    beside = (path.with_name(path.name.removesuffix(end)) for end in COMPANIONS)
+    for file in (path, *beside):
         with suppress(OSError), open(file, "rb") as content:
             if content.read(15) == b"SQLite format 3":
                 return True
@@ -43,18 +45,21 @@ def is_database(path: Path) -> bool:
 
 
 def checkpoints_beside(database: Database) -> list[str] | None:
-    """Where the runs of other SQLite databases in the same folder have their checkpoints; None where one cannot be read."""
+    """Where the runs of other SQLite databases in the same folder have their checkpoints; None
+    where one cannot be read."""
     found: list[str] = []
     mine = Path(database.engine.url.database or "").name if database.is_sqlite else ""
     for path in database.folder.glob("*"):
-        companion = path.name.endswith(("-wal", "-shm", "-journal", ".lock"))
-        if path.name == mine or companion or path.name.startswith(f"{mine}.damaged-") or not is_database(path):
+        if path.name == mine or path.name.endswith(COMPANIONS):
+            continue
+        if path.name.startswith(f"{mine}.damaged-") or not is_database(path):
             continue        # one that was mended lies in ours
         engine = engine_of(sa.URL.create("sqlite", database=str(path)), read_only=True)
         try:
             with engine.connect() as connection:
                 if sa.inspect(connection).has_table(runs.name):
-                    found += filter(None, connection.exec_driver_sql("SELECT checkpoint FROM runs").scalars())
+                    rows = connection.exec_driver_sql("SELECT checkpoint FROM runs")
+                    found += filter(None, rows.scalars())
         except sa.exc.SQLAlchemyError:
             return None
         finally:
@@ -75,12 +80,14 @@ def note(database: Database, run: Run, words: str) -> bool:
 def add_epochs(database: Database, run: Run, lacking: Sequence[Epoch]) -> None:
     """Store epochs that a run's checkpoint knows and the table does not."""
     with database.engine.begin() as connection:
-        connection.execute(epochs.insert(), [{"run": run["id"], **asdict(epoch)} for epoch in lacking])
+        connection.execute(epochs.insert(),
+                           [{"run": run["id"], **asdict(epoch)} for epoch in lacking])
         fit(connection, runs.c.id == run["id"])
 
 
 def score_again(database: Database, run: Run) -> bool:
-    """Let a complete run be scored again from its checkpoint; its scores of single mixtures are set aside."""
+    """Let a complete run be scored again from its checkpoint; its scores of single mixtures are
+    set aside."""
     with database.engine.begin() as connection:
         if changed := _changed(connection, run, state="running", stoppable=False, deaths=0):
             _set_aside(connection, mixtures, run)
@@ -97,9 +104,11 @@ def _set_aside(connection: sa.Connection, table: sa.Table, run: Run) -> None:
     """Move a run's rows to a table of their own, which `salvage.mend` uses as well."""
     mine, aside = table.c.run == run["id"], f"orphans_{table.name}"
     names = ", ".join(f'"{column.name}"' for column in table.columns)
-    connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {aside} AS SELECT * FROM {table.name} WHERE 1 = 0")
-    connection.execute(sa.text(f"INSERT INTO {aside} ({names}) SELECT {names} FROM {table.name} WHERE run = :run"),
-                       {"run": run["id"]})
+    connection.exec_driver_sql(
+        f"CREATE TABLE IF NOT EXISTS {aside} AS SELECT * FROM {table.name} WHERE 1 = 0")
+    connection.execute(
+        sa.text(f"INSERT INTO {aside} ({names}) SELECT {names} FROM {table.name} WHERE run = :run"),
+        {"run": run["id"]})
     connection.execute(table.delete().where(mine))
 
 
@@ -110,6 +119,10 @@ def _change(database: Database, run: Run, **values: Any) -> bool:
 
 def _changed(connection: sa.Connection, run: Run, **values: Any) -> bool:
     """Whether the run was still as it was seen, and is changed."""
-    seen = (runs.c.id == run["id"], runs.c.state == run["state"], runs.c.owner.is_not_distinct_from(run["owner"]),
-            runs.c.lease_until_s.is_not_distinct_from(run["lease_until_s"]))
+    seen = (
+        runs.c.id == run["id"],
+        runs.c.state == run["state"],
+        runs.c.owner.is_not_distinct_from(run["owner"]),
+        runs.c.lease_until_s.is_not_distinct_from(run["lease_until_s"]),
+    )
     return bool(connection.execute(runs.update().where(*seen).values(**values)).rowcount)
