@@ -1,1 +1,4 @@
-"""How long a study will take, before it begins: `run --dry-run`. A few short trainings are timed; nothing is stored."""
+"""How long a study will take, before it begins: `run --dry-run`.
+
+A few short trainings are timed; nothing is stored.
+"""

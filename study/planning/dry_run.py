@@ -1,7 +1,7 @@
-"""`run --dry-run`: how long a study will take, in words. Nothing is trained for good, nothing is stored.
+"""`run --dry-run`: how long a study will take, in words. Nothing is stored.
 
-A few variants are timed, a trial's seconds follow from its MACs, and the trials are those that the sampler will propose:
-known exactly as far as they need no scores, and of typical sizes after that.
+A few variants are timed, a trial's seconds follow from its MACs, and the trials are those that the
+sampler will propose: known exactly as far as they need no scores, and of typical sizes after that.
 """
 
 import heapq
@@ -38,13 +38,14 @@ from tasnet_core.records import Recipe, Variant
 
 LENGTHS = 16            # mixtures of a split whose lengths stand for all
 FAR = 100               # proposals ahead that are worked out
-# Where later proposals lie on the way from the cheapest variant to the reference (log MACs), in five equal parts: of samplers
-# that learn, from proposals 17 to 80 of studies of `quick` with made-up scores (mean 0.45, deviation 0.2); of others evenly.
+# Where later proposals lie on the way from the cheapest variant to the reference (log MACs), in
+# five equal parts: of samplers that learn, from proposals 17 to 80 of studies of `quick` with
+# made-up scores (mean 0.45, deviation 0.2); of others evenly.
 LEARNED = (0.17, 0.34, 0.45, 0.56, 0.73)
 EVEN = (0.1, 0.3, 0.5, 0.7, 0.9)
 DOUBT = 0.2             # by how much a prediction may be wrong (benchmarks/RESULTS.md)
 SPARED = 0.1            # of the audio, that the stop rule saves at most (benchmarks/RESULTS.md)
-ENOUGH_RUNS = 3         # finished on this machine, whose times are believed more than what is measured now
+ENOUGH_RUNS = 3         # finished here, whose times are believed more than what is measured now
 
 Case = tuple[Variant, Recipe]
 
@@ -68,8 +69,10 @@ class Trial(NamedTuple):
 class Forecast:
     """Predictions for one study on one machine."""
 
-    def __init__(self, settings: Settings, space: Space, speeds: Speeds, sizes: Sizes, workers: int, cores: int):
-        self.settings, self.space, self.speeds, self.sizes = settings, space, speeds, sizes
+    def __init__(self, settings: Settings, space: Space, speeds: Speeds, sizes: Sizes,
+                 workers: int, cores: int):
+        self.settings, self.space = settings, space
+        self.speeds, self.sizes = speeds, sizes
         self.workers = workers
         # Slow metrics are computed on as many cores as other workers leave.
         self.slow_s = speeds.slow_s * sizes.test / max(1.0, min(cores, sizes.test // 8) / workers)
@@ -87,29 +90,33 @@ class Forecast:
         return Trial(seconds, self.factor * scoring_s)
 
     def believe(self, runs: Sequence[tuple[Case, float]]) -> None:
-        """Take the seconds of runs that have finished on this machine for what it does, where there are enough."""
+        """Correct by the seconds of runs that have finished on this machine, where enough have."""
         if len(runs) >= ENOUGH_RUNS:
             overhead_s = self.speeds.overhead_s
-            self.factor *= statistics.median(seconds / (self.trial(*case).seconds - overhead_s) for case, seconds in runs)
+            self.factor *= statistics.median(
+                seconds / (self.trial(*case).seconds - overhead_s) for case, seconds in runs)
 
     def trials(self, number: int, first: int = 0) -> list[Trial]:
         """The next `number` trials from trial `first` on."""
         known = self.proposals(number, first)
         shares = LEARNED if self.settings.sampler in ("tpe", "gp", "nsga2", "nsga3") else EVEN
-        typical = [self.at(share) for share in shares] if len(known) < number else []
-        later = islice(cycle(typical), number - len(known)) if not isinstance(self.space, VariantList) else ()
-        return [self.trial(*case) for case in (*known, *later)]
+        missing = number - len(known)
+        if missing and not isinstance(self.space, VariantList):
+            known += islice(cycle([self.at(share) for share in shares]), missing)
+        return [self.trial(*case) for case in known]
 
     def hours(self, trials: Sequence[Trial]) -> float:
-        """When the last trial ends, if each is begun, in this order, by whichever worker is free first."""
+        """When the last trial ends, if each is begun, in this order, by the worker free first."""
         free = [0.0] * self.workers
         for trial in trials:
             heapq.heapreplace(free, free[0] + trial.seconds)
         return (max(free) + self.speeds.startup_s) / 3600
 
     def proposals(self, number: int, first: int = 0) -> list[Case]:
-        """What a study trains from its trial `first` on, as far as that depends on no score and is not far away."""
-        sampler = Proposals(self.settings.sampler, self.space, self.settings.budget, self.settings.recipe.seed)
+        """What a study trains from its trial `first` on, as far as that depends on no score and is
+        not far away."""
+        settings = self.settings
+        sampler = Proposals(settings.sampler, self.space, settings.budget, settings.recipe.seed)
         end = len(self.space) if isinstance(self.space, VariantList) else first + FAR
         found: list[Case] = []
         for place in range(first, end):
@@ -126,7 +133,8 @@ class Forecast:
     def at(self, share: float) -> Case:
         """A case at a share of the way from the cheapest to the reference, or to the budget."""
         rng = np.random.default_rng(round(1000 * share))
-        return self._at(self.space.spread(share, rng, "macs_per_s", self.settings.budget.max_macs_per_s))
+        most = self.settings.budget.max_macs_per_s
+        return self._at(self.space.spread(share, rng, "macs_per_s", most))
 
     @property
     def smallest(self) -> Variant:
@@ -137,7 +145,8 @@ class Forecast:
         return variant, recipe_of(recipe, self.settings, variant == self.space.reference)
 
     def _at(self, point: Mapping[str, int]) -> Case:
-        return self.case(self.space.variant_of(point), self.space.recipe_of(point, self.settings.recipe))
+        recipe = self.space.recipe_of(point, self.settings.recipe)
+        return self.case(self.space.variant_of(point), recipe)
 
 
 def cases(space: Space, recipe: Recipe) -> tuple[Case, ...]:
@@ -148,28 +157,37 @@ def cases(space: Space, recipe: Recipe) -> tuple[Case, ...]:
     return tuple((sizes[macs], recipe) for macs in sorted(sizes))
 
 
-def dry_run(study: StudyPlan, trials: int, seeds: int, corpus: Corpus, database: Database | None) -> Iterator[str]:
+def dry_run(study: StudyPlan, trials: int, seeds: int, corpus: Corpus,
+            database: Database | None) -> Iterator[str]:
     """The lines of a dry run; the second comes after what is measured in between.
 
     Raises:
         UserError: where nothing can be measured.
     """
-    name, settings, space, workers = study.name, study.settings, study.space, study.workers or 1
+    settings, space = study.settings, study.space
+    workers = study.workers or 1
     few = excerpt(corpus, LENGTHS)
-    sizes = Sizes(corpus.count("valid"), corpus.count("test"), mean_length_s(few, "valid"), mean_length_s(few, "test"))
-    plain = replace(settings.recipe, init="scratch")    # there is no teacher yet, and steps take as long without one
-    plan = Plan(cases(space, plain), settings.metrics, study.device, settings.threads, study.open_corpus)
-    yield (f"study {name!r}, a dry run: nothing is stored; {counted(len(plan.cases), 'variant')} trained for some steps, "
+    sizes = Sizes(corpus.count("valid"), corpus.count("test"),
+                  mean_length_s(few, "valid"), mean_length_s(few, "test"))
+    # There is no teacher yet, and steps take as long without one.
+    plain = replace(settings.recipe, init="scratch")
+    plan = Plan(cases(space, plain), settings.metrics, study.device, settings.threads,
+                study.open_corpus)
+    yield (f"study {study.name!r}, a dry run: nothing is stored; "
+           f"{counted(len(plan.cases), 'variant')} trained for some steps, "
            f"{workers} at once, on {study.device}")
     start = time.monotonic()
     speeds = measure_together(plan, workers)
     load = load_average()
-    yield (f"measured in {time.monotonic() - start:.0f} s" + (f" (load {load:.1f})" if load is not None else "")
-           + f"; steps of one variant vary by {100 * speeds.spread:.0f} %")
-    known = database.runs(name) if database else []
+    shown = f" (load {load:.1f})" if load is not None else ""
+    yield (f"measured in {time.monotonic() - start:.0f} s{shown}; "
+           f"steps of one variant vary by {100 * speeds.spread:.0f} %")
+    known = database.runs(study.name) if database else []
     forecast = Forecast(settings, space, speeds, sizes, workers, cores())
-    forecast.believe([(_case(run, database), run["seconds"]) for run in known if database and run["seconds"]
-                      and (run["state"], run["environment"]) == ("complete", speeds.environment)])
+    forecast.believe([
+        (_case(run, database), run["seconds"]) for run in known
+        if database and run["seconds"]
+        and (run["state"], run["environment"]) == ("complete", speeds.environment)])
     yield from _facts(corpus, space, settings, sizes)
     yield from _sizes(forecast, settings.recipe)
     yield _memory(speeds, workers, study.device)
@@ -189,27 +207,32 @@ def _facts(corpus: Corpus, space: Space, settings: Settings, sizes: Sizes) -> It
            f"scores {', '.join(settings.metrics)}")
     for word, variant in (("reference", space.reference), ("smallest", space.extremes()[0])):
         cost = exact(variant)
-        yield (f"  {word:10}{variant}: {cost.parameters:,} parameters, {cost.macs_per_s:,} MACs per second of audio, "
+        yield (f"  {word:10}{variant}: {cost.parameters:,} parameters, "
+               f"{cost.macs_per_s:,} MACs per second of audio, "
                f"receptive field {cost.receptive_field_s:.2f} s")
-    yield (f"recipe: {counted(recipe.epochs, 'epoch')} of {counted(recipe.epoch_segments, 'segment')} of "
-           f"{recipe.segment_s:g} s, batch {recipe.batch_size}: {recipe.audio_s:,.0f} s of audio a trial"
+    yield (f"recipe: {counted(recipe.epochs, 'epoch')} of "
+           f"{counted(recipe.epoch_segments, 'segment')} of {recipe.segment_s:g} s, "
+           f"batch {recipe.batch_size}: {recipe.audio_s:,.0f} s of audio a trial"
            + (f", {tuned_s:,.0f} where weights are inherited" if recipe.init == "inherit" else ""))
 
 
 def _sizes(forecast: Forecast, recipe: Recipe) -> Iterator[str]:
     """What a large, a middle and a small trial take."""
-    reference, median = forecast.space.reference, forecast.at(0.5)[0]
-    for word, variant in (("reference", reference), ("median", median), ("smallest", forecast.smallest)):
+    shown = {"reference": forecast.space.reference,
+             "median": forecast.at(0.5)[0],
+             "smallest": forecast.smallest}
+    for word, variant in shown.items():
         trial = forecast.trial(*forecast.case(variant, recipe))
         minutes = f"{trial.seconds / 60:,.{2 if trial.seconds < 6000 else 0}f} minutes"
-        audio_s = recipe.batch_size * recipe.segment_s / forecast.speeds.step(step_macs(variant, recipe))
+        step_s = forecast.speeds.step(step_macs(variant, recipe))
+        audio_s = recipe.batch_size * recipe.segment_s / step_s
         yield (f"  {word:10}{minutes} a trial, {trial.scoring_s / 60:.2f} of them for scores; "
                f"{audio_s:.0f} s of audio trained a second ({variant})")
 
 
 def _memory(speeds: Speeds, workers: int, device: str) -> str:
     if not speeds.memory_bytes:
-        return "memory: this system does not say"
+        return "memory: this system does not report it"
     one, all_of_them, free = (f"{size / 1e9:.1f} GB" for size in (
         speeds.memory_bytes, workers * speeds.memory_bytes, available_bytes()))
     line = f"memory: {one} for the reference's training, {all_of_them} for {workers} at once"
@@ -227,23 +250,26 @@ def _prediction(forecast: Forecast, runs: Sequence[Mapping[str, Any]], trials: i
     begun = [run for run in own if database and run["state"] == "running"]
     wanted = max(0, min(trials, len(forecast.space)) - trained - len(begun))
     if forecast.factor != 1.0:
-        yield (f"the runs that have finished on this machine took {forecast.factor:.2f} times what is measured now; "
-               "they are believed")
+        yield (f"the runs that have finished on this machine took {forecast.factor:.2f} times "
+               "what is measured now; they are believed")
     yield f"{trained} of {trials} trials are trained" + (f", {len(begun)} begun" if begun else "")
     if not wanted + len(begun):
         yield "predicted: nothing is left to train"
         return
-    rests = [Trial(*(_left(run) * part for part in forecast.trial(*_case(run, database)))) for run in begun if database]
+    rests = [Trial(*(_left(run) * part for part in forecast.trial(*_case(run, database))))
+             for run in begun if database]
     expected = rests + forecast.trials(wanted, 1 + max((run["trial"] for run in own), default=-1))
     share = sum(trial.scoring_s for trial in expected) / sum(trial.seconds for trial in expected)
     stops = stop is not None and recipe.init != "inherit"       # a tuning is short
-    yield (f"predicted: {_range(forecast.hours(expected), SPARED * stops)} for the other {wanted + len(begun)} with "
-           f"{counted(forecast.workers, 'worker')}, {100 * share:.0f} % of it for scores")
+    yield (f"predicted: {_range(forecast.hours(expected), SPARED * stops)} "
+           f"for the other {wanted + len(begun)} with {counted(forecast.workers, 'worker')}, "
+           f"{100 * share:.0f} % of it for scores")
     if stops:
-        yield "  the stop rule can save a tenth of that (benchmarks/RESULTS.md); only the lower end counts on it"
+        yield ("  the stop rule can save a tenth of that (benchmarks/RESULTS.md); "
+               "only the lower end counts on it")
     if seeds > 1:
-        yield (f"  not in it: {counted(seeds - 1, 'further training')} of the reference and of each variant of the front "
-               "(--seeds)")
+        yield (f"  not in it: {counted(seeds - 1, 'further training')} of the reference "
+               "and of each variant of the front (--seeds)")
 
 
 def _left(run: Mapping[str, Any]) -> float:

@@ -1,7 +1,7 @@
-"""Seconds and memory of trainings on this machine, from short real ones of a small, a middle and a large variant.
+"""Seconds and memory of trainings on this machine, from short ones of three variants.
 
-Processes that train side by side share memory's bandwidth and the processor's power, so as many measure at once as there
-will be workers.
+They are a small, a middle and a large variant. Processes that train side by side share memory's
+bandwidth and the processor's power, so as many measure at once as there will be workers.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ from tasnet_core.records import Recipe, Variant
 
 ROUNDS_S, ROUNDS = 10.0, 25     # rounds begin for so long, so many at most; there is one at least
 STEPS, MIXTURES = 2, 2          # of a training, and of each fixed split, in one round
-EPOCHS = 1_000                  # more than are timed: where a training stands in its schedule costs no time
+EPOCHS = 1_000                  # more than are timed: the place in the schedule costs no time
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured. Other processes receive it, so the corpus is described by how to open it."""
+    """What is to be measured. Other processes receive it, so it has how to open the corpus."""
 
     cases: tuple[tuple[Variant, Recipe], ...]       # the cheapest first, the reference last
     metrics: tuple[str, ...]
@@ -43,7 +43,7 @@ class Plan:
 
 
 class Timing(NamedTuple):
-    """Seconds measured at a few numbers of MACs; between and beyond them seconds follow a power of the MACs."""
+    """Seconds measured at a few numbers of MACs; elsewhere they follow a power of the MACs."""
 
     macs: tuple[float, ...]         # increasing
     seconds: tuple[float, ...]
@@ -96,8 +96,9 @@ def measure_together(plan: Plan, processes: int) -> Speeds:
                 process.join()
                 if process.exitcode == UNGUARDED:
                     raise UserError(unguarded()) from None
-                raise UserError(f"dry run: a process that measured died (status {process.exitcode}), perhaps for lack "
-                                f"of memory; {processes} ran at once: try fewer --workers") from None
+                raise UserError(
+                    f"dry run: a process that measured died (status {process.exitcode}), perhaps "
+                    f"for lack of memory; {processes} ran at once: try fewer --workers") from None
             if isinstance(answer, str):
                 raise UserError(answer)
             found.append(answer)
@@ -112,7 +113,8 @@ def mean_of(found: Sequence[Speeds]) -> Speeds:
     """The mean of what several processes measured; of their memory the most."""
     def mean(*values: Any) -> Any:
         if isinstance(values[0], Timing):
-            return Timing(values[0].macs, tuple(np.mean([one.seconds for one in values], axis=0).tolist()))
+            seconds = np.mean([one.seconds for one in values], axis=0)
+            return Timing(values[0].macs, tuple(seconds.tolist()))
         return values[0] if isinstance(values[0], str) else statistics.fmean(values)
     return Speeds(*map(mean, *found))._replace(memory_bytes=max(one.memory_bytes for one in found))
 
@@ -140,26 +142,32 @@ def measure(plan: Plan, started_s: float) -> Speeds:
     torch.set_num_threads(plan.threads)
     corpus, device = plan.open_corpus(), device_of(plan.device)
     startup_s = time.time() - started_s
-    overheads = [_overhead_s(plan, corpus) for _ in range(2)]   # the first starts a process, as a worker's first does
+    # The first starts a process, as a worker's first does.
+    overheads = [_overhead_s(plan, corpus) for _ in range(2)]
     timed = [Timed(variant, recipe, corpus, device) for variant, recipe in plan.cases]
     for one in reversed(timed):
         one.round(warm=False)
         if one is timed[-1]:    # the reference before others leave memory between their tensors
-            memory_bytes = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_bytes()
+            on_gpu = device.type == "cuda"
+            memory_bytes = torch.cuda.max_memory_allocated(device) if on_gpu else _peak_bytes()
     deadline = time.monotonic() + ROUNDS_S
     for _ in range(ROUNDS):
         for one in timed:
             one.round()
         if time.monotonic() > deadline:
             break
+    mean = statistics.fmean     # not the median: a study takes the slow steps as well
+    batches = tuple(step_macs(*case) for case in plan.cases)
     sizes = tuple(exact(variant).macs_per_s for variant, _ in plan.cases)
     return Speeds(
-        # The mean: a study takes the slow steps as well.
-        Timing(tuple(step_macs(*case) for case in plan.cases), tuple(statistics.fmean(one.step_s) for one in timed)),
-        Timing(sizes, tuple(statistics.fmean(one.separation_s) for one in timed)),
-        statistics.fmean(statistics.pstdev(one.step_s) / statistics.fmean(one.step_s) for one in timed),
-        slow_seconds(corpus, plan.metrics), overheads[1], startup_s + max(0.0, overheads[0] - overheads[1]),
-        memory_bytes, described(environment(plan.device))[0])
+        step=Timing(batches, tuple(mean(one.step_s) for one in timed)),
+        separation=Timing(sizes, tuple(mean(one.separation_s) for one in timed)),
+        spread=mean(statistics.pstdev(one.step_s) / mean(one.step_s) for one in timed),
+        slow_s=slow_seconds(corpus, plan.metrics),
+        overhead_s=overheads[1],
+        startup_s=startup_s + max(0.0, overheads[0] - overheads[1]),
+        memory_bytes=memory_bytes,
+        environment=described(environment(plan.device))[0])
 
 
 class _Excerpt:
@@ -193,16 +201,19 @@ def mean_length_s(corpus: Corpus, split: str) -> float:
 class Timed:
     """One training whose steps and validations are timed, round after round."""
 
-    def __init__(self, variant: Variant, recipe: Recipe, corpus: Corpus, device: Any, steps: int = STEPS):
+    def __init__(self, variant: Variant, recipe: Recipe, corpus: Corpus, device: Any,
+                 steps: int = STEPS):
         from tasnet_core.training.trainer import Training
         short = replace(recipe, epochs=EPOCHS, epoch_segments=steps * recipe.batch_size)
-        self.training, self.device, self.steps = Training(variant, short, excerpt(corpus), device), device, steps
+        self.training = Training(variant, short, excerpt(corpus), device)
+        self.device, self.steps = device, steps
         self.validated_s = MIXTURES * mean_length_s(self.training.corpus, "valid")
         self.step_s: list[float] = []
         self.separation_s: list[float] = []     # for a second of audio
 
     def round(self, warm: bool = True) -> None:
-        """Time some steps and a validation; a round that is not `warm` is the first and does not count."""
+        """Time some steps and a validation; a round that is not `warm` is the first and does not
+        count."""
         if not warm and self.training.captured:
             self.epoch()        # more steps, so that a GPU has recorded them when others count
         times = self.epoch()
@@ -211,7 +222,8 @@ class Timed:
             self.separation_s.append(sum(times[self.steps:]) / self.validated_s)
 
     def epoch(self) -> list[float]:
-        """Seconds from each stop of a short epoch to the next: its steps, then its validated mixtures."""
+        """Seconds from each stop of a short epoch to the next: its steps, then its validated
+        mixtures."""
         times, start = [], time.perf_counter()
         for _ in self.training.steps():
             if self.device.type == "cuda":      # where work is only begun when a call returns
@@ -239,15 +251,16 @@ def slow_seconds(corpus: Corpus, metrics: tuple[str, ...]) -> float:
 
 
 def _overhead_s(plan: Plan, corpus: Corpus) -> float:
-    """Seconds of a trial beside its steps, validations and scorings: those of the smallest case with hardly any of these,
-    on as many test mixtures as are kept as audio examples."""
+    """Seconds of a trial beside its steps, validations and scorings: those of the smallest case
+    with hardly any of these, on as many test mixtures as are kept as audio examples."""
     from study.search.evaluate import Task, evaluate
     from tasnet_core.inference.examples import MIXTURES as KEPT
     variant, recipe = plan.cases[0]
     short = replace(recipe, epochs=2, epoch_segments=1, segment_s=min(recipe.segment_s, 0.5))
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        result = evaluate(Task(variant, short, Path(folder) / "trial.pt", plan.device), excerpt(corpus, KEPT))
+        task = Task(variant, short, Path(folder) / "trial.pt", plan.device)
+        result = evaluate(task, excerpt(corpus, KEPT))
         if result.state == "failed" and result.kind != "diverged":
             raise UserError(f"dry run: {variant} cannot be trained: {result.reason}")
         return time.perf_counter() - start
@@ -259,7 +272,8 @@ def _peak_bytes() -> int:
         import resource
     except ImportError:
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def load_average() -> float | None:
