@@ -29,7 +29,7 @@ FLOORS = {
 DOORS = {
     "optuna": ["study/search/optuna_study.py", "study/search/samplers.py", "study/search/scheduler.py", "study/space/space.py"],
     "sqlalchemy": ["study/database/", "study/maintenance/repairs.py"],
-    "sqlite3": ["study/database/recover.py"],
+    "sqlite3": ["study/database/recover.py", "study/database/backup.py"],
     "filelock": ["study/database/connection.py", "tasnet_core/cost/measure.py", "tasnet_core/corpora/audio_cache.py"],
     "soundfile": ["tasnet_core/audio.py"], "soxr": ["tasnet_core/audio.py"],
     "thop": ["tasnet_core/cost/count.py"],

@@ -172,10 +172,10 @@ def _examined(name: str, database: "Database") -> "list[Finding]":
 
 def backup(asked: options.Backup) -> None:
     from study.cli.stored import check_there
-    from study.database import recover
+    from study.database.backup import backup as write_backup
     from study.database.connection import url_of
     check_there(asked.storage)
-    recover.backup(url_of(asked.storage), asked.file)
+    write_backup(url_of(asked.storage), asked.file)
     say(f"{asked.file}: the database as it is now; go on with it by --storage {asked.file}")
 
 

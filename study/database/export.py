@@ -1,6 +1,7 @@
 """A study as tables for other programs: its runs, their epochs, their scores on every test mixture.
 
-Files and frames are made from the same rows, all of one moment. `trial` and `seed` say whose a row is.
+Files and frames are made from the same rows, all of one moment. `trial` and `seed` name a row's
+run.
 """
 
 import csv
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 ROWS = 20_000       # held at a time; more make nothing faster
 
-Kinds = dict[str, type]                     # what each column holds: bool, int, float or str
-Parts = Iterable[list[Sequence[Any]]]       # some rows at a time, as one sequence of values per column; None: no value
+Kinds = dict[str, type]     # what each column holds: bool, int, float or str
+# Some rows at a time, as one sequence of values per column; None: no value.
+Parts = Iterable[list[Sequence[Any]]]
 
 
 class Frames(NamedTuple):
@@ -38,11 +40,13 @@ class Frames(NamedTuple):
 def load(url: str = "results/study.db", study: str | None = None) -> Frames:
     """What a study measured, as three pandas frames of one moment: `runs`, `epochs`, `mixtures`.
 
-    `url` is the database, a path or an SQLAlchemy URL; without a name it is the newest study of it. Columns are those of
-    `python -m study export`; `trial` and `seed` say whose a row is. A value that is not there is pandas' missing value.
+    `url` is the database, a path or an SQLAlchemy URL; without a name it is the newest study of it.
+    Columns are those of `python -m study export`; `trial` and `seed` name a row's run. A value that
+    is not there is pandas' missing value.
 
         found = study.load("results/study.db")
-        found.runs.query("state == 'complete'").sort_values("parameters")[["trial", "parameters", "si_snri_db"]]
+        complete = found.runs.query("state == 'complete'").sort_values("parameters")
+        complete[["trial", "parameters", "si_snri_db"]]
         found.mixtures.groupby("sexes").si_snri_db.mean()
 
     Raises:
@@ -50,16 +54,20 @@ def load(url: str = "results/study.db", study: str | None = None) -> Frames:
     """
     with open_database(url) as database, database.snapshot():
         name = database.choose(study)
-        return Frames(*(_frame(tidy.kinds, _parts(database, name, table)) for table, tidy in TIDY.items()))
+        frames = (_frame(tidy.kinds, _parts(database, name, table)) for table, tidy in TIDY.items())
+        return Frames(*frames)
 
 
 def export(url: str, study: str | None, out: Path, form: str) -> Iterator[tuple[Path, int]]:
-    """Write runs, epochs and mixtures as files of a form under `out`, each with so many rows, as they become ready.
+    """Write runs, epochs and mixtures as files of a form under `out`, each with so many rows, as
+    they become ready.
 
-    A file of the same name is replaced; each appears whole or not at all. NaN is no value, as in every table of ours.
+    A file of the same name is replaced; each appears whole or not at all. NaN is no value, as in
+    every table of ours.
 
     Raises:
-        UserError: the form's package is not installed, the study cannot be read, or `out` not be written.
+        UserError: the form's package is not installed, the study cannot be read, or `out` not be
+            written.
     """
     if form == "parquet":
         _arrow()
@@ -90,7 +98,8 @@ class _Counted:
 def _parts(database: Database, study: str, table: str) -> Iterator[list[Sequence[Any]]]:
     kinds = list(TIDY[table].kinds.values())
     for rows in database.stream(TIDY[table].query, ROWS, study=study):
-        yield [_plain(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
+        columns = zip(*rows, strict=True)
+        yield [_plain(column, kind) for column, kind in zip(columns, kinds, strict=True)]
 
 
 def _plain(column: Sequence[Any], kind: type) -> Sequence[Any]:
@@ -101,11 +110,12 @@ def _plain(column: Sequence[Any], kind: type) -> Sequence[Any]:
     return column
 
 
-# ── files ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _csv(kinds: Kinds, parts: Parts, file: BinaryIO) -> None:
-    """Every digit, an empty cell where there is no value; no text is a formula there (`tasnet_core.cells`)."""
+    """Every digit, an empty cell where there is no value; no text is a formula there
+    (`tasnet_core.cells`)."""
     text = io.TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(kinds)
@@ -117,12 +127,14 @@ def _csv(kinds: Kinds, parts: Parts, file: BinaryIO) -> None:
 def _cells(column: Sequence[Any]) -> Iterable[Any]:
     if str not in set(map(type, column)):
         return column
-    cells = {text: as_cell(text) for text in set(column) if isinstance(text, str)}     # a few words, told many times
+    # A few words, repeated many times.
+    cells = {text: as_cell(text) for text in set(column) if isinstance(text, str)}
     return [cells.get(value, value) for value in column]
 
 
 def _json(kinds: Kinds, parts: Parts, file: BinaryIO) -> None:
-    """One array, an object per row on a line of its own; null where there is no value, or one that JSON has no word for."""
+    """One array, an object per row on a line of its own; null where there is no value, or one that
+    JSON has no word for."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     before = "["
     for columns in parts:
@@ -144,7 +156,8 @@ def _parquet(kinds: Kinds, parts: Parts, file: BinaryIO) -> None:
     schema = arrow.schema([(name, types[kind]) for name, kind in kinds.items()])
     with parquet.ParquetWriter(file, schema) as writer:
         for columns in parts:
-            writer.write_table(arrow.table(list(map(arrow.array, columns, schema.types)), schema=schema))
+            arrays = list(map(arrow.array, columns, schema.types))
+            writer.write_table(arrow.table(arrays, schema=schema))
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -152,23 +165,26 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise UserError("--format parquet: pyarrow is not installed; it comes with: pip install 'tasnet-study[parquet]'; "
-                        "or choose csv or json") from error
+        raise UserError("--format parquet: pyarrow is not installed; it comes with: "
+                        "pip install 'tasnet-study[parquet]'; or choose csv or json") from error
     return pyarrow, parquet
 
 
 FORMS = {"csv": _csv, "parquet": _parquet, "json": _json}
 
 
-# ── frames ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── frames ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _frame(kinds: Kinds, parts: Parts) -> "pd.DataFrame":
-    """One frame of all parts. Whole numbers and truth values without a gap get numpy's types, with gaps pandas' own."""
+    """One frame of all parts. Whole numbers and truth values without a gap get numpy's types, with
+    gaps pandas' own."""
     import pandas as pd
     types = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
-    frames = [pd.DataFrame({name: pd.Series(column, dtype=types[kind])
-                            for (name, kind), column in zip(kinds.items(), columns, strict=True)}) for columns in parts]
+    frames = [
+        pd.DataFrame({name: pd.Series(column, dtype=types[kind])
+                      for (name, kind), column in zip(kinds.items(), columns, strict=True)})
+        for columns in parts]
     frame = pd.concat(frames, ignore_index=True) if frames else _frame(kinds, [[()] * len(kinds)])
     whole = {name: {int: "int64", bool: "bool"}[kind] for name, kind in kinds.items()
              if kind in (int, bool) and not frame[name].isna().any()}

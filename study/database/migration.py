@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from study.analysis.replicates import OUTLOOK
-from study.database import recover
+from study.database import backup
 from study.database.connection import Connection
 from study.database.queries import outlooks
 from study.database.schema import build, lacking, runs, study_settings
@@ -73,7 +73,7 @@ def _kept(database: Connection) -> Path:
     name += "" if database.is_sqlite else ".db"
     targets = (database.folder / f"{name}.before-{number}" for number in itertools.count(1))
     target = next(path for path in targets if not path.exists())
-    recover.backup(database.engine.url, target)
+    backup.backup(database.engine.url, target)
     return target
 
 

@@ -1,6 +1,6 @@
-"""The whole database as one file while others write; and, of a damaged SQLite file, all that can still be read.
+"""Checks of a database's storage; and, of a damaged SQLite file, all that can still be read.
 
-What is done here knows no table by name: ours, Optuna's and those of versions to come are treated alike.
+Nothing here knows a table by name: ours, Optuna's and those of versions to come are treated alike.
 """
 
 import contextlib
@@ -16,68 +16,41 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from study.database.schema import make_views
 from tasnet_core.errors import UserError, counted
 
 TRIES = 100_000         # queries spent on one table's unreadable parts: some seconds
-LOCK_BYTES = (510, 0x40000002)      # how many, from where: SQLite's connections hold one of them (sqlite.org/lockingv3.html)
-BESIDE = ("-wal", "-journal")       # what belongs to a database file: without it, commits would be lost
-
-
-def backup(url: sa.URL, target: Path) -> None:
-    """Write all tables and views, Optuna's too, as of one moment into a new SQLite file; others may write meanwhile.
-
-    Raises:
-        UserError: there is a file already, the database cannot be read, or the target not be written.
-    """
-    file, shown = _file_of(url), url.render_as_string(hide_password=True)
-    if target.exists():
-        raise _exists(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _scratch(target) as folder:
-            copy = folder / "copy.db"
-            if file is None:
-                _copy_rows(url, copy)
-            else:
-                _copy_pages(file, copy)
-            with contextlib.closing(sqlite3.connect(copy)) as made:
-                made.execute("PRAGMA journal_mode=DELETE")      # one file, nothing beside it
-                if found := _faults(made):
-                    raise UserError(f"{shown}: is damaged ({found[0]}); mend it with: python -m study doctor")
-            _flush(copy)
-            _place(copy, target)
-    except FileExistsError:
-        raise _exists(target) from None
-    except (sqlite3.Error, sa.exc.SQLAlchemyError, ImportError, OSError) as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise UserError(f"{shown}: no copy at {target} ({cause})") from error
+# How many, from where: SQLite's connections hold one of them (sqlite.org/lockingv3.html).
+LOCK_BYTES = (510, 0x40000002)
+BESIDE = ("-wal", "-journal")       # belong to a database file: without them, commits would be lost
 
 
 def integrity(url: sa.URL) -> list[str]:
-    """What is wrong with the database's storage and the ties between its rows, a line each; nothing when all is well."""
-    file = _file_of(url)
+    """What is wrong with the database's storage and the ties between its rows, a line each."""
+    file = file_of(url)
     if file is None:
         return _unreadable_tables(url)
     try:
-        with contextlib.closing(_reader(file)) as db:
-            return _faults(db) or [f"{child} row {row}: what it belongs to in {parent} is not there"
-                                   for child, row, parent, _ in db.execute("PRAGMA foreign_key_check")]
+        with contextlib.closing(reader(file)) as db:
+            return faults(db) or [
+                f"{child} row {row}: what it belongs to in {parent} is not there"
+                for child, row, parent, _ in db.execute("PRAGMA foreign_key_check")]
     except sqlite3.Error as error:
         return [f"{file}: {error}"]
 
 
 def mend(path: Path) -> str:
-    """Put in a damaged SQLite file's place one that holds all that can be read of it; in words what that is.
+    """Put in a damaged SQLite file's place one that holds all that can be read of it; in words
+    what that is.
 
-    The damaged file stays beside it, untouched, as `<name>.damaged-<n>`. Nobody may have it open meanwhile.
+    The damaged file stays beside it, untouched, as `<name>.damaged-<n>`. Nobody may have it open
+    meanwhile.
 
     Raises:
         UserError: it is in use, or not even its list of tables can be read.
     """
     try:
         _see_unused(path)
-        with _scratch(path) as folder:
+        with scratch(path) as folder:
             for end in ("", *BESIDE):
                 if Path(f"{path}{end}").exists():
                     shutil.copyfile(f"{path}{end}", folder / f"copy.db{end}")
@@ -85,7 +58,7 @@ def mend(path: Path) -> str:
             if not said:
                 return f"{path}: nothing in it needs mending"
             shutil.copymode(path, whole)
-            _flush(whole)
+            flush(whole)
             kept = _keep(path)
             os.replace(whole, path)
     except (sqlite3.Error, OSError) as error:
@@ -93,61 +66,11 @@ def mend(path: Path) -> str:
     return f"{path}: mended; " + "; ".join(said) + f"; the damaged file is kept as {kept}"
 
 
-# ── copies ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── checks ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _copy_pages(file: Path, copy: Path) -> None:
-    # All pages in one step: a step is a reading transaction, so what is copied is the state of one moment.
-    with contextlib.closing(_reader(file)) as source, contextlib.closing(sqlite3.connect(copy)) as goal:
-        source.backup(goal)
-
-
-def _copy_rows(url: sa.URL, copy: Path) -> None:
-    """The tables of another database as an SQLite file, read in one transaction that sees one moment."""
-    source = sa.create_engine(url, isolation_level="REPEATABLE READ")
-    goal = sa.create_engine(sa.URL.create("sqlite", database=str(copy)))
-    try:
-        with source.connect() as reading, goal.begin() as writing:
-            there = sa.MetaData()
-            there.reflect(reading)
-            here = _portable(there)
-            here.create_all(writing)
-            for table in there.sorted_tables:
-                rows = reading.execution_options(stream_results=True).execute(sa.select(table)).mappings()
-                for part in rows.partitions(1000):
-                    writing.execute(here.tables[table.name].insert(), [dict(row) for row in part])
-            make_views(writing)
-    finally:
-        source.dispose()
-        goal.dispose()
-
-
-def _portable(there: sa.MetaData) -> sa.MetaData:
-    """The same tables in types that SQLite has; what one server alone understands is left out."""
-    here = sa.MetaData()
-    for theirs in there.sorted_tables:
-        table = theirs.to_metadata(here)
-        for column in table.columns:
-            column.type, column.server_default = _plain(column.type), None
-        table.constraints -= {one for one in table.constraints if isinstance(one, sa.CheckConstraint)}
-    return here
-
-
-def _plain(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
-    # SQLite numbers rows by INTEGER PRIMARY KEY alone, and an INTEGER of its holds 64 bits.
-    known: tuple[type[sa.types.TypeEngine[Any]], ...] = (
-        sa.Boolean, sa.Integer, sa.DateTime, sa.JSON, sa.LargeBinary, sa.Float, sa.Numeric)
-    return next((plain() for plain in known if isinstance(kind, plain)), sa.String())
-
-
-def _exists(target: Path) -> UserError:
-    return UserError(f"{target}: there is a file of this name already, and a backup replaces none; name another")
-
-
-# ── checks ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _faults(db: sqlite3.Connection) -> list[str]:
+def faults(db: sqlite3.Connection) -> list[str]:
+    """What SQLite finds wrong with its own file."""
     try:
         return [line for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
     except sqlite3.DatabaseError as error:
@@ -155,20 +78,26 @@ def _faults(db: sqlite3.Connection) -> list[str]:
 
 
 def _unreadable_tables(url: sa.URL) -> list[str]:
-    """A server checks its own files; what can be seen from here is whether every table can be read."""
+    """A server checks its own files; what can be seen here is whether every table can be read."""
     found = []
     try:
         engine = sa.create_engine(url)
         for name in sa.inspect(engine).get_table_names():
             try:
                 with engine.connect() as connection:
-                    connection.execute(sa.select(sa.func.count()).select_from(sa.table(name))).scalar()
+                    count = sa.select(sa.func.count()).select_from(sa.table(name))
+                    connection.execute(count).scalar()
             except sa.exc.SQLAlchemyError as error:
-                found.append(f"{name}: {str(getattr(error, 'orig', None) or error).splitlines()[0]}")
+                found.append(f"{name}: {cause(error)}")
         engine.dispose()
     except (sa.exc.SQLAlchemyError, ImportError) as error:
-        found.append(str(getattr(error, "orig", None) or error).splitlines()[0])
+        found.append(cause(error))
     return found
+
+
+def cause(error: Exception) -> str:
+    """The first line of what the driver reports, without SQLAlchemy's words around it."""
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 
 def _see_unused(path: Path) -> None:
@@ -180,55 +109,64 @@ def _see_unused(path: Path) -> None:
             raise UserError(f"{path}: is in use by another process; end it first") from None
 
 
-# ── mending ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── mending ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def _mended(copy: Path) -> tuple[Path, list[str]]:
-    """The file that shall take the place, and in words what was done; no words, nothing was wrong."""
+    """The file that shall take the place, and in words what was done; none, nothing was wrong."""
     whole, said = copy, []
     with contextlib.closing(sqlite3.connect(copy)) as old:
-        broken = _faults(old)
+        broken = faults(old)
         if broken and (known := _reindexed(old)) is not None:
             said = ["its indices were made anew, every row that can be read is there", *known]
     if broken and not said:
         whole = copy.with_name("new.db")
-        with contextlib.closing(sqlite3.connect(copy)) as old, contextlib.closing(sqlite3.connect(whole)) as new:
-            old.execute("PRAGMA writable_schema=ON")        # a file shorter than its header says is opened all the same
+        with (contextlib.closing(sqlite3.connect(copy)) as old,
+              contextlib.closing(sqlite3.connect(whole)) as new):
+            # A file shorter than its header reports is opened all the same.
+            old.execute("PRAGMA writable_schema=ON")
             old.execute("PRAGMA cell_size_check=ON")
             said = _copy_readable(old, new, copy.stat().st_size)
     with contextlib.closing(sqlite3.connect(whole)) as made:
         said += _set_aside(made)
         made.execute("PRAGMA journal_mode=DELETE")
-        if found := _faults(made):
+        if found := faults(made):
             raise sqlite3.DatabaseError(found[0])
     return whole, said
 
 
 def _reindexed(db: sqlite3.Connection) -> list[str] | None:
-    """Rows that only an index still knew, in words, where new indices mend the file; None where they do not."""
+    """Rows that only an index still knew, in words, where new indices mend the file; else None."""
     with contextlib.suppress(sqlite3.DatabaseError):
         known = {name: _known(db, name) for name in _names(db, "table")}
         db.execute("REINDEX")
-        if not _faults(db):
-            lost = {name: (count or 0) - db.execute(f"SELECT count(*) FROM {_quoted(name)}").fetchone()[0]
+        if not faults(db):
+            lost = {name: (count or 0) - _one(db, f"SELECT count(*) FROM {_quoted(name)}")
                     for name, count in known.items()}
-            return [f"{name}: {counted(number, 'row')} lost" for name, number in lost.items() if number > 0]
+            return [f"{name}: {counted(number, 'row')} lost"
+                    for name, number in lost.items() if number > 0]
     return None
 
 
 def _copy_readable(old: sqlite3.Connection, new: sqlite3.Connection, size: int) -> list[str]:
-    """Make the same tables, rows as far as they can be read, indices, triggers and views; a line for each table."""
+    """Make the same tables, rows as far as they can be read, indices, triggers and views; a line
+    for each table."""
     for pragma in ("user_version", "application_id"):
-        new.execute(f"PRAGMA {pragma}={old.execute(f'PRAGMA {pragma}').fetchone()[0]}")
+        new.execute(f"PRAGMA {pragma}={_one(old, f'PRAGMA {pragma}')}")
     unread: list[tuple[int, int]] = []
-    entries = list(_readable(old, "sqlite_master", "rowid, type, name, sql", _bounds(old, "sqlite_master", size), unread))
-    made = [(kind, name, sql) for _, kind, name, sql in sorted(entries) if sql and not name.startswith("sqlite_")]
+    bounds = _bounds(old, "sqlite_master", size)
+    entries = list(_readable(old, "sqlite_master", "rowid, type, name, sql", bounds, unread))
+    made = [(kind, name, sql) for _, kind, name, sql in sorted(entries)
+            if sql and not name.startswith("sqlite_")]
     if not made:
         raise sqlite3.DatabaseError("its list of tables cannot be read")
     for kind, _, sql in made:
         if kind == "table":
             new.execute(sql)
-    said = ["a part of its list of tables is lost, and with it the tables that are not named here"] if unread else []
+    said = []
+    if unread:
+        said.append("a part of its list of tables is lost, "
+                    "and with it the tables that are not named here")
     said += [_copy_table(old, new, name, size) for name in _names(new, "table")]
     for kind, name, sql in made:
         if kind != "table":
@@ -241,24 +179,34 @@ def _copy_readable(old: sqlite3.Connection, new: sqlite3.Connection, size: int) 
 
 
 def _copy_table(old: sqlite3.Connection, new: sqlite3.Connection, name: str, size: int) -> str:
-    columns = ["rowid", *(_quoted(row[1]) for row in new.execute(f"PRAGMA table_info({_quoted(name)})"))]
-    add = f"INSERT OR IGNORE INTO {_quoted(name)} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    quoted = _quoted(name)
+    columns = ["rowid", *(_quoted(row[1]) for row in new.execute(f"PRAGMA table_info({quoted})"))]
+    marks = ", ".join("?" * len(columns))
+    add = f"INSERT OR IGNORE INTO {quoted} ({', '.join(columns)}) VALUES ({marks})"
     unread: list[tuple[int, int]] = []
-    saved = new.executemany(add, _readable(old, name, ", ".join(columns), _bounds(old, name, size), unread)).rowcount
-    lost = max((_known(old, name) or 0) - saved, 0)
-    where = f" (numbers {unread[0][0]} to {unread[-1][1]} are damaged)" if unread and lost else ""
-    return f"{name}: {counted(saved, 'row')} saved" + (
-        f", {lost} lost{where}" if lost else ", how many are lost is not known" if unread and _known(old, name) is None else "")
+    rows = _readable(old, name, ", ".join(columns), _bounds(old, name, size), unread)
+    saved = new.executemany(add, rows).rowcount
+    known = _known(old, name)
+    line = f"{name}: {counted(saved, 'row')} saved"
+    if (known or 0) > saved:
+        line += f", {(known or 0) - saved} lost"
+        if unread:
+            line += f" (numbers {unread[0][0]} to {unread[-1][1]} are damaged)"
+    elif unread and known is None:
+        line += ", how many are lost is not known"
+    return line
 
 
 def _readable(db: sqlite3.Connection, table: str, columns: str, bounds: tuple[int, int],
               unread: list[tuple[int, int]]) -> Iterator[tuple[Any, ...]]:
-    """Every row that can be read, halving the ranges of numbers that cannot be read whole, the widest first.
+    """Every row that can be read: ranges of numbers that cannot be read whole are halved, the
+    widest first.
 
     What remains in `unread`, in order, are the ranges without a readable row.
     """
     todo, start = deque([bounds]), f"SELECT {columns} FROM {_quoted(table)} NOT INDEXED WHERE rowid"
-    # Python's cursor reads one row ahead and loses the one it has where that fails: a single row is asked for without a next.
+    # Python's cursor reads one row ahead and loses the one it has where that fails: a single row is
+    # asked for without a next.
     one, several = f"{start} = ?", f"{start} BETWEEN ? AND ? ORDER BY rowid"
     for left in itertools.count(TRIES, -1):
         if not todo:
@@ -278,10 +226,10 @@ def _readable(db: sqlite3.Connection, table: str, columns: str, bounds: tuple[in
 
 
 def _bounds(db: sqlite3.Connection, table: str, size: int) -> tuple[int, int]:
-    """Between which numbers its rows lie, from the table, or else from an index, or else from the file's size."""
+    """Between which numbers its rows lie, from the table, an index, or else the file's size."""
     for way in ("NOT INDEXED", *_ways(db, table)):
         with contextlib.suppress(sqlite3.DatabaseError):
-            low, high = (db.execute(f"SELECT {which}(rowid) FROM {_quoted(table)} {way}").fetchone()[0]
+            low, high = (_one(db, f"SELECT {which}(rowid) FROM {_quoted(table)} {way}")
                          for which in ("min", "max"))
             return (low, high) if low is not None else (0, 0)
     return 0, size // 16        # no row takes less
@@ -292,13 +240,14 @@ def _known(db: sqlite3.Connection, table: str) -> int | None:
     counts = []
     for way in _ways(db, table):
         with contextlib.suppress(sqlite3.DatabaseError):
-            counts.append(db.execute(f"SELECT count(*) FROM {_quoted(table)} {way}").fetchone()[0])
+            counts.append(_one(db, f"SELECT count(*) FROM {_quoted(table)} {way}"))
     return max(counts, default=None)
 
 
 def _ways(db: sqlite3.Connection, table: str) -> list[str]:
     with contextlib.suppress(sqlite3.DatabaseError):
-        return [f"INDEXED BY {_quoted(row[1])}" for row in db.execute(f"PRAGMA index_list({_quoted(table)})")]
+        return [f"INDEXED BY {_quoted(row[1])}"
+                for row in db.execute(f"PRAGMA index_list({_quoted(table)})")]
     return []
 
 
@@ -321,7 +270,7 @@ def _set_aside(db: sqlite3.Connection) -> list[str]:
 
 
 def _keep(path: Path) -> Path:
-    """Give the damaged file, and what belongs to it, its second name, and clear the place for the new one."""
+    """Give the damaged file, and what belongs to it, its second name, and clear its place."""
     for number in itertools.count(1):
         kept = path.with_name(f"{path.name}.damaged-{number}")
         if not kept.exists():
@@ -338,10 +287,10 @@ def _keep(path: Path) -> Path:
     return kept
 
 
-# ── files ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _file_of(url: sa.URL) -> Path | None:
+def file_of(url: sa.URL) -> Path | None:
     """The file of an SQLite database; None for a server's.
 
     Raises:
@@ -355,8 +304,13 @@ def _file_of(url: sa.URL) -> Path | None:
     return file
 
 
-def _reader(file: Path) -> sqlite3.Connection:
+def reader(file: Path) -> sqlite3.Connection:
+    """A connection that writes nothing and waits for writers."""
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+
+
+def _one(db: sqlite3.Connection, query: str) -> Any:
+    return db.execute(query).fetchone()[0]
 
 
 def _names(db: sqlite3.Connection, kind: str) -> list[str]:
@@ -369,23 +323,14 @@ def _quoted(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
+def scratch(path: Path) -> Iterator[Path]:
     """A folder beside the file, so that what is made there can take its place in one step."""
-    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent) as folder:
+    prefix = f"{path.name}."
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=".tmp", dir=path.parent) as folder:
         yield Path(folder)
 
 
-def _flush(file: Path) -> None:
+def flush(file: Path) -> None:
+    """Have a file on the disk before it takes another's place."""
     with open(file, "rb") as written:
         os.fsync(written.fileno())
-
-
-def _place(copy: Path, target: Path) -> None:
-    """Put a file in its place; FileExistsError where another stands there."""
-    try:
-        os.link(copy, target)       # which, unlike a renaming, never replaces a file
-    except FileExistsError:
-        raise
-    except OSError:                 # a file system without links
-        target.open("xb").close()
-        os.replace(copy, target)

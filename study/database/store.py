@@ -106,8 +106,7 @@ def stored_settings(storage: str, study: str, read_only: bool = False) -> Settin
 
 
 def begun_studies(storage: str, read_only: bool = False) -> dict[str, Settings]:
-    """The settings of all studies, but those made of others, in a database that may not exist yet.
-    """
+    """The settings of all studies, but those made of others; the database may not exist yet."""
     if not _may_exist(storage):
         return {}
     with open_database(storage, read_only) as database:
@@ -160,8 +159,7 @@ class Database(Reader):
         self._write(lambda connection: connection.execute(changed.values(settings=stored)))
 
     def see_same(self, study: str, settings: Settings, fingerprint: str) -> None:
-        """See that settings and corpus are those that a study was started with; a corpus is known
-        by what it holds, wherever.
+        """See that settings and corpus, known by what it holds, are those of a study's start.
 
         Raises:
             UserError: as `register`.
@@ -304,8 +302,9 @@ class Database(Reader):
             state = connection.execute(select(runs.c.state).where(runs.c.id == run)).scalar()
             if state != "running":      # done already by a transaction whose end was not received
                 return
+            found = {**cost, **asdict(result.scores), **asdict(result.selection)}
             _renew(connection, run, state=result.state, reason=result.reason, kind=result.kind,
-                   seconds=result.seconds, **cost, **asdict(result.scores), **asdict(result.selection))
+                   seconds=result.seconds, **found)
             connection.execute(runs.update().where(runs.c.id == run).values(**FREE))
             fit(connection, runs.c.id == run)
             if scored:

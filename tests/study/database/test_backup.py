@@ -11,7 +11,7 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
-from study.database import recover
+from study.database import backup, recover
 from study.database.store import Database, open_database
 from tasnet_core.cost.count import exact
 from tasnet_core.errors import UserError
@@ -35,7 +35,7 @@ def same(copy: str, original: Database) -> None:
 
 
 def test_a_backup_is_the_whole_database_in_one_file_that_goes_on(filled, tmp_path):
-    recover.backup(url(filled), tmp_path / "new" / "copy.db")
+    backup.backup(url(filled), tmp_path / "new" / "copy.db")
     assert os.listdir(tmp_path / "new") == ["copy.db"]
     assert schema(tmp_path / "new" / "copy.db") == schema(filled)
     with open_database(str(filled)) as original:
@@ -67,7 +67,7 @@ def test_every_copy_holds_whole_transactions_while_another_process_writes(tmp_pa
         writer.stdout.readline()
         seen = []
         for number in range(12):
-            recover.backup(url(tmp_path / "a.db"), tmp_path / f"{number}.db")
+            backup.backup(url(tmp_path / "a.db"), tmp_path / f"{number}.db")
             a, b = ([row[0] for row in rows(tmp_path / f"{number}.db", table)] for table in "ab")
             assert a == b
             assert a == list(range(1, len(a) + 1))
@@ -84,29 +84,29 @@ def test_every_copy_holds_whole_transactions_while_another_process_writes(tmp_pa
 def test_a_backup_replaces_no_file_and_a_failed_one_leaves_none(filled, tmp_path):
     (tmp_path / "mine.db").write_text("mine")
     with pytest.raises(UserError, match=r"mine.db: there is a file of this name already"):
-        recover.backup(url(filled), tmp_path / "mine.db")
+        backup.backup(url(filled), tmp_path / "mine.db")
     assert (tmp_path / "mine.db").read_text() == "mine"
     with pytest.raises(UserError, match="no such study database"):
-        recover.backup(url(tmp_path / "none.db"), tmp_path / "copy.db")
+        backup.backup(url(tmp_path / "none.db"), tmp_path / "copy.db")
     damage(filled, [root(filled, "epochs")])
     with pytest.raises(UserError, match="is damaged"):
-        recover.backup(url(filled), tmp_path / "copy.db")
+        backup.backup(url(filled), tmp_path / "copy.db")
     with pytest.raises(UserError, match="no copy at"):
-        recover.backup(sa.make_url("nonsense://x"), tmp_path / "copy.db")
+        backup.backup(sa.make_url("nonsense://x"), tmp_path / "copy.db")
     assert sorted(os.listdir(tmp_path)) == ["mine.db", "study.db"]
 
 
 def test_a_file_that_appeared_meanwhile_is_not_replaced_either(filled, tmp_path, monkeypatch):
-    monkeypatch.setattr(recover, "_flush", lambda copy: (tmp_path / "copy.db").write_text("mine"))
+    monkeypatch.setattr(backup, "flush", lambda copy: (tmp_path / "copy.db").write_text("mine"))
     for linked in (True, False):
         (tmp_path / "copy.db").unlink(missing_ok=True)
         if not linked:
             monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError("no links here")))
         with pytest.raises(UserError, match="there is a file of this name already"):
-            recover.backup(url(filled), tmp_path / "copy.db")
+            backup.backup(url(filled), tmp_path / "copy.db")
         assert (tmp_path / "copy.db").read_text() == "mine"
-    monkeypatch.setattr(recover, "_flush", lambda copy: None)
-    recover.backup(url(filled), tmp_path / "other.db")      # without links
+    monkeypatch.setattr(backup, "flush", lambda copy: None)
+    backup.backup(url(filled), tmp_path / "other.db")      # without links
     assert recover.integrity(url(tmp_path / "other.db")) == []
 
 
@@ -130,7 +130,7 @@ def test_a_backup_of_a_server_is_a_file_that_goes_on(server, tmp_path):
     with open_database(server.render_as_string(hide_password=False), read_only=False) as original:
         fill(original, runs=4)
         assert recover.integrity(server) == []
-        recover.backup(server, tmp_path / "copy.db")
+        backup.backup(server, tmp_path / "copy.db")
         same(str(tmp_path / "copy.db"), original)
     assert os.listdir(tmp_path) == ["copy.db"]
     with open_database(str(tmp_path / "copy.db"), read_only=False) as copy:
@@ -156,7 +156,7 @@ def test_every_copy_of_a_server_holds_whole_transactions(server, tmp_path):
     try:
         counts = []
         for number in range(5):
-            recover.backup(server, tmp_path / f"{number}.db")
+            backup.backup(server, tmp_path / f"{number}.db")
             a, b = (rows(tmp_path / f"{number}.db", table) for table in "ab")
             assert a == b
             counts.append(len(a))

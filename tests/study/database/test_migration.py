@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from study.__main__ import main as study
 from study.analysis.replicates import OUTLOOK
-from study.database import recover, schema
+from study.database import backup, recover, schema
 from study.database.migration import Outdated
 from study.database.store import open_database
 from tasnet_core.errors import UserError
@@ -160,7 +160,7 @@ def test_a_view_of_a_users_that_stands_on_ours_is_never_dropped(old, monkeypatch
 def test_a_copy_that_cannot_be_made_leaves_the_database_as_it_is(old, monkeypatch):
     def full(url, target):
         raise UserError(f"{target}: no space left")
-    monkeypatch.setattr(recover, "backup", full)
+    monkeypatch.setattr(backup, "backup", full)
     with pytest.raises(UserError, match=r"before-1: no space left"):
         open_database(old, read_only=False)
     assert columns(old, "runs").isdisjoint(LACKING["runs"])
