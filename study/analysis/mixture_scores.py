@@ -1,4 +1,4 @@
-"""The scores of a study on its test mixtures, as tables of numbers: millions of scores are no rows of Python.
+"""The scores of a study on its test mixtures, as arrays: there can be millions of scores.
 
 A score that is missing, infinite or not a number is NaN here.
 """
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from study.analysis.replicates import SCORES, Row, in_mean
 
 Floats = NDArray[np.float64]
-FACTS = ("duration_s", "input_si_snr_db", "level_difference_db")       # of a mixture, whoever separates it
+# Of a mixture, whoever separates it.
+FACTS = ("duration_s", "input_si_snr_db", "level_difference_db")
 COLUMNS = ("trial", "seed", "mixture", "speakers", "sexes", *FACTS, *SCORES)
 
 
@@ -40,15 +41,15 @@ def people_of(corpus: str) -> People:
 
 
 class Mixtures(NamedTuple):
-    """The test mixtures, in the order of their names, and what each run of a list scores on them."""
+    """The test mixtures, in the order of their names, and each run's scores on them."""
 
     names: tuple[str, ...]
     speakers: tuple[str, ...]       # of each mixture, joined by '+'
     sexes: tuple[str, ...]          # likewise, sorted: FF, FM, MM; '' where unknown
     facts: Mapping[str, Floats]     # of FACTS, [mixtures]
     owners: tuple[Any, ...]         # whose scores a row is: (trial, seed) of runs, or trials
-    scores: Mapping[str, Floats]    # of replicates.SCORES those that anybody has, [owners, mixtures]
-    tests: NDArray[np.uint64]       # [owners]: equal where the mixtures are (their names, speakers and durations)
+    scores: Mapping[str, Floats]    # of replicates.SCORES those that any has, [owners, mixtures]
+    tests: NDArray[np.uint64]       # [owners]: equal where names, speakers and durations are
     people: People = People()
 
     def of(self, owner: Any, score: str) -> Floats:
@@ -60,26 +61,32 @@ class Mixtures(NamedTuple):
     def only(self, owners: Iterable[Any]) -> "Mixtures":
         """What these owners were tested on, and their scores."""
         lines = [self.owners.index(owner) for owner in owners if owner in self.owners]
-        heard = np.zeros(len(self.names), dtype=bool)
+        tested = np.zeros(len(self.names), dtype=bool)
         for table in self.scores.values():
-            heard |= np.isfinite(table[lines]).any(axis=0)
-        columns = np.flatnonzero(heard)
+            tested |= np.isfinite(table[lines]).any(axis=0)
+        columns = np.flatnonzero(tested)
         return self._replace(
-            names=tuple(self.names[i] for i in columns), speakers=tuple(self.speakers[i] for i in columns),
-            sexes=tuple(self.sexes[i] for i in columns), facts={name: facts[columns] for name, facts in self.facts.items()},
-            owners=tuple(self.owners[line] for line in lines), tests=self.tests[lines],
+            names=tuple(self.names[i] for i in columns),
+            speakers=tuple(self.speakers[i] for i in columns),
+            sexes=tuple(self.sexes[i] for i in columns),
+            facts={name: facts[columns] for name, facts in self.facts.items()},
+            owners=tuple(self.owners[line] for line in lines),
+            tests=self.tests[lines],
             scores={name: table[lines][:, columns] for name, table in self.scores.items()})
 
     def per_trial(self, runs: Iterable[Row]) -> "Mixtures":
-        """The means over the runs of a trial that are in its mean, of each score over those that have it; owners are trials."""
+        """The means over the runs of a trial that are in its mean, of each score over those that
+        have it; owners are trials."""
         place = {owner: line for line, owner in enumerate(self.owners)}
         lines: dict[int, list[int]] = {}
         for run in sorted(in_mean(runs), key=lambda run: (run["trial"], run["seed"])):
             if (run["trial"], run["seed"]) in place:
                 lines.setdefault(run["trial"], []).append(place[run["trial"], run["seed"]])
-        scores = {name: np.stack([_mean(table[some]) for some in lines.values()]) if lines else table[:0]
-                  for name, table in self.scores.items()}
-        return self._replace(owners=tuple(lines), scores=scores, tests=self.tests[[some[0] for some in lines.values()]])
+        scores = {
+            name: np.stack([_mean(table[some]) for some in lines.values()]) if lines else table[:0]
+            for name, table in self.scores.items()}
+        tests = self.tests[[some[0] for some in lines.values()]]
+        return self._replace(owners=tuple(lines), scores=scores, tests=tests)
 
 
 def _mean(table: Floats) -> Floats:
@@ -88,7 +95,8 @@ def _mean(table: Floats) -> Floats:
         return np.asarray(table[0])
     there = np.isfinite(table)
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(there, table, 0.0).sum(axis=0) / there.sum(axis=0))      # nobody: 0/0
+        means = np.where(there, table, 0.0).sum(axis=0) / there.sum(axis=0)     # nobody: 0/0
+    return np.asarray(means)
 
 
 def from_rows(rows: Sequence[Row]) -> Mixtures:
@@ -97,10 +105,11 @@ def from_rows(rows: Sequence[Row]) -> Mixtures:
 
 
 def from_chunks(chunks: Iterable[Sequence[tuple[Any, ...]]]) -> Mixtures:
-    """The tables of rows of COLUMNS, which come some at a time. What is said of a mixture first counts."""
+    """The tables of rows of COLUMNS, which come some at a time. Of a mixture the first row counts.
+    """
     place: dict[str, int] = {}
     line: dict[tuple[int, int], int] = {}
-    known: list[tuple[Any, ...]] = []       # of each mixture, what was said first
+    known: list[tuple[Any, ...]] = []       # the first row of each mixture
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], Floats]] = []
     for rows in filter(len, chunks):
         trial, seed, mixture, speakers, _, duration_s, *_ = columns = tuple(zip(*rows, strict=True))
@@ -109,13 +118,16 @@ def from_chunks(chunks: Iterable[Sequence[tuple[Any, ...]]]) -> Mixtures:
                 place[name] = len(place)
                 known.append(rows[i])
         whose = [line.setdefault(owner, len(line)) for owner in zip(trial, seed, strict=True)]
-        mark = np.fromiter(map(hash, zip(mixture, speakers, duration_s, strict=True)), np.int64, len(rows)).view(np.uint64)
+        facts = zip(mixture, speakers, duration_s, strict=True)
+        mark = np.fromiter(map(hash, facts), np.int64, len(rows)).view(np.uint64)
+        where = np.fromiter(map(place.__getitem__, mixture), np.int64, len(rows))
         scores = np.array(columns[-len(SCORES):], dtype=np.float64)      # None becomes NaN
-        parts.append((np.array(whose), np.fromiter(map(place.__getitem__, mixture), np.int64, len(rows)), mark, scores))
+        parts.append((np.array(whose), where, mark, scores))
     return _tables(list(line), known, parts)
 
 
-def _tables(owners: list[tuple[int, int]], known: list[tuple[Any, ...]], parts: Sequence[tuple[Any, ...]]) -> Mixtures:
+def _tables(owners: list[tuple[int, int]], known: list[tuple[Any, ...]],
+            parts: Sequence[tuple[Any, ...]]) -> Mixtures:
     order = sorted(range(len(known)), key=lambda i: known[i][2])
     known, rank = [known[i] for i in order], np.argsort(order)
     tests = np.zeros(len(owners), np.uint64)
@@ -126,8 +138,14 @@ def _tables(owners: list[tuple[int, int]], known: list[tuple[Any, ...]], parts: 
         if any(np.isfinite(part[3][i]).any() for part in parts):
             scores[score] = np.full((len(owners), len(known)), np.nan)
             for whose, where, _, values in parts:
-                scores[score][whose, rank[where]] = np.where(np.isfinite(values[i]), values[i], np.nan)
-    facts = {fact: np.array([row[5 + i] for row in known], dtype=np.float64) for i, fact in enumerate(FACTS)}
-    return Mixtures(tuple(row[2] for row in known), tuple(row[3] or "" for row in known),
-                    tuple("".join(sorted(letter for letter in row[4] or "" if letter in "FM?")) for row in known),
-                    facts, tuple(owners), scores, tests)
+                finite = np.where(np.isfinite(values[i]), values[i], np.nan)
+                scores[score][whose, rank[where]] = finite
+    return Mixtures(
+        names=tuple(row[2] for row in known),
+        speakers=tuple(row[3] or "" for row in known),
+        sexes=tuple("".join(sorted(sex for sex in row[4] or "" if sex in "FM?")) for row in known),
+        facts={fact: np.array([row[5 + i] for row in known], dtype=np.float64)
+               for i, fact in enumerate(FACTS)},
+        owners=tuple(owners),
+        scores=scores,
+        tests=tests)

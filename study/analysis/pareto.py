@@ -1,6 +1,6 @@
-"""What beats what: dominance, the front, hypervolume, and the rule that stops hopeless runs.
+"""Pareto dominance, the front, hypervolume, and the rule that stops hopeless runs.
 
-Points are costs and every axis is minimised; a caller that maximises a score hands in minus the score.
+Points are costs and every axis is minimised; a caller that maximises a score negates it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,61 +11,64 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Curve(NamedTuple):
-    """One run as the stop rule sees it: what it costs, and its validation score after each epoch."""
+    """One run as the stop rule needs it: its costs, and its validation score after each epoch."""
 
     costs: tuple[float, ...]
     curve: tuple[float, ...]
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    """True when `a` is no worse than `b` on every axis and better on one. This is the definition."""
+    """Whether `a` is no worse than `b` on every axis and better on one. This is the definition."""
     pairs = list(zip(a, b, strict=True))
     return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
 
 
 def front(points: ArrayLike) -> NDArray[np.bool_]:
-    """Which points no other point dominates, [n, axes] -> [n]. Equal points are all kept or all dropped.
+    """Which points no other dominates, [n, axes] -> [n]. Equal points are all kept or all dropped.
 
     Whoever dominates a point comes before it in lexicographic order. So one pass over the distinct
-    points in that order, each clearing away everything behind it that it dominates, finds the front;
-    the first axis, by which they are sorted, need not be compared.
+    points in that order, each clearing away everything behind it that it dominates, finds the
+    front; the first axis, by which they are sorted, need not be compared.
 
     Raises:
-        ValueError: for points that are no table of numbers, or hold a NaN, which compares with nothing.
+        ValueError: for points that are no table of numbers, or hold a NaN, which has no order.
     """
     distinct, which = np.unique(_table(points), axis=0, return_inverse=True)
     kept = np.zeros(len(distinct), dtype=np.bool_)
-    left, others = np.arange(len(distinct)), np.ascontiguousarray(distinct.T[1:])  # [n], [axes - 1, n]
+    left = np.arange(len(distinct))
+    others = np.ascontiguousarray(distinct.T[1:])       # [axes - 1, n]
     while left.size:
         kept[left[0]] = True
         # Distinct points: no worse on every axis is already better on one.
-        beaten = (others[:, 1:] >= others[:, :1]).all(axis=0)
+        dominated = (others[:, 1:] >= others[:, :1]).all(axis=0)
         left, others = left[1:], others[:, 1:]
-        if beaten.any():
-            left, others = left[~beaten], others[:, ~beaten]
+        if dominated.any():
+            left, others = left[~dominated], others[:, ~dominated]
     mask: NDArray[np.bool_] = kept[which.reshape(-1)]
     return mask
 
 
 def hypervolume(points: ArrayLike, reference: Sequence[float]) -> float:
-    """The volume between the points' front and `reference`, a point worse than all that shall count.
+    """The volume between the points' front and `reference`, a point worse than all that count.
 
     Exact. For 2 axes it sorts once; every axis more is a sum over slices, which for 3 axes and
     a front of 1,000 points is 1,000 sorted staircases.
     """
     table, corner = _table(points), np.asarray(reference, dtype=float)
     if corner.shape != table.shape[1:]:
-        raise ValueError(f"hypervolume: points have {table.shape[1]} axes, the reference {corner.size}")
+        raise ValueError(f"hypervolume: points have {table.shape[1]} axes, "
+                         f"the reference {corner.size}")
     table = table[(table < corner).all(axis=1)]  # a point beyond the reference encloses nothing
     return _volume(table[front(table)], corner)
 
 
 def gains(points: ArrayLike, reference: Sequence[float], first: Sequence[int] = ()) -> list[int]:
-    """Places of points, `first` and then each time the one that adds most to the hypervolume; none that adds nothing.
+    """Places of points, `first` and then each time the one that adds most to the hypervolume; none
+    that adds nothing.
 
-    However many are taken from its beginning, they enclose at least 1 - 1/e of what as many can, since hypervolume is
-    submodular (G. Nemhauser, L. Wolsey and M. Fisher 1978, "An analysis of approximations for maximizing submodular set
-    functions").
+    However many are taken from its beginning, they enclose at least 1 - 1/e of what as many can,
+    since hypervolume is submodular (G. Nemhauser, L. Wolsey and M. Fisher 1978, "An analysis of
+    approximations for maximizing submodular set functions").
     """
     table, taken = _table(points), list(first)
     left = [place for place in np.flatnonzero(front(table)).tolist() if place not in taken]
@@ -79,8 +82,9 @@ def gains(points: ArrayLike, reference: Sequence[float], first: Sequence[int] = 
     return taken
 
 
-def hopeless(mine: Curve, rivals: Iterable[Curve], margin_db: float, warm_up: int, patience: int) -> bool:
-    """True when one and the same rival says that this run cannot reach the front.
+def hopeless(mine: Curve, rivals: Iterable[Curve], margin_db: float, warm_up: int,
+             patience: int) -> bool:
+    """Whether one and the same rival shows that this run cannot reach the front.
 
     Costs are fixed before the first epoch, so a run reaches the front only if it ends above every
     finished run that costs no more on every axis. It is hopeless when one of those was more than
@@ -115,7 +119,8 @@ def _volume(points: NDArray[np.float64], corner: NDArray[np.float64]) -> float:
     if len(corner) == 1:
         return float(corner[0] - points.min())
     points = points[np.argsort(points[:, -1], kind="stable")]
-    depths = np.diff(points[:, -1], append=corner[-1])  # from each point to the next, the last to the corner
+    # From each point to the next, the last to the corner.
+    depths = np.diff(points[:, -1], append=corner[-1])
     if len(corner) == 2:
         return float(depths @ (corner[0] - np.minimum.accumulate(points[:, 0])))
     return sum(float(depth) * _volume(points[: k + 1, :-1], corner[:-1])

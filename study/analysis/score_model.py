@@ -1,12 +1,14 @@
 """Score model: what a variant that nobody trained would reach, with a prediction interval.
 
-Ordinary least squares on the logarithms of the hyperparameters (`effects.Design`). Two more terms join it where the
-variants ask for them by an F test (Draper and Smith 1998, Applied Regression Analysis, section 6.1): the product of X and
-R, and a bend in size, the square of the logarithm of the parameters.
+Ordinary least squares on the logarithms of the hyperparameters (`effects.Design`). Two more terms
+join it where the variants ask for them by an F test (Draper and Smith 1998, Applied Regression
+Analysis, section 6.1): the product of X and R, and a bend in size, the square of the logarithm of
+the parameters.
 
-A prediction interval is of one training, so it has the spread of what the model leaves over besides that of its
-coefficients: s √(1 + x'(A'A)⁻¹x), never below the root mean square of the errors when each variant is left out in turn.
-benchmarks/prices.py shows which share of measured losses it holds.
+A prediction interval is of one training, so it has the spread of what the model leaves over besides
+that of its coefficients: s √(1 + x'(A'A)⁻¹x), never below the root mean square of the errors when
+each variant is left out in turn. benchmarks/prices.py shows which share of measured losses it
+holds.
 """
 
 import math
@@ -61,7 +63,8 @@ class ScoreModel(NamedTuple):
         value = float(point @ self.fitted.coefficients)
         variance = float(self.fitted.residuals @ self.fitted.residuals) / self.fitted.freedom
         spread = math.sqrt(variance + max(0.0, float(point @ self.fitted.covariance @ point)))
-        reach = max(spread, self.error_db) * float(stats.t.ppf((1 + LEVEL) / 2, self.fitted.freedom))
+        quantile = float(stats.t.ppf((1 + LEVEL) / 2, self.fitted.freedom))
+        reach = max(spread, self.error_db) * quantile
         return Estimate(value, value - reach, value + reach)
 
     def loss(self, changed: Mapping[str, Any]) -> Estimate:
@@ -69,7 +72,9 @@ class ScoreModel(NamedTuple):
         if all(value == self.design.base.get(name) for name, value in changed.items()):
             return Estimate(0.0, 0.0, 0.0)
         score = self.score(changed)
-        return Estimate(self.reference_db - score.value, self.reference_db - score.high, self.reference_db - score.low)
+        return Estimate(self.reference_db - score.value,
+                        self.reference_db - score.high,
+                        self.reference_db - score.low)
 
     def point(self, changed: Mapping[str, Any]) -> Floats:
         """The reference with these hyperparameters in the model's columns, [columns]."""
@@ -84,24 +89,29 @@ class ScoreModel(NamedTuple):
 
 def score_model(design: Design, reference: Variant, reference_db: float) -> ScoreModel:
     """The model of variants that can tell effects apart (`effects.refusal`)."""
-    networks = [{name: value_of(row, name) for name in design.letters if name in OF_VARIANT} for row in design.rows]
+    networks = [{name: value_of(row, name) for name in design.letters if name in OF_VARIANT}
+                for row in design.rows]
     sizes = [_octaves(reference, network) for network in networks]
     table, terms = design.table, tuple[str, ...]()
     for term in (PRODUCT, BEND):
-        column = [_term(term, design, way, octaves) for way, octaves in zip(design.table, sizes, strict=True)]
+        column = [_term(term, design, way, octaves)
+                  for way, octaves in zip(design.table, sizes, strict=True)]
         larger = np.column_stack([table, column])
         if _asked_for(table, larger, design.scores):
             table, terms = larger, (*terms, term)
     fitted = fit(table, design.scores)
-    return ScoreModel(design, reference, reference_db, terms, table, fitted, left_out_error(table, fitted))
+    error_db = left_out_error(table, fitted)
+    return ScoreModel(design, reference, reference_db, terms, table, fitted, error_db)
 
 
 def left_out_error(table: Floats, fitted: Fit) -> float:
-    """Root mean square of the errors when each variant is left out in turn: residuals over 1 − leverage (PRESS)."""
+    """Root mean square of the errors when each variant is left out in turn: residuals over
+    1 − leverage (PRESS)."""
     leverage = np.einsum("ij,jk,ik->i", table, np.linalg.pinv(table.T @ table), table)
     errors = fitted.residuals / np.maximum(1 - leverage, 1e-9)
-    told = leverage < 1 - 1e-9      # a variant that alone has a value cannot be predicted by the others
-    return float(np.sqrt(np.mean(errors[told] ** 2)))
+    # A variant that alone has a value cannot be predicted by the others.
+    predicted = leverage < 1 - 1e-9
+    return float(np.sqrt(np.mean(errors[predicted] ** 2)))
 
 
 def _asked_for(table: Floats, larger: Floats, scores: Floats) -> bool:
@@ -112,7 +122,8 @@ def _asked_for(table: Floats, larger: Floats, scores: Floats) -> bool:
     left_over = float(after @ after) / freedom
     if not left_over:
         return False
-    return float(stats.f.sf(float(before @ before - after @ after) / left_over, 1, freedom)) < ASKED_FOR
+    gain = float(before @ before - after @ after)
+    return float(stats.f.sf(gain / left_over, 1, freedom)) < ASKED_FOR
 
 
 def _term(term: str, design: Design, way: Floats, octaves: float) -> float:
