@@ -1,6 +1,7 @@
-"""The search over variants of the network, from Python: `study.run`, `study.Study` and, for tables, `study.load`.
+"""The search over variants of the network, from Python.
 
-See `study.api` for examples. Names are fetched when first used: `import study` costs nothing.
+`study.run` and `study.Study` run and read a study, `study.load` returns its tables. See
+`study.api` for examples. Names are fetched when first used: `import study` costs nothing.
 """
 
 from importlib import import_module

@@ -10,10 +10,15 @@ from importlib import import_module
 from typing import Any
 
 # Names are fetched when first used, so that the records cost no torch import.
-_HOMES = {"Variant": "records", "Recipe": "records", "Cost": "records", "Epoch": "records", "Scores": "records",
-          "ConvTasNet": "network.model", "si_snr": "network.loss", "pit_loss": "network.loss", "measure": "cost.count",
-          "load": "checkpoints.checkpoint", "load_onnx": "checkpoints.onnx_file",
-          "Stream": "inference.stream", "from_asteroid": "checkpoints.asteroid"}
+_HOMES = {
+    "Variant": "records", "Recipe": "records", "Cost": "records", "Epoch": "records",
+    "Scores": "records",
+    "ConvTasNet": "network.model", "si_snr": "network.loss", "pit_loss": "network.loss",
+    "measure": "cost.count",
+    "load": "checkpoints.checkpoint", "load_onnx": "checkpoints.onnx_file",
+    "from_asteroid": "checkpoints.asteroid",
+    "Stream": "inference.stream",
+}
 __all__ = list(_HOMES)
 
 

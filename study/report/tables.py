@@ -24,9 +24,10 @@ from tasnet_core.terminal import plain
 
 FRONT_COLUMNS = (
     "trial", "name", *VARIED, "seeds", "seeds_without", "seeds_unlearned", "si_snri_db", "low_db",
-    "high_db", "si_snri_sd_db", "chosen_db", "rising", *OUTLOOK, "loss_db", "loss_low_db", "loss_high_db", "p",
-    "chance", "parameters", "parameters_fraction", "macs_per_s", "macs_fraction", "si_snr_db",
-    "sdri_db", "stoi", "pesq", "receptive_field_s", "peak_memory_bytes", "realtime_factor",
+    "high_db", "si_snri_sd_db", "chosen_db", "rising", *OUTLOOK, "loss_db", "loss_low_db",
+    "loss_high_db", "p", "chance", "parameters", "parameters_fraction", "macs_per_s",
+    "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq", "receptive_field_s",
+    "peak_memory_bytes", "realtime_factor",
 )
 # For people. A column without anything, or only with what goes without saying, is left out there.
 SAID_ANYWAY = {"seeds": 1, "seeds_unlearned": 0}

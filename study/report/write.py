@@ -280,7 +280,8 @@ def _readable(table: wording.Table) -> wording.Table:
 
 
 def _published_note(form: published.Form, found: Study) -> str:
-    audio = "".join(f", {seconds:,.0f} s of audio each" for seconds in summary.trained_s(found.runs)[:1])
+    trained_s = summary.trained_s(found.runs)[:1]
+    audio = "".join(f", {seconds:,.0f} s of audio each" for seconds in trained_s)
     return (f"Published: {form.source}. These trainings: corpus {found.corpus}{audio}. Corpus and "
             "training budget differ, so only the order and the size of differences can be "
             "compared, not the figures themselves.")
