@@ -1,4 +1,4 @@
-"""Which variant to choose: the smallest near the reference, the knee, the best within limits.
+"""Which variant to choose: the smallest near the reference, the best within limits.
 
 `Compared` has the numbers and words a variant; page, terminal and `Study.answer` print its words.
 """
@@ -102,8 +102,7 @@ def recommend(
     if base is not None and not limits:
         small = {"parameters": base["parameters"] / 10, "macs_per_s": base["macs_per_s"] / 4}
         limits = [{name: float(f"{value:.2g}")} for name, value in small.items()]
-    knee = _knee(compared)
-    return [*found, *([knee] if knee else []), *(_best(compared, limit) for limit in limits)]
+    return [*found, *(_best(compared, limit) for limit in limits)]
 
 
 def within(compared: Compared, uncertainty: Uncertainty | None, limit_db: float) -> Recommendation:
@@ -160,27 +159,6 @@ def _likely(
     known = row is not None and shrunk.assumed_sd_db is None
     return Recommendation(title, f"{told}.", row["trial"] if row else None,
                           chances[trial] if known else None)
-
-
-def _knee(compared: Compared) -> Recommendation | None:
-    """Where the front of score over log parameters bulges most above the straight line between its
-    ends (Satopaa et al. 2011, without smoothing); None with fewer than three variants on it."""
-    front = trials.front(compared.known, ("parameters",))
-    if len(front) < 3 or front[0][SCORE] == front[-1][SCORE]:
-        return None
-    first = front[0]
-    places = [(math.log2(row["parameters"] / first["parameters"]), row[SCORE] - first[SCORE])
-              for row in front]
-    across, up = places[-1]
-    bulges = [y / up - x / across for x, y in places]
-    at = max(range(1, len(front) - 1), key=lambda i: (bulges[i], -i))
-    if bulges[at] <= 0:
-        return None
-    x, y = places[at]
-    told = (f"The knee of the front: {compared.described(front[at])}; smaller ones lose "
-            f"{decibels(y / x)} dB for each halving of the parameters, larger ones gain "
-            f"{decibels((up - y) / (across - x))} dB for each doubling.")
-    return Recommendation("Knee", told, front[at]["trial"], None)
 
 
 def _amount(name: str, value: float) -> str:
