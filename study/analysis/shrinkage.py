@@ -1,9 +1,10 @@
 """Scores drawn towards the score model by as much as their noise says (empirical Bayes).
 
-The best of many measured scores is lucky; the model, fitted to all of them, is less so. The true score of a variant has
-the model's prediction from the other variants as its mean a priori, with the variance that the model leaves over beyond
-noise (tau², by moments, at least 0) and that of its coefficients; the measured score, with the variance of its seeds and of
-its test mixtures, then weighs w = prior / (prior + noise) (C. Morris 1983, Parametric empirical Bayes inference).
+The best of many measured scores is lucky; the model, fitted to all of them, is less so. The true
+score of a variant has the model's prediction from the other variants as its mean a priori, with the
+variance that the model leaves over beyond noise (tau², by moments, at least 0) and that of its
+coefficients; the measured score, with the variance of its seeds and of its test mixtures, then
+weighs w = prior / (prior + noise) (C. Morris 1983, Parametric empirical Bayes inference).
 benchmarks/shrinkage.py shows how often the chances are right.
 """
 
@@ -51,7 +52,7 @@ def shrunk(model: ScoreModel, uncertainty: Uncertainty) -> Shrunk | None:
 
 
 def posterior(table: Floats, scores: Floats, noise: Floats) -> tuple[Floats, Floats]:
-    """The means and variances of the true scores; `noise` has the variances of the measured ones."""
+    """Means and variances of the true scores; `noise` has the variances of the measured ones."""
     leverage = np.einsum("ij,jk,ik->i", table, np.linalg.pinv(table.T @ table), table)
     residuals = scores - table @ np.linalg.lstsq(table, scores, rcond=None)[0]
     left_over = float(residuals @ residuals) / (len(scores) - table.shape[1])

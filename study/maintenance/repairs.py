@@ -101,7 +101,7 @@ def begin_anew(database: Database, run: Run) -> None:
 
 
 def _set_aside(connection: sa.Connection, table: sa.Table, run: Run) -> None:
-    """Move a run's rows to a table of their own, which `salvage.mend` uses as well."""
+    """Move a run's rows to a table of their own, which `recover.mend` uses as well."""
     mine, aside = table.c.run == run["id"], f"orphans_{table.name}"
     names = ", ".join(f'"{column.name}"' for column in table.columns)
     connection.exec_driver_sql(
