@@ -1,36 +1,64 @@
-"""Budgets: how many lines of Python each folder may have, and how wide they may be.
+"""Budgets: how many lines of Python each folder may have, and how long and wide a file may be.
 
-Whoever adds a room takes one away, or raises the budget in the same commit and says why in its message. The sum of the
-budgets is the size of the package.
+A new room takes the place of another, or the same commit raises the budget and says why. The budgets add up to the size of
+the packages.
 """
 
 import pytest
 
 from tests.support import ROOT
 
-LINES = {}
-WIDE = 100
+LINES = {
+    "study": 475,
+    "study/analysis": 2_875,
+    "study/cli": 1_550,
+    "study/database": 2_125,
+    "study/engines": 975,
+    "study/maintenance": 475,
+    "study/planning": 575,
+    "study/report": 2_950,
+    "study/search": 1_375,
+    "study/space": 975,
+    "tasnet_core": 1_500,
+    "tasnet_core/backend": 775,
+    "tasnet_core/checkpoints": 1_050,
+    "tasnet_core/corpora": 3_100,
+    "tasnet_core/cost": 350,
+    "tasnet_core/evaluation": 475,
+    "tasnet_core/inference": 1_025,
+    "tasnet_core/network": 450,
+    "tasnet_core/training": 775,
+}
+LONG, WIDE = 400, 100
+# Not brought there yet; nothing joins them.
+LONGER = {"tasnet_core/training/trainer.py": 460}
+WIDER = ("study/report/figures/", "study/analysis/replicates.py")
 
 
 def python_files(folder):
-    return sorted((ROOT / folder).rglob("*.py"))
+    """Those of a wing with all below it; of a package only those beside its wings."""
+    return sorted((ROOT / folder).glob("*.py" if "/" not in folder else "**/*.py"))
+
+
+def lines_of(path):
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("folder", LINES)
 def test_a_folder_keeps_its_budget(folder):
-    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in python_files(folder))
+    lines = sum(len(lines_of(path)) for path in python_files(folder))
     assert lines <= LINES[folder], f"{folder} has {lines} lines"
-    assert lines > 0.9 * LINES[folder] - 50, f"{folder} has {lines} lines only: lower its budget"
+    assert lines > LINES[folder] - 100, f"{folder} has {lines} lines: lower its budget"
 
 
 def test_every_file_has_a_budget():
-    known = [path for folder in LINES for path in python_files(folder)]
-    assert sorted(known) == sorted([*python_files("study"), *python_files("tasnet_core")])
+    known = {path for folder in LINES for path in python_files(folder)}
+    assert known == {path for package in ("study", "tasnet_core") for path in (ROOT / package).rglob("*.py")}
 
 
-@pytest.mark.parametrize("package", ["study", "tasnet_core"])
-def test_no_file_is_long_and_no_line_is_wide(package):
-    for path in python_files(package):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        assert len(lines) <= 410, f"{path.name} has {len(lines)} lines: two rooms in one"
-        assert max(map(len, lines), default=0) <= WIDE, f"{path.name} has wide lines"
+@pytest.mark.parametrize("name", [path.relative_to(ROOT).as_posix() for folder in LINES for path in python_files(folder)])
+def test_no_file_is_long_and_no_line_wide(name):
+    lines = lines_of(ROOT / name)
+    assert len(lines) <= LONGER.get(name, LONG), "two rooms in one"
+    if not name.startswith(WIDER):
+        assert max(map(len, lines), default=0) <= WIDE
