@@ -16,7 +16,7 @@ LINES = {
     "study/engines": 975,
     "study/maintenance": 475,
     "study/planning": 575,
-    "study/report": 2_950,
+    "study/report": 2_975,
     "study/search": 1_375,
     "study/space": 975,
     "tasnet_core": 1_500,

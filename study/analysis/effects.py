@@ -26,6 +26,9 @@ AT_LEAST = 16  # finished variants, and at least SPARE more than the model has c
 SPARE = 8
 DRAWS = 500
 TOP = 0.25  # share of the variants that PED-ANOVA calls the best
+# Of 20 variants PED-ANOVA names the right hyperparameter first in 44 % of simulated studies, where
+# main effects do in 88 %: its best quarter is five variants.
+PED_ANOVA_AT_LEAST = 64
 
 
 class Effect(NamedTuple):
@@ -52,7 +55,7 @@ class Importance(NamedTuple):
     """The shares of one hyperparameter; over all of them they sum to 1."""
 
     letter: str
-    ped_anova: Estimate  # of what tells the best quarter from all
+    ped_anova: Estimate | None  # of what tells the best quarter from all
     main: Estimate  # of the variance that the main effects explain
 
 
@@ -223,7 +226,8 @@ def importance(found: Design, draws: int = DRAWS, seed: int = 0) -> list[Importa
         value = float(here[kind][i])
         return Estimate(value, min(float(low[kind, i]), value), max(float(high[kind, i]), value))
 
-    all_shares = [Importance(letter, estimate(0, i), estimate(1, i))
+    told_apart = number >= PED_ANOVA_AT_LEAST
+    all_shares = [Importance(letter, estimate(0, i) if told_apart else None, estimate(1, i))
                   for i, letter in enumerate(found.letters)]
     return sorted(all_shares, key=lambda one: -one.main.value)
 

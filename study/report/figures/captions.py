@@ -124,14 +124,20 @@ def interaction(data: Interaction) -> Words:
 
 
 def importance(data: Sequence[Importance]) -> Words:
-    """Of the shares of the letters."""
-    shares = "; ".join(f"{one.letter} {percent(one.main.value)} by main effects and {percent(one.ped_anova.value)} by PED-ANOVA"
-                       for one in data)
+    """Of the shares of the hyperparameters."""
+    shares = []
+    for one in data:
+        best = f" and {percent(one.ped_anova.value)} by PED-ANOVA" if one.ped_anova else ""
+        shares.append(f"{one.letter} {percent(one.main.value)} by main effects{best}")
+    quarter = ""
+    if data[0].ped_anova:
+        quarter = (" (discs), and of what tells the best quarter of the variants from all "
+                   "(PED-ANOVA, diamonds)")
     return Words(
-        f"Importance of the hyperparameters: {shares}.",
-        "Each hyperparameter's share of the variance that the main effects explain (discs), and of what tells the best "
-        "quarter of the variants from all (PED-ANOVA, diamonds), with 95 % intervals by a "
-        "bootstrap over variants. The shares of one kind sum to 100 %.")
+        f"Importance of the hyperparameters: {'; '.join(shares)}.",
+        "Each hyperparameter's share of the variance that the main effects explain"
+        f"{quarter}, with 95 % intervals by a bootstrap over variants. The shares of one kind sum "
+        "to 100 %.")
 
 
 def mixtures(data: Sequence[Spread], thinned: bool, replicated: bool) -> Words:

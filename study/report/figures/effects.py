@@ -115,19 +115,23 @@ def together(data: Interaction) -> str:
 
 def draw_importance(data: Sequence[Importance], axes: Axes) -> None:
     """Two points per letter with their intervals, the most important letter above."""
-    for shift, name, colour, marker in ((-0.14, "main", BLUE, "o"), (0.14, "ped_anova", ORANGE, "D")):
+    kinds = [("main", BLUE, "o", "of the variance that the main effects explain"),
+             ("ped_anova", ORANGE, "D", "of what tells the best quarter from all (PED-ANOVA)")]
+    shown = [kind for kind in kinds if all(getattr(one, kind[0]) for one in data)]
+    highest = 0.0
+    for (name, colour, marker, _), shift in zip(shown, (-0.14, 0.14) if len(shown) > 1 else (0.0,), strict=True):
         for place, one in enumerate(data):
             share: Estimate = getattr(one, name)
+            highest = max(highest, share.high)
             axes.plot([share.low, share.high], [place + shift] * 2, color=colour, linewidth=1.4, alpha=0.55, zorder=2,
                       solid_capstyle="butt")
             axes.plot(share.value, place + shift, color=colour, marker=marker, markersize=5 if marker == "o" else 4, zorder=3)
     axes.set_yticks(range(len(data)), [one.letter for one in data])
     axes.set_ylim(len(data) - 0.5, -0.5)
-    axes.set_xlim(-0.01, min(1.0, 1.05 * max(max(one.main.high, one.ped_anova.high) for one in data)))
+    axes.set_xlim(-0.01, min(1.0, 1.05 * highest))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     axes.set_xlabel("share of what tells variants apart (%)")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
-    style.common_legend([axes], [("of the variance that the main effects explain", BLUE, "o"),
-                               ("of what tells the best quarter from all (PED-ANOVA)", ORANGE, "D")])
+    style.common_legend([axes], [(words, colour, marker) for _, colour, marker, words in shown])

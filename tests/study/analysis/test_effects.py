@@ -85,6 +85,13 @@ def test_shares_of_importance_sum_to_one_and_go_by_what_was_put_in():
         assert shares[-1].value < 0.02
 
 
+def test_below_64_variants_ped_anova_is_not_asked():
+    few, enough = (effects.importance(effects.design(variants(count, noise=0.1), BASE), draws=2) for count in (63, 64))
+    assert [one.ped_anova for one in few] == [None] * 4
+    assert all(one.ped_anova for one in enough)
+    assert sum(one.main.value for one in few) == pytest.approx(1)
+
+
 def test_ped_anova_agrees_with_optunas_on_plain_histograms():
     rows = variants(3000, noise=0.1)
     mine = {one.letter: one.ped_anova.value for one in effects.importance(effects.design(rows, BASE), draws=2)}

@@ -98,3 +98,9 @@ def test_curves_mention_seeds_and_early_ends_only_where_there_are_some():
     runs = [row(0), row(0, seed=1), stopped(1)]
     both = curves_data(per_trial(runs), runs, [epoch(run["trial"], 1, -1.0, 1.0, run["seed"]) for run in runs])
     assert all(word in captions.curves(both).caption for word in ("seeds", "stopped"))
+
+
+def test_importance_without_ped_anova_names_the_main_effects_alone():
+    words = captions.importance([Importance("X", None, Estimate(0.6, 0.4, 0.9))])
+    assert words.alt == "Importance of the hyperparameters: X 60 % by main effects."
+    assert "PED-ANOVA" not in words.caption

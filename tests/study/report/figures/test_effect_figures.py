@@ -79,3 +79,9 @@ def test_importance_has_a_bar_from_end_to_end_for_each_letter_and_kind():
     assert bars == [(0.4, 0.9), (0.1, 0.6), (0.1, 0.5), (0.5, 0.9)]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["X", "R"]
     assert ax.get_xlim()[1] >= 0.9
+
+
+def test_importance_by_main_effects_alone_has_one_bar_for_each():
+    (ax,) = axes()
+    draw_importance([Importance("X", None, Estimate(0.6, 0.4, 0.9)), Importance("R", None, Estimate(0.4, 0.1, 0.6))], ax)
+    assert [tuple(line.get_xdata()) for line in ax.lines if len(line.get_xdata()) == 2] == [(0.4, 0.9), (0.1, 0.6)]
