@@ -1,8 +1,8 @@
-"""The figures of a report: `draw_all` gives each its numbers, its room on paper and its words.
+"""The figures of a report: `draw_all` gives each its numbers, its size and its words.
 
-Numbers and ink are in the files of the figures: fronts.py, effect_figures.py, letter_figures.py, mixture_figures.py and
-learning_figures.py; the words in captions.py; and, for what all figures share, ink.py. Plotting lives there and nowhere else.
-A row is a variant, the mean over its seeds; `runs` are the rows of its single trainings.
+Numbers and drawing are in the modules of the figures (front, effects, hyperparameters, mixtures,
+learning), words in `captions`, what all figures share in `style`. A row is a variant, the mean over
+its seeds; `runs` are the rows of its single trainings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
