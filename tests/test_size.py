@@ -10,7 +10,7 @@ from tests.support import ROOT
 
 LINES = {
     "study": 475,
-    "study/analysis": 2_875,
+    "study/analysis": 2_900,
     "study/cli": 1_550,
     "study/database": 2_125,
     "study/engines": 975,
@@ -32,7 +32,7 @@ LINES = {
 LONG, WIDE = 400, 100
 # Not brought there yet; nothing joins them.
 LONGER = {"tasnet_core/training/trainer.py": 460}
-WIDER = ("study/report/figures/", "study/analysis/replicates.py")
+WIDER = ("study/report/figures/",)
 
 
 def python_files(folder):
