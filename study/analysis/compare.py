@@ -50,7 +50,7 @@ def compare(runs: Sequence[Row], scores: Mixtures, a: int, b: int) -> list[str]:
         ["SI-SNRi", *(_score(row, estimates.get(row["trial"])) for row in pair), ""],
         *([wording.TITLES[name][0], *_cells(pair, name), ""]
           for name in SCORED if all(number(row[name]) is not None for row in pair))]
-    tested = uncertainty.heard
+    tested = uncertainty.test_scores
     unlearned = learned_nothing([run for run in kept if run["trial"] in (a, b)])
     return [*_columns(lines), "", *_difference(uncertainty, a, b), *_by_sexes(tested, a, b), *notes,
             *unlearned, *filter(None, [finding(rows)])]
@@ -99,7 +99,7 @@ def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _difference(uncertainty: Uncertainty, a: int, b: int) -> list[str]:
-    better = uncertainty.heard.of(a, SCORE) - uncertainty.heard.of(b, SCORE)
+    better = uncertainty.test_scores.of(a, SCORE) - uncertainty.test_scores.of(b, SCORE)
     better = better[np.isfinite(better)]
     found = uncertainty.difference(a, b)
     if found is None and not len(better):

@@ -94,11 +94,11 @@ class Means(NamedTuple):
 class Design:
     """Which speakers the test mixtures share, and the variance of a mean over such mixtures."""
 
-    def __init__(self, heard: Mixtures):
-        cluster, self.known = heard.people.cluster, heard.people.known
+    def __init__(self, test_scores: Mixtures):
+        cluster, self.known = test_scores.people.cluster, test_scores.people.known
         # Without a speaker's name a mixture stands for itself.
         groups = [sorted(map(cluster, some.split("+"))) if some else [name]
-                  for some, name in zip(heard.speakers, heard.names, strict=True)]
+                  for some, name in zip(test_scores.speakers, test_scores.names, strict=True)]
         self.mixtures = len(groups)
         self.speaker = _incidence(groups)
         self.group = _incidence([["+".join(some)] for some in groups])
@@ -224,29 +224,29 @@ class Uncertainty:
     Owners of the mixtures are trials; `seeds` of each are in its mean.
     """
 
-    def __init__(self, heard: Mixtures, seeds: Mapping[int, int], spread: SeedSpread | None,
+    def __init__(self, test_scores: Mixtures, seeds: Mapping[int, int], spread: SeedSpread | None,
                  draws: int = DRAWS, seed: int = 0):
-        self.heard, self.seeds, self.spread = heard, seeds, spread
+        self.test_scores, self.seeds, self.spread = test_scores, seeds, spread
         self.count, self.seed = draws, seed
-        self.line = {trial: i for i, trial in enumerate(heard.owners)}
-        self.design = Design(heard)
+        self.line = {trial: i for i, trial in enumerate(test_scores.owners)}
+        self.design = Design(test_scores)
 
     @property
     def enough(self) -> bool:
         """Whether the test has enough speakers for an interval."""
-        return self.design.enough and SCORE in self.heard.scores
+        return self.design.enough and SCORE in self.test_scores.scores
 
     def of_whom(self) -> str:
         """A sentence: for whom the intervals are, and how many of them were in the test."""
         design = self.design
         if not design.mixtures:
             return ""
-        everybody = {name for some in self.heard.speakers if some for name in some.split("+")}
+        everybody = {name for some in self.test_scores.speakers if some for name in some.split("+")}
         noun = "speaker"
         if not everybody:
             noun = "mixture"
         elif design.speakers < len(everybody):
-            noun = self.heard.people.noun
+            noun = self.test_scores.people.noun
         many = counted(design.speakers, noun)
         if not self.enough:
             mixtures = counted(design.mixtures, "mixture")
@@ -331,7 +331,7 @@ class Uncertainty:
         return [trial for trial in trials if trial in self.line]
 
     def _values(self, trials: Sequence[int]) -> Floats:
-        return np.asarray(self.heard.scores[SCORE][[self.line[trial] for trial in trials]])
+        return np.asarray(self.test_scores.scores[SCORE][[self.line[trial] for trial in trials]])
 
     def _means(self, trials: Sequence[int], base: int | None) -> Means:
         """Scores, or losses against `base`, with the variances of test and training."""

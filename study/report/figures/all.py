@@ -45,14 +45,15 @@ class Material(NamedTuple):
 def draw_all(material: Material) -> dict[str, Drawn]:
     """Every figure that has something to show, by the name of its file. The fronts of parameters and MACs, the mixtures
     and the curves always are there; `letters` only where there are no `effects`."""
-    rows, heard = per_trial(material.runs), material.mixtures.per_trial(material.runs)
+    rows, test_scores = per_trial(material.runs), material.mixtures.per_trial(material.runs)
     inherited = any(map(trials.inherited, rows))
     with style.house_style(captions.INHERITED if inherited else ""):
         drawn = {
             **{name: _front(rows, cost, material) for cost, name in FRONTS.items()},
             "hypervolume": _hypervolume(material.progress), **_letters(rows, material.effects),
             "interaction": _interaction(material.interaction), "importance": _importance(material.importance),
-            "mixtures": _mixtures(rows, heard), "sexes": _sexes(rows, heard), "conditions": _conditions(rows, heard),
+            "mixtures": _mixtures(rows, test_scores), "sexes": _sexes(rows, test_scores),
+            "conditions": _conditions(rows, test_scores),
             "parallel": _parallel(rows), "curves": _curves(rows, material)}
     return {name: captions.marked(one) if inherited else one for name, one in drawn.items() if one}
 
@@ -95,20 +96,20 @@ def _importance(data: Sequence[Importance]) -> Drawn | None:
     return _alone(effect_figures.draw_importance, data, captions.importance(data), 0.75 + 0.3 * len(data)) if data else None
 
 
-def _mixtures(rows: Sequence[Row], heard: Mixtures) -> Drawn:
-    data = mixture_figures.mixtures_data(rows, heard)
+def _mixtures(rows: Sequence[Row], test_scores: Mixtures) -> Drawn:
+    data = mixture_figures.mixtures_data(rows, test_scores)
     words = captions.mixtures(data, len(trials.front(rows)) > len(mixture_figures.shown(rows)),
                               any(row["seeds"] > 1 for row in rows))
     return _alone(mixture_figures.draw_mixtures, data, words, 0.8 + 0.42 * max(len(data), 2))
 
 
-def _sexes(rows: Sequence[Row], heard: Mixtures) -> Drawn | None:
-    data = mixture_figures.sexes_data(rows, heard)
+def _sexes(rows: Sequence[Row], test_scores: Mixtures) -> Drawn | None:
+    data = mixture_figures.sexes_data(rows, test_scores)
     return _alone(mixture_figures.draw_sexes, data, captions.sexes(data), 0.85 + 0.3 * len(data)) if data else None
 
 
-def _conditions(rows: Sequence[Row], heard: Mixtures) -> Drawn | None:
-    data = mixture_figures.conditions_data(rows, heard)
+def _conditions(rows: Sequence[Row], test_scores: Mixtures) -> Drawn | None:
+    data = mixture_figures.conditions_data(rows, test_scores)
     return _panels(mixture_figures.draw_conditions, data, len(data), captions.conditions(data), 3, 2.4) if data else None
 
 

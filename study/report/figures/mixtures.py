@@ -1,6 +1,6 @@
 """The figures of single test mixtures: `mixtures`, `sexes`, `conditions`. First the numbers (`x_data`), then the ink (`draw_x`).
 
-What is heard is a variant's mean over its seeds: the owners of these Mixtures are trials.
+Test scores are means over the seeds of a variant: the owners of these Mixtures are trials.
 """
 
 from collections.abc import Sequence
@@ -42,11 +42,11 @@ class Spread(NamedTuple):
     unscored: int
 
 
-def mixtures_data(rows: Sequence[Row], heard: Mixtures) -> list[Spread]:
+def mixtures_data(rows: Sequence[Row], test_scores: Mixtures) -> list[Spread]:
     """The scores of the reference and the front, fewest parameters first."""
     names, found = trials.names(rows), []
     for row in shown(rows):
-        own = heard.of(row["trial"], SCORE)
+        own = test_scores.of(row["trial"], SCORE)
         scores = own[np.isfinite(own)]
         if len(scores):
             found.append(Spread(row["trial"], names[row["trial"]], row["parameters"], scores.tolist(),
@@ -108,13 +108,13 @@ class Pairs(NamedTuple):
     means: list[Mean]
 
 
-def sexes_data(rows: Sequence[Row], heard: Mixtures) -> list[Pairs]:
+def sexes_data(rows: Sequence[Row], test_scores: Mixtures) -> list[Pairs]:
     """The reference and the front by pairs of sexes; empty where no pair is known, or all are alike."""
-    names, sexes = trials.names(rows), np.array(heard.sexes)
-    pairs = [pair for pair in sorted(set(heard.sexes)) if pair and "?" not in pair]
+    names, sexes = trials.names(rows), np.array(test_scores.sexes)
+    pairs = [pair for pair in sorted(set(test_scores.sexes)) if pair and "?" not in pair]
     found = []
     for row in shown(rows):
-        own = heard.of(row["trial"], SCORE)
+        own = test_scores.of(row["trial"], SCORE)
         means = [_mean(pair, some) for pair in pairs if len(some := own[(sexes == pair) & np.isfinite(own)])]
         found += [Pairs(row["trial"], names[row["trial"]], means)] if means else []
     return found if len({mean.pair for one in found for mean in one.means}) > 1 else []
@@ -166,15 +166,15 @@ class Condition(NamedTuple):
 ROLES = {"reference": (VERMILION, "*", 6.0), "smallest": (ORANGE, "o", 3.0), "middle": (GREY, "s", 3.0), "best": (BLUE, "D", 3.0)}
 
 
-def conditions_data(rows: Sequence[Row], heard: Mixtures) -> list[Condition]:
+def conditions_data(rows: Sequence[Row], test_scores: Mixtures) -> list[Condition]:
     """The reference and the smallest, the middle and the best of the front against each fact that varies."""
     names, roles = trials.names(rows), _roles(rows)
     found = []
     for fact, title in FACTS.items():
-        x = heard.facts.get(fact, np.full(len(heard.names), np.nan))
+        x = test_scores.facts.get(fact, np.full(len(test_scores.names), np.nan))
         trends = []
         for trial, role in roles.items():
-            y = heard.of(trial, SCORE)
+            y = test_scores.of(trial, SCORE)
             there = np.isfinite(x) & np.isfinite(y)
             if there.any() and np.ptp(x[there]) > 0:
                 trends.append(Trend(trial, names[trial], role, list(zip(x[there].tolist(), y[there].tolist(), strict=True)),
