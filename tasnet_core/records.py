@@ -14,6 +14,7 @@ from typing import Any, Self
 ENCODERS = ("linear", "relu")
 MASKS = ("sigmoid", "relu", "softmax")  # softmax: over the speakers
 NORMS = ("global", "cumulative", "frame", "batch")
+PADDING_MODES = ("zeros", "reflect")     # reflect: the frames mirrored
 SCHEDULES = ("plateau", "decay")
 TAUGHT = 2              # slices that are trained with a teacher at each step
 INITS = ("scratch", "inherit", "teacher")   # what a training starts from, see Recipe
@@ -32,6 +33,7 @@ MOST = 2**31 - 1
 MOST_BLOCKS = 10_000
 
 LETTERS = ("N", "L", "B", "H", "Sc", "P", "X", "R", "C")
+SWITCHES = ("causal", "last_residual", "encoder_padding")
 SLICED = ("N", "B", "H", "Sc", "X", "R")    # those in which a network's slice may be smaller
 
 
@@ -101,17 +103,21 @@ class Variant:
     dropout: float = 0.0  # share of a block's values left out in training, behind its second norm
     # A second depthwise convolution in each block, this many times further apart; 0: none.
     extra_dilation: int = 0
+    padding_mode: str = "zeros"  # what depthwise convolutions find before and after the recording
+    encoder_padding: bool = False  # a hop of zeros on both sides, not only what fills a frame
 
     def __post_init__(self) -> None:
         for name in ("N", "L", "B", "H", "P", "X", "R", "C", "sample_rate_hz"):
             _check_count("Variant", name, getattr(self, name))
         _check_count("Variant", "Sc", self.Sc, least=0)
-        for name, known in (("encoder", ENCODERS), ("mask", MASKS), ("norm", NORMS)):
+        for name, known in (
+            ("encoder", ENCODERS), ("mask", MASKS), ("norm", NORMS),
+            ("padding_mode", PADDING_MODES)):
             _check_word("Variant", name, getattr(self, name), known)
         _check_count("Variant", "extra_dilation", self.extra_dilation, least=0)
         _check_word("Variant", "input_norm", self.input_norm or self.norm, NORMS)
         _check_share("Variant", "dropout", self.dropout)
-        for name in ("causal", "last_residual"):
+        for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"Variant: {name}={getattr(self, name)!r} must be true or false")
         if self.X * self.R > MOST_BLOCKS:
@@ -132,6 +138,10 @@ class Variant:
                 raise ValueError(
                     f"Variant: causal=True with {name}='global': that norm hears the future; "
                     f"use {name}='cumulative'")
+        if self.causal and (self.padding_mode == "reflect" or self.encoder_padding):
+            raise ValueError(
+                "Variant: causal=True with padding_mode='reflect' or encoder_padding=True: "
+                "a stream has zeros in front alone; leave both out")
 
     @classmethod
     def v1(cls, **changes: Any) -> Self:
@@ -171,7 +181,7 @@ class Variant:
         """
         values: dict[str, Any] = {field.name: row[field.name] for field in fields(cls)}
         return cls(
-            **{**values, **{name: bool(values[name]) for name in ("causal", "last_residual")}})
+            **{**values, **{name: bool(values[name]) for name in SWITCHES}})
 
     @property
     def said(self) -> dict[str, Any]:

@@ -64,6 +64,8 @@ COLUMNS = {
     "input_norm": "before the bottleneck; empty: the blocks' norm",
     "dropout": "share of a block's values left out in training",
     "extra_dilation": "a second depthwise convolution in each block, this many times further apart; 0: none",
+    "padding_mode": "what the depthwise convolutions find before and after the recording: zeros, or reflect, its frames mirrored",
+    "encoder_padding": "whether the encoder has a hop of zeros on both sides",
     "sample_rate_hz": "of the audio",
     "parameters": "number of parameters, exact",
     "macs_per_s": "multiply-accumulates of the convolutions for one second of audio, exact",

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from tasnet_core.backend import build
-from tasnet_core.network.model import ConvTasNet, frames_of
+from tasnet_core.network.model import ConvTasNet, zeros_around
 from tasnet_core.records import Variant
 
 # The numbers of the enums in kernels.h and kernels.cpp.
@@ -50,7 +50,8 @@ DecodeBackward = namedtuple("DecodeBackward", "masks encoded w dsignals dx denco
 def supports(variant: Variant) -> bool:
     """Whether the compiled layers can compute a variant."""
     norms = {variant.norm, variant.input_norm or variant.norm}
-    return norms <= NORMS.keys() and not variant.dropout and not variant.extra_dilation
+    plain = variant.dropout or variant.extra_dilation or variant.padding_mode != "zeros"
+    return norms <= NORMS.keys() and not plain
 
 
 def speed_up(network: ConvTasNet, precision: str = "float32") -> ConvTasNet:
@@ -85,8 +86,8 @@ class Compute:
 def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:
     v, separator = network.variant, network.separator
     samples = mixture.shape[-1]                                                 # [B, T]
-    covered = (frames_of(v, samples) + 1) * v.hop
-    pieces = F.pad(mixture, (0, covered - samples)).unfold(-1, v.L, v.hop)      # [B, K, L]
+    front, behind = zeros_around(v, samples)
+    pieces = F.pad(mixture, (front, behind)).unfold(-1, v.L, v.hop)             # [B, K, L]
     frames = network.rectify(pieces @ network.encoder.weight[:, 0].t())         # [B, K, N]
     norm: Any = separator.norm
     x = _narrow((half, NORMS[v.input_norm or v.norm]), frames, None, norm.weight, norm.bias,
@@ -100,7 +101,7 @@ def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:
     pieces = pieces.transpose(1, 2)                                             # [B, C, K, L]
     first, second = pieces[..., :v.hop], pieces[..., v.hop:]
     halves = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
-    return halves.flatten(2)[..., :samples]                                     # [B, C, T]
+    return halves.flatten(2)[..., front:front + samples]                                     # [B, C, T]
 
 
 def _narrow(how: tuple[bool, int], x: Tensor, slope: Weight, gain: Weight, offset: Weight,

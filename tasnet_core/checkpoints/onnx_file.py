@@ -37,10 +37,12 @@ class Traced(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         hop, samples = self.network.variant.hop, mixture.shape[-1]
-        # model.frames_of without a comparison: K + 1 hops cover every sample, and one frame is two.
-        hops = torch.sym_max(2, (samples + hop - 1) // hop)
-        padded = F.pad(mixture, (0, hops * hop - samples))
-        return self.network.whole_frames(padded)[..., :samples]
+        front = hop if self.network.variant.encoder_padding else 0
+        # model.zeros_around without a comparison: K + 1 hops cover every sample, and one frame is
+        # two.
+        hops = torch.sym_max(2, (samples + 2 * front + hop - 1) // hop)
+        padded = F.pad(mixture, (front, hops * hop - front - samples))
+        return self.network.whole_frames(padded)[..., front:front + samples]
 
 
 def to_onnx(network: ConvTasNet) -> bytes:

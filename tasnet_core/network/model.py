@@ -99,21 +99,39 @@ MASKS: dict[str, Callable[[], nn.Module]] = {
     "softmax": lambda: nn.Softmax(dim=1)}       # of [B, C, N, K]: over C
 
 
+def mirrored(x: Tensor, frames: int) -> Tensor:
+    """So many frames more on both sides, mirrored at the ends: [..., K] -> [..., K + 2 frames].
+
+    As functional.pad with mode="reflect", and for every K >= 1: mirrored again where K is short.
+    """
+    last = x.shape[-1] - 1
+    places = torch.arange(-frames, last + frames + 1, device=x.device).abs()
+    # A tensor: ONNX knows no remainder by a length that is still open.
+    places = places % torch.full_like(places[:1], torch.sym_max(2 * last, 1))
+    return x[..., torch.minimum(places, 2 * last - places)]
+
+
 class Depthwise(nn.Conv1d):
     """Every channel alone, along time: [B, H, K] -> [B, H, K].
 
-    Zeros around; if causal, all of them in front. `past` and `padding` count the frames seen behind
-    the present one and ahead of it.
+    Zeros around; if causal, all of them in front; if `reflect`, mirrored frames around. `past` and
+    `padding` count the frames seen behind the present one and ahead of it.
     """
 
-    def __init__(self, channels: int, P: int, dilation: int, causal: bool):
+    def __init__(
+            self, channels: int, P: int, dilation: int, causal: bool, reflect: bool = False):
         reach = dilation * (P - 1)
         ahead = 0 if causal else reach // 2
         super().__init__(channels, channels, P, dilation=dilation, groups=channels, padding=ahead)
         self.past = reach - ahead
         self.front = reach - 2 * ahead
+        self.reflect = reflect
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.reflect:
+            return F.conv1d(
+                mirrored(x, self.past), self.weight, self.bias, dilation=self.dilation,
+                groups=self.groups)
         return super().forward(F.pad(x, (self.front, 0)) if self.front else x)
 
 
@@ -127,13 +145,13 @@ class Block(nn.Module):
 
     def __init__(self, B: int, H: int, Sc: int, P: int, dilation: int, norm: str,
                  residual: bool = True, causal: bool = False, dropout: float = 0.0,
-                 extra: int = 0):
+                 extra: int = 0, reflect: bool = False):
         super().__init__()
         self.widen = nn.Conv1d(B, H, 1)
         self.prelu1 = nn.PReLU()
         self.norm1 = NORMS[norm](H)
-        self.depthwise = Depthwise(H, P, dilation, causal)
-        self.extra = Depthwise(H, P, extra * dilation, causal) if extra else None
+        self.depthwise = Depthwise(H, P, dilation, causal, reflect)
+        self.extra = Depthwise(H, P, extra * dilation, causal, reflect) if extra else None
         self.prelu2 = nn.PReLU()
         self.norm2 = NORMS[norm](H)
         self.dropout = nn.Dropout(dropout)
@@ -160,7 +178,7 @@ class Separator(nn.Module):
         self.bottleneck = nn.Conv1d(v.N, v.B, 1)
         self.blocks = nn.ModuleList(
             Block(v.B, v.H, v.Sc, v.P, dilation=2**x, norm=v.norm, causal=v.causal,
-                  dropout=v.dropout, extra=v.extra_dilation,
+                  dropout=v.dropout, extra=v.extra_dilation, reflect=v.padding_mode == "reflect",
                   residual=v.has_last_residual or (r, x) != (v.R - 1, v.X - 1))
             for r in range(v.R) for x in range(v.X))
         self.prelu = nn.PReLU()
@@ -199,11 +217,9 @@ class ConvTasNet(nn.Module):
 
     def plain(self, mixture: Tensor) -> Tensor:                         # [B, T]
         """The forward pass by the layers of this file, which are the definition."""
-        samples = mixture.shape[-1]
-        # Zeros at the end until the last sample lies in a whole frame; cut off again below.
-        covered = (frames_of(self.variant, samples) + 1) * self.variant.hop
-        padded = F.pad(mixture, (0, covered - samples))
-        return self.whole_frames(padded)[..., :samples]
+        front, behind = zeros_around(self.variant, mixture.shape[-1])
+        signals = self.whole_frames(F.pad(mixture, (front, behind)))
+        return signals[..., front:signals.shape[-1] - behind]
 
     def whole_frames(self, mixture: Tensor) -> Tensor:
         """The forward pass of a mixture that ends with a whole frame."""
@@ -214,8 +230,19 @@ class ConvTasNet(nn.Module):
 
 
 def frames_of(variant: Variant, samples: int) -> int:
-    """K, the encoder frames of a recording: the fewest that cover every sample, at least one."""
+    """K, the encoder frames of a recording: the fewest that cover every sample, at least one.
+
+    With `encoder_padding` every sample is in two of them, at the ends with zeros.
+    """
+    if variant.encoder_padding:
+        return -(-samples // variant.hop) + 1
     return max(0, -(-(samples - variant.L) // variant.hop)) + 1
+
+
+def zeros_around(variant: Variant, samples: int) -> tuple[int, int]:
+    """Zeros before and after a recording, until its last sample lies in a whole frame."""
+    front = variant.hop if variant.encoder_padding else 0
+    return front, (frames_of(variant, samples) + 1) * variant.hop - front - samples
 
 
 _CHANCE = Lock()        # torch's random state belongs to the whole process, whichever thread asks

@@ -33,7 +33,7 @@ from tests.support.filled_database import fill
 # Another value for each field, and what a reference needs to take it.
 OTHER = {"N": 64, "L": 20, "B": 32, "H": 64, "Sc": 0, "P": 5, "X": 4, "R": 1, "encoder": "relu", "mask": "relu", "norm": "frame",
          "causal": True, "last_residual": True, "input_norm": "batch", "dropout": 0.1, "extra_dilation": 4,
-         "learning_rate": 2e-3 * 2 ** 0.5, "segment_s": 1.0, "batch_size": 16}
+         "padding_mode": "reflect", "encoder_padding": True, "learning_rate": 2e-3 * 2 ** 0.5, "segment_s": 1.0, "batch_size": 16}
 BASE = replace(REFERENCE, norm="cumulative")
 RECIPE = fakes.SETTINGS.recipe
 each = pytest.mark.parametrize(("name", "value"), OTHER.items(), ids=OTHER)

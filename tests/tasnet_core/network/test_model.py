@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from tasnet_core.checkpoints import weights
 from tasnet_core.network import model
 from tasnet_core.network.loss import pit_loss
-from tasnet_core.network.model import ConvTasNet, frames_of, seeded
+from tasnet_core.network.model import ConvTasNet, frames_of, mirrored, seeded
 from tasnet_core.records import MASKS, NORMS, Variant
 from tests.support.tiny import TINY
 from tests.support.variants import causal_variants, sizes, variants
@@ -44,6 +47,29 @@ def test_a_batch_of_one_equals_the_item_in_a_batch(variant, samples):
     network, batch = seeded(variant, 1).double().eval(), torch.randn(3, samples, dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(network(batch[1:2])[0], network(batch)[1])
+
+
+@given(st.integers(1, 20), st.integers(0, 50))
+def test_mirrored_frames_are_those_of_numpy_and_of_torch(frames, more):
+    x = torch.randn(2, 3, frames)
+    expected = np.pad(x.numpy(), ((0, 0), (0, 0), (more, more)), mode="reflect")
+    np.testing.assert_array_equal(mirrored(x, more), expected)
+    if more < frames:
+        torch.testing.assert_close(mirrored(x, more), F.pad(x, (more, more), mode="reflect"), rtol=0, atol=0)
+
+
+@given(variants, st.integers(1, 99))
+@settings(max_examples=20, deadline=None)
+def test_encoder_padding_is_a_hop_of_zeros_on_both_sides_of_whole_hops(variant, samples):
+    variant = replace(variant, causal=False, encoder_padding=False)
+    network, hop = seeded(variant, 0).double().eval(), variant.hop
+    mixture = torch.randn(2, samples, dtype=torch.float64)
+    by_hand = F.pad(mixture, (hop, -samples % hop + hop))
+    with torch.no_grad():
+        expected = network(by_hand)[..., hop:hop + samples]
+        network.variant = replace(variant, encoder_padding=True)
+        torch.testing.assert_close(network(mixture), expected)
+    assert frames_of(network.variant, samples) == (by_hand.shape[-1] - variant.L) // hop + 1
 
 
 @pytest.mark.parametrize("speakers", [2, 3, 5])
