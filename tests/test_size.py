@@ -19,14 +19,14 @@ LINES = {
     "study/report": 2_975,
     "study/search": 1_375,
     "study/space": 975,
-    "tasnet_core": 1_500,
+    "tasnet_core": 1_550,
     "tasnet_core/backend": 775,
     "tasnet_core/checkpoints": 1_050,
     "tasnet_core/corpora": 3_100,
     "tasnet_core/cost": 350,
     "tasnet_core/evaluation": 475,
     "tasnet_core/inference": 1_025,
-    "tasnet_core/network": 450,
+    "tasnet_core/network": 475,
     "tasnet_core/training": 775,
 }
 LONG, WIDE = 400, 100

@@ -101,7 +101,7 @@ def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:
     pieces = pieces.transpose(1, 2)                                             # [B, C, K, L]
     first, second = pieces[..., :v.hop], pieces[..., v.hop:]
     halves = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
-    return halves.flatten(2)[..., front:front + samples]                                     # [B, C, T]
+    return halves.flatten(2)[..., front:front + samples]                        # [B, C, T]
 
 
 def _narrow(how: tuple[bool, int], x: Tensor, slope: Weight, gain: Weight, offset: Weight,

@@ -76,7 +76,8 @@ def test_the_view_results_has_the_promised_columns_and_values(database, tmp_path
                           "receptive_field_s peak_memory_bytes realtime_factor si_snr_db si_snri_db sdri_db stoi pesq "
                           "epochs learning_rate segment_s seed audio_s seconds init slope_db_per_doubling "
                           "si_snri_extrapolated_db si_snri_extrapolated_low_db si_snri_extrapolated_high_db "
-                          "encoder mask last_residual sample_rate_hz input_norm dropout extra_dilation padding_mode encoder_padding batch_size").split()
+                          "encoder mask last_residual sample_rate_hz input_norm dropout extra_dilation padding_mode "
+                          "encoder_padding batch_size").split()
     assert front.keys() == row.keys()
     cost = exact(TINY)
     assert (row["variant"], row["parameters"], row["macs_per_s"]) == (TINY.key, cost.parameters, cost.macs_per_s)

@@ -176,7 +176,8 @@ def test_in_bf16_an_output_is_the_same_to_a_hundredth_and_gradients_are_float32(
     assert all(grad.dtype == torch.float32 for grad in gradients(network, sources))
 
 
-@pytest.mark.parametrize("changes", [{"norm": "batch"}, {"dropout": 0.1}, {"extra_dilation": 2}, {"padding_mode": "reflect"}], ids=str)
+@pytest.mark.parametrize("changes", [{"norm": "batch"}, {"dropout": 0.1}, {"extra_dilation": 2}, {"padding_mode": "reflect"}],
+                         ids=str)
 def test_what_has_no_twin_goes_by_the_plain_layers(changes):
     variant = replace(SMALL, **changes)
     sound = torch.randn(1, 100)

@@ -50,6 +50,7 @@ def test_a_batch_of_one_equals_the_item_in_a_batch(variant, samples):
 
 
 @given(st.integers(1, 20), st.integers(0, 50))
+@settings(deadline=None)
 def test_mirrored_frames_are_those_of_numpy_and_of_torch(frames, more):
     x = torch.randn(2, 3, frames)
     expected = np.pad(x.numpy(), ((0, 0), (0, 0), (more, more)), mode="reflect")
