@@ -296,14 +296,14 @@ def count_wrong(storage, trials):
 
 def draw(rows, figure):
     from study.report.figures import style  # not above: each worker imports this file, and has no use for plotting
-    with style.house_style():
-        page = style.paper(2.2, layout="constrained")
+    with style.figure_style():
+        page = style.new_figure(2.2, layout="constrained")
         axes = page.subplots(1, 3)
         numbers = [row[0] for row in rows]
         for place, column, title in zip(axes, (2, 3, 4), ("CPU (s)", "memory (MB)", "database (MB)"), strict=True):
             found = [row[column] for row in rows]
             place.plot(numbers, found, color=style.BLUE, linewidth=1.1)
-            style.marks(place, list(zip(numbers, found, strict=True)), (style.BLUE, "o", 14))
+            style.scatter(place, list(zip(numbers, found, strict=True)), (style.BLUE, "o", 14))
             place.set(xlabel="trials", ylabel=title, xlim=0, ylim=0)
             place.grid(axis="y")
         figure.write_bytes(style.files(page)[1])

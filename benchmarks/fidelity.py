@@ -120,7 +120,7 @@ def draw(tables, axes):
         for parameters, row in scores.sort_index(key=lambda index: index.isin(front.index)).iterrows():
             colour = style.VERMILION if parameters == scores.index[-1] else style.BLUE if parameters in front else style.GREY
             ax.plot(row.index, row, color=colour, linewidth=1.1)
-            style.marks(ax, list(zip(row.index, row, strict=True)), (colour, "o", 14))
+            style.scatter(ax, list(zip(row.index, row, strict=True)), (colour, "o", 14))
         for parameters, y in apart(front.sort_values(), 0.4).items():
             ax.annotate(style.tick(round(parameters, -3)), (scores.columns[-1], y), (6, 0),
                         textcoords="offset points", va="center")
@@ -164,8 +164,8 @@ def main(figure=None):
                 compare(file, kind)
         letters(file)
     if figure:
-        with style.house_style():
-            page = style.paper(2.9, layout="constrained")
+        with style.figure_style():
+            page = style.new_figure(2.9, layout="constrained")
             draw({name: prices(file) for name, file in BUDGETS.items()}, page.subplots(1, len(BUDGETS), sharey=True))
             Path(figure).write_bytes(style.files(page)[1])
 

@@ -135,8 +135,8 @@ def draw_growth(data: GrowthData, axes: Sequence[Sequence[Axes]]) -> None:
         places = [row.case.place / (1e6 if sweep == "MACs" else 1) for row in rows]
         for ax, found, fitted, unit in ((above, "step_s", "fitted_s", 1e-3), (below, "step_bytes", "fitted_bytes", 1e6)):
             ax.plot(places, [getattr(row, fitted) / unit for row in rows], color=style.BLUE, linewidth=1.1)
-            style.marks(ax, [(place, getattr(row, found) / unit) for place, row in zip(places, rows, strict=True)],
-                      (style.INK, "o", 14))
+            style.scatter(ax, [(place, getattr(row, found) / unit) for place, row in zip(places, rows, strict=True)],
+                      (style.BLACK, "o", 14))
             ax.set_ylim(0)
             ax.grid(axis="y")
             ax.set_xlim(0)
@@ -162,8 +162,8 @@ def main(path: Path) -> None:
     torch.set_num_threads(1)
     data = growth_data(measured())
     print(table(data))
-    with style.house_style():
-        figure = style.paper(3.4, layout="constrained")
+    with style.figure_style():
+        figure = style.new_figure(3.4, layout="constrained")
         draw_growth(data, figure.subplots(2, len(SWEEPS), sharey="row"))
         svg, png = style.files(figure)
     path.write_bytes(svg.encode() if path.suffix == ".svg" else png)

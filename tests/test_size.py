@@ -16,7 +16,7 @@ LINES = {
     "study/engines": 975,
     "study/maintenance": 475,
     "study/planning": 575,
-    "study/report": 2_975,
+    "study/report": 3_300,
     "study/search": 1_375,
     "study/space": 975,
     "tasnet_core": 1_550,
@@ -30,9 +30,8 @@ LINES = {
     "tasnet_core/training": 775,
 }
 LONG, WIDE = 400, 100
-# Not brought there yet; nothing joins them.
+# Not brought there yet; nothing joins it.
 LONGER = {"tasnet_core/training/trainer.py": 460}
-WIDER = ("study/report/figures/",)
 
 
 def python_files(folder):
@@ -60,5 +59,4 @@ def test_every_file_has_a_budget():
 def test_no_file_is_long_and_no_line_wide(name):
     lines = lines_of(ROOT / name)
     assert len(lines) <= LONGER.get(name, LONG), "two rooms in one"
-    if not name.startswith(WIDER):
-        assert max(map(len, lines), default=0) <= WIDE
+    assert max(map(len, lines), default=0) <= WIDE

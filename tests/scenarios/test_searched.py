@@ -17,7 +17,7 @@ from study.cli.terminal import front_table
 from study.database.store import open_database
 from study.report import again, tables, write
 from study.report.figures.effects import effects_data
-from study.report.figures.hyperparameters import letters_data, parallel_data
+from study.report.figures.hyperparameters import hyperparameters_data, parallel_data
 from study.report.published import FORMS, table_of
 from study.search.optuna_study import asked
 from study.space.searched import TUNED
@@ -87,9 +87,9 @@ def test_it_has_an_effect_that_is_what_was_put_in(name, value):
     found = dict(zip(effect.levels, effect.effect_db, strict=True))
     assert (found[value].value, found[of(0)[name]].value) == (pytest.approx(0.75), 0)
     assert (effect.doubling_db is None) == (type(value) in (str, bool) or 0 in found)
-    assert [panel.letter for panel in effects_data(model, {})] == [one.letter for one in model.letters]
+    assert [panel.hyperparameter for panel in effects_data(model, {})] == [one.letter for one in model.letters]
     assert {one.letter for one in effects.importance(effects.design(rows, rows[0]), draws=5)} == {name, other}
-    assert {letter.letter for letter in letters_data(rows)} == {name, other}
+    assert {one.hyperparameter for one in hyperparameters_data(rows)} == {name, other}
     assert [scale.name for scale in parallel_data(rows).scales][:-3] == [one.letter for one in model.letters]
 
 

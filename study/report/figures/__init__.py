@@ -1,5 +1,5 @@
-"""The figures of a report: each is x_data(rows) → NamedTuple and draw_x(data, axes), so that tests look at numbers.
+"""The figures of a report: each is x_data(rows) → NamedTuple and draw_x(data, axes).
 
-`all.draw_all` draws every one; `style` has colours, type and axes; `captions` what a screen reader says. The only
-door to matplotlib.
+So tests look at numbers. `all.draw_all` draws every one; `style` has colours, type and axes;
+`captions` the words. The only door to matplotlib.
 """

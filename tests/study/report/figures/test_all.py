@@ -76,7 +76,7 @@ def test_a_figure_without_anything_to_show_is_left_out(rows, others):
     check(drawn)
 
 
-def test_seeds_and_runs_that_were_stopped_can_be_drawn_and_too_few_variants_have_letters_for_effects():
+def test_seeds_and_runs_that_were_stopped_can_be_drawn_and_too_few_variants_have_scores_by_value_for_effects():
     drawn = figures.draw_all(material(*fakes.confirmed(12)))
     check(drawn)
     assert "letters" in drawn

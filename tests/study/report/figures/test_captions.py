@@ -9,8 +9,8 @@ from study.records import Estimate
 from study.report.figures import captions
 from study.report.figures.effects import effects_data
 from study.report.figures.front import Published, front_data
-from study.report.figures.hyperparameters import letters_data, parallel_data
-from study.report.figures.learning import curves_data, growth_data
+from study.report.figures.hyperparameters import hyperparameters_data, parallel_data
+from study.report.figures.learning import curves_data, hypervolume_data
 from study.report.figures.mixtures import Condition, Mean, Pairs, Spread, Trend
 from tests.support.fakes import FRONT_ROWS as ROWS
 from tests.support.fakes import epoch, row, stopped
@@ -43,20 +43,22 @@ def test_only_a_front_whose_bars_are_not_all_drawn_says_so():
 
 
 def test_the_growth_says_where_it_is_measured_from_and_when_nine_tenths_are_there():
-    data = growth_data(Progress([1, 2], [3600.0, 7200.0], [5.0, 10.0], {"si_snri_db": 0.0, "parameters": 2e6, "macs_per_s": 1e9}))
-    alt, caption = captions.growth(data)
+    point = {"si_snri_db": 0.0, "parameters": 2e6, "macs_per_s": 1e9}
+    data = hypervolume_data(Progress([1, 2], [3600.0, 7200.0], [5.0, 10.0], point))
+    alt, caption = captions.hypervolume(data)
     assert "10 after 2 trials and 2 hours; 90 % of that is there after 2 trials" in alt
     assert "from 0 dB, 2.00M parameters, 1.00G MACs per s" in caption
 
 
-def test_effects_are_told_letter_by_letter_and_a_refused_model_with_its_cause():
+def test_each_hyperparameter_has_its_effect_in_words_and_a_refused_model_with_its_cause():
     words = captions.effects(effects_data(EFFECTS, {}), EFFECTS)
     assert "Sc +1.9 dB [1.2, 2.6] per doubling" in words.alt
     assert "90 % of the variance between 20 variants" in words.caption
-    assert "holds the others fixed: too few variants." in captions.letters(letters_data(ROWS), "too few variants").caption
+    bare = captions.hyperparameters(hyperparameters_data(ROWS), "too few variants")
+    assert "holds the others fixed: too few variants." in bare.caption
 
 
-def test_two_letters_together_are_told_from_the_worst_to_the_best_pair():
+def test_two_hyperparameters_together_are_told_from_the_worst_to_the_best_pair():
     alt, caption = captions.interaction(TOGETHER)
     assert "from 1.00 dB at X2 R1 to 8.00 dB at X8 R2. Doubling both" in alt
     assert "hatched" in caption

@@ -1,4 +1,4 @@
-"""What each letter does: numbers in words and places, and type that can be read on its cell."""
+"""The effect of each hyperparameter: numbers in words and places, and type that can be read on its cell."""
 
 import pytest
 from matplotlib.colors import to_rgb
@@ -11,15 +11,15 @@ from tests.support.made_up_effects import EFFECTS, TOGETHER
 
 
 def axes(count=1):
-    with style.house_style():
-        return list(style.paper(3.0, layout="constrained").subplots(1, count, squeeze=False).flat)
+    with style.figure_style():
+        return list(style.new_figure(3.0, layout="constrained").subplots(1, count, squeeze=False).flat)
 
 
 def test_levels_stand_at_their_octaves_and_no_skip_path_an_octave_below_the_narrowest():
     (panel,) = effects_data(EFFECTS, {0: "reference", 3: "front"})
     assert panel.places == [3, 4, 6]
     assert panel.doubling == "+1.9 dB [1.2, 2.6] per doubling"
-    assert panel.points == [(6, 0.1, "reference"), (4, -1.5, "front"), (3, -4.0, "beaten")]
+    assert panel.points == [(6, 0.1, "reference"), (4, -1.5, "front"), (3, -4.0, "dominated")]
 
 
 @pytest.mark.parametrize(("estimate", "text"), [
@@ -67,11 +67,11 @@ def test_each_cell_has_its_mean_and_count_in_type_that_stands_out_and_an_empty_o
      "Doubling both X and R brings +0.2 dB [−0.1, 0.5] beyond the sum of each alone: no interaction is proved."),
     (Estimate(-0.4, -0.6, -0.2), "Doubling both X and R brings −0.4 dB [−0.6, −0.2] beyond the sum of each alone."),
     (None, "What doubling both X and R brings beyond the sum of each alone cannot be told from these variants.")])
-def test_the_sentence_says_what_both_letters_bring_and_when_that_is_nothing(both, text):
+def test_the_sentence_says_what_both_hyperparameters_bring_and_when_that_is_nothing(both, text):
     assert together(TOGETHER._replace(both_db=both)) == text
 
 
-def test_importance_has_a_bar_from_end_to_end_for_each_letter_and_kind():
+def test_importance_has_a_bar_from_end_to_end_for_each_hyperparameter_and_kind():
     (ax,) = axes()
     draw_importance([Importance("X", Estimate(0.3, 0.1, 0.5), Estimate(0.6, 0.4, 0.9)),
                      Importance("R", Estimate(0.7, 0.5, 0.9), Estimate(0.4, 0.1, 0.6))], ax)

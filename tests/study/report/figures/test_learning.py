@@ -6,7 +6,7 @@ import pytest
 
 from study.analysis.hypervolume_curve import Progress
 from study.analysis.replicates import per_trial
-from study.report.figures.learning import curves_data, growth_data
+from study.report.figures.learning import curves_data, hypervolume_data
 from tests.support.fakes import FRONT_ROWS, epoch, failed, row, stopped
 
 
@@ -35,18 +35,18 @@ def test_of_thirty_curves_twelve_are_drawn_and_the_others_counted():
 
 @pytest.mark.parametrize(("last_s", "unit", "last"), [(7200.0, "hours", 2.0), (3600.0, "minutes", 60.0), (90.0, "seconds", 90.0)])
 def test_growth_starts_from_nothing_and_counts_sound_in_what_makes_a_readable_number(last_s, unit, last):
-    data = growth_data(Progress([1, 2, 3], [last_s / 3, last_s / 2, last_s], [1.0, 8.9, 10.0], {}))
+    data = hypervolume_data(Progress([1, 2, 3], [last_s / 3, last_s / 2, last_s], [1.0, 8.9, 10.0], {}))
     assert (data.trials, data.volume) == ([0, 1, 2, 3], [0, 1.0, 8.9, 10.0])
-    assert (data.unit, data.sound[0], data.sound[-1]) == (unit, 0, last)
+    assert (data.unit, data.audio[0], data.audio[-1]) == (unit, 0, last)
 
 
 @pytest.mark.parametrize(("second", "trial"), [(8.9, 3), (9.0, 2)])
 def test_the_mark_stands_where_nine_tenths_of_the_last_volume_are_reached(second, trial):
-    data = growth_data(Progress([1, 2, 3], [1.0, 2.0, 3.0], [1.0, second, 10.0], {}))
-    assert data.trials[data.most] == trial
+    data = hypervolume_data(Progress([1, 2, 3], [1.0, 2.0, 3.0], [1.0, second, 10.0], {}))
+    assert data.trials[data.reached] == trial
 
 
 @pytest.mark.parametrize("progress", [None, Progress([], [], [], {}), Progress([1], [1.0], [2.0], {}),
                                       Progress([1, 2], [1.0, 2.0], [0.0, 0.0], {})])
 def test_there_is_no_growth_to_see_in_fewer_than_two_trials_or_where_nothing_is_enclosed(progress):
-    assert growth_data(progress) is None
+    assert hypervolume_data(progress) is None

@@ -32,11 +32,11 @@ def test_a_long_front_is_thinned_evenly_but_keeps_both_ends_and_the_reference():
 
 def test_a_density_is_a_hill_with_its_top_at_one_even_for_one_value():
     for values in ([3.0], [2.0, 2.0, 2.0], [0.0, 10.0]):
-        grid, density = mixture_figures._density(values)
+        grid, density = mixture_figures.kernel_density(values)
         assert density.max() == 1
         assert grid[0] < min(values)
         assert max(values) < grid[-1]
-    grid, density = mixture_figures._density([3.0])
+    grid, density = mixture_figures.kernel_density([3.0])
     assert grid[np.argmax(density)] == pytest.approx(3, abs=0.01)
 
 
