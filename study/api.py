@@ -149,6 +149,13 @@ class Study:
         """Write runs, epochs and mixtures as csv, parquet or json; where they are."""
         return list(self._do(options.Export, out=out, format=format))
 
+    def bundle(self, *trials: int, out: str | Path = "bundle", front: bool = False) -> list[Path]:
+        """Write networks as ONNX, with a program that measures them on a device; the files.
+
+        All complete ones, these trials, or the `front`.
+        """
+        return list(self._do(options.Bundle, trials=trials, out=out, front=front))
+
     def enqueue(self, *variants: str) -> None:
         """Let variants such as "X4 R1 H64" be the next trials of `run`."""
         self._do(options.Enqueue, variants=variants)

@@ -129,6 +129,23 @@ def export(asked: options.Export) -> list[Path]:
     return written
 
 
+def bundle(asked: options.Bundle) -> list[Path]:
+    """Write networks for a device; the files."""
+    from study.database.store import open_database
+    from study.devices import bundle as networks
+    if asked.front and asked.trials:
+        raise UserError("--front: chooses trials, and "
+                        f"{' '.join(map(str, asked.trials))} are chosen; leave one of them out")
+    with open_database(asked.storage) as database:
+        name = database.choose(asked.study)
+        trials = list(asked.trials)
+        if asked.front:
+            trials = networks.of_front(networks.complete(database, name))
+        written = networks.write_bundle(database, name, trials, asked.out, say)
+    say(f"{asked.out}: copy it to the device, and there: python measure.py; see its README.md")
+    return written
+
+
 def space(asked: options.DescribeSpace) -> None:
     from study.space.toml import describe_space, space_named
     say(*describe_space(space_named(asked.name)).splitlines())
@@ -181,5 +198,5 @@ def backup(asked: options.Backup) -> None:
 
 COMMANDS: dict[type[options.Options], Callable[[Any], Any]] = {
     options.Enqueue: enqueue, options.Report: report, options.Status: status, options.Show: show,
-    options.Compare: compare, options.Export: export, options.DescribeSpace: space,
-    options.Doctor: doctor, options.Backup: backup}
+    options.Compare: compare, options.Export: export, options.Bundle: bundle,
+    options.DescribeSpace: space, options.Doctor: doctor, options.Backup: backup}

@@ -309,6 +309,16 @@ class Export(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bundle(OfStudy):
+    command, help = "bundle", "write networks as ONNX, with a program that measures them elsewhere"
+    trials: tuple[int, ...] = positional("TRIAL", "these (all complete ones)", nargs="*",
+                                         type=natural)
+    front: bool = option(False, "only the reference and the Pareto-optimal ones",
+                         action="store_true")
+    out: Path = option(Path("bundle"), "a new folder (bundle)", type=path, metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DescribeSpace(Options):
     command, help = "space", "print a space as a file to start your own from"
     name: str = positional("NAME", "a preset, or a file")
@@ -326,8 +336,8 @@ class Backup(InDatabase):
 
 
 COMMANDS: tuple[type[Options], ...] = (
-    Run, Enqueue, Confirm, Fidelity, Continue, Report, Status, Show, Compare, Export, DescribeSpace,
-    Doctor, Backup)
+    Run, Enqueue, Confirm, Fidelity, Continue, Report, Status, Show, Compare, Export, Bundle,
+    DescribeSpace, Doctor, Backup)
 
 
 def parser() -> argparse.ArgumentParser:
