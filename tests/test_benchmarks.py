@@ -103,7 +103,7 @@ def test_what_the_table_of_speeds_calls_fast_on_a_gpu_is_a_step_of_a_training_on
     step()
     assert made[0].segments == 6
     assert not all(map(torch.equal, before, made[0].network.parameters()))
-    assert torch.equal(made[0]._batch(made[0].drawer.draw(1, range(6, 9))).sources, sources)
+    assert torch.equal(made[0].stepper.batch(made[0].drawer.draw(1, range(6, 9))).sources, sources)
 
 
 def test_what_is_confirmed_first_adds_the_most_and_all_of_it_is_the_front_of_what_was_believed():

@@ -214,7 +214,7 @@ class Timed:
     def round(self, warm: bool = True) -> None:
         """Time some steps and a validation; a round that is not `warm` is the first and does not
         count."""
-        if not warm and self.training.captured:
+        if not warm and self.training.stepper.captured:
             self.epoch()        # more steps, so that a GPU has recorded them when others count
         times = self.epoch()
         if warm:

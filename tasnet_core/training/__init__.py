@@ -1,5 +1,5 @@
-"""One variant trained by one recipe: `trainer.train` iterates over epochs and can be interrupted.
+"""One variant trained by one recipe: `trainer.train` iterates over its epochs.
 
-Batches, learning rates, sub-networks trained with the whole, recordings that lie on a GPU. Knows
-nothing of a study.
+It can be interrupted anywhere. `step` has what an epoch repeats; the others batches, learning
+rates, sub-networks trained with the whole, recordings that lie on a GPU. Knows nothing of a study.
 """

@@ -199,7 +199,7 @@ def test_a_study_validated_on_segments_is_read_and_reported_and_not_gone_on_with
 
 def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch):
     from study.engines import base, local
-    from tasnet_core.training import trainer
+    from tasnet_core.training import step
     fitted, jobs = [], []
 
     class Idle:
@@ -208,7 +208,7 @@ def test_batch_size_auto_keeps_the_batch_and_asks_for_a_fit(capsys, monkeypatch)
 
         def run(self, timeout_s):
             return base.Outcome(True)
-    monkeypatch.setattr(trainer.Training, "fit_memory", lambda one: fitted.append(one.recipe.batch_size))
+    monkeypatch.setattr(step.Stepper, "fit_memory", lambda one: fitted.append(one.recipe.batch_size))
     monkeypatch.setattr(local, "Workers", Idle)
     assert study([*RUN, "--trials", "1", "--batch-size", "auto"]) == 0
     assert study([*RUN, "--trials", "2"]) == 0      # the same settings: how a batch is computed is none of them

@@ -11,7 +11,7 @@ import torch
 from tasnet_core.backend import cuda_graphs
 from tasnet_core.backend.cuda_graphs import WARM_UP, Captured
 from tasnet_core.checkpoints import checkpoint
-from tasnet_core.training import trainer
+from tasnet_core.training import step, trainer
 from tasnet_core.training.trainer import Paused, Training, train
 from tests.support.tiny import RECIPE, TINY, Tiny
 
@@ -55,8 +55,8 @@ def again(monkeypatch):
         optimizer = made(network, device)
         optimizer.param_groups[0]["lr"] = torch.zeros((), dtype=torch.float64)
         return optimizer
-    monkeypatch.setattr(trainer, "recorder_of", lambda device: recorder)
-    monkeypatch.setattr(trainer, "adam", adam)
+    monkeypatch.setattr(step, "recorder_of", lambda device: recorder)
+    monkeypatch.setattr(step, "adam", adam)
     return recorder
 
 
@@ -120,35 +120,35 @@ def test_dropout_and_batches_in_parts_are_not_recorded(tmp_path, eager, again):
 
 
 def test_where_memory_runs_out_the_recording_goes_before_the_batch_is_halved(tmp_path, eager, again, monkeypatch):
-    one = Training(TINY, ODD, Uneven(), CPU)
-    said, one.log = [], lambda line: said.append(line)
+    said = []
+    one = Training(TINY, ODD, Uneven(), CPU, log=said.append)
     steps = one.steps()
     for _ in range(8):
         next(steps)
     assert again.replayed
 
     def tight(network, mixture, real=trainer.estimates_of):
-        if one.captured:
+        if one.stepper.captured:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return real(network, mixture)
     monkeypatch.setattr(trainer, "estimates_of", tight)
     for _ in steps:
         pass
-    assert one.captured is None
-    assert one.micro_batch == ODD.batch_size
+    assert one.stepper.captured is None
+    assert one.stepper.micro_batch == ODD.batch_size
     assert len(said) == 1
     assert replace(one.epochs[0], seconds=0) == eager[TINY][0][0]
 
 
 def test_a_step_without_memory_is_begun_anew_in_halves(tmp_path, again, monkeypatch):
-    met, real = [], trainer.pit_loss
+    met, real = [], step.pit_loss
 
     def tight(sources, estimate, heard):
         met.append(len(sources))
         if len(sources) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(sources, estimate, heard)
-    monkeypatch.setattr(trainer, "pit_loss", tight)
+    monkeypatch.setattr(step, "pit_loss", tight)
     trained(tmp_path / "a.pt", replace(ODD, epochs=1))
     assert met == [2, 2] + [1] * 21     # once to be recorded, once not, and then in halves
     assert not again.recorded
@@ -176,7 +176,7 @@ def test_a_recording_reads_its_own_tensors_and_there_is_one_for_each_combination
 
 def test_a_training_and_the_memory_it_holds_are_gone_as_soon_as_nobody_wants_it(again):
     one = Training(TINY, ODD, Uneven(), CPU)
-    assert one.captured
+    assert one.stepper.captured
     gone = weakref.ref(one)
     gc.disable()
     del one
@@ -196,6 +196,6 @@ def test_on_a_gpu_replayed_steps_train_as_eager_ones_and_nobody_waits(tmp_path, 
             torch.cuda.set_sync_debug_mode("error")
         next(steps)
     torch.cuda.set_sync_debug_mode("default")
-    assert len(one.captured.recordings) == 2
-    monkeypatch.setattr(trainer, "recorder_of", lambda device: None)
+    assert len(one.stepper.captured.recordings) == 2
+    monkeypatch.setattr(step, "recorder_of", lambda device: None)
     assert losses("b.pt") == pytest.approx(recorded, abs=0.05)

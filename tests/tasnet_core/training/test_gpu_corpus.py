@@ -12,7 +12,9 @@ from tasnet_core import audio
 from tasnet_core.corpora.mixed import PEAK
 from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.corpora.stored import StoredCorpus
-from tasnet_core.training import gpu_corpus, trainer
+from tasnet_core.network.loss import pit_loss
+from tasnet_core.network.model import seeded
+from tasnet_core.training import gpu_corpus, step, trainer
 from tasnet_core.training.batches import batch_of
 from tasnet_core.training.gpu_corpus import Resident
 from tests.support.recordings import people, voice
@@ -78,10 +80,10 @@ def test_the_corpora_above_have_padded_joined_silent_and_loud_segments(corpora):
 def test_nothing_that_a_device_computes_is_asked_for_before_an_epochs_end(corpora):
     # A meta tensor has no numbers: whatever needs one to go on fails, as .item() or a shape that follows from the data.
     meta, corpus = torch.device("meta"), corpora[0]
-    there, network = Resident(corpus, meta), trainer.seeded(TINY, 0).to(meta)
+    there, network = Resident(corpus, meta), seeded(TINY, 0).to(meta)
     batch = there.batch([corpus.plan(0, 1, index, 8000) for index in range(4)], 8000)
     assert batch.valid is not None
-    loss = trainer.pit_loss(batch.sources, network(batch.mixture), batch.valid)
+    loss = pit_loss(batch.sources, network(batch.mixture), batch.valid)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     with pytest.raises((RuntimeError, NotImplementedError)):
@@ -92,7 +94,7 @@ def test_a_training_on_resident_segments_is_the_training_on_the_hosts(corpora, t
     def curve(name):
         return [epoch.train_loss_db for epoch in trainer.train(TINY, RECIPE, corpora[0], tmp_path / name)]
     plain, mixed, real = curve("a.pt"), [], Resident.batch
-    monkeypatch.setattr(trainer, "resident", Resident)
+    monkeypatch.setattr(step, "resident", Resident)
     monkeypatch.setattr(Resident, "batch", lambda *given: mixed.append(1) or real(*given))
     assert curve("b.pt") == pytest.approx(plain, abs=1e-3)
     assert len(mixed) == RECIPE.epochs * RECIPE.epoch_segments / RECIPE.batch_size

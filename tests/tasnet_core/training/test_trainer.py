@@ -15,7 +15,7 @@ from tasnet_core.errors import CheckpointError, CorpusError, DiskFull, UserError
 from tasnet_core.evaluation.metrics import in_order, score_test
 from tasnet_core.network.loss import best_permutation, reorder, si_snr
 from tasnet_core.records import Recipe
-from tasnet_core.training import trainer
+from tasnet_core.training import step, trainer
 from tasnet_core.training.schedule import constant_epochs, halvings, rate_factor
 from tasnet_core.training.trainer import Diverged, Paused, train
 from tests.support.tiny import RECIPE, TINY, Tiny
@@ -207,12 +207,12 @@ def test_gradients_are_clipped_at_the_recipes_norm(tmp_path, monkeypatch):
 
 
 def test_a_training_that_diverges_says_so_and_keeps_the_epoch_before(tmp_path, monkeypatch):
-    real, calls = trainer.pit_loss, []
+    real, calls = step.pit_loss, []
 
     def poisoned(*arguments):
         calls.append(1)
         return real(*arguments) * (math.nan if len(calls) == 5 else 1)      # in the second epoch of 3 steps
-    monkeypatch.setattr(trainer, "pit_loss", poisoned)
+    monkeypatch.setattr(step, "pit_loss", poisoned)
     with pytest.raises(Diverged, match=r"epoch 2: .*last finite loss"):
         list(train(TINY, RECIPE, Tiny(), tmp_path / "a.pt"))
     assert [epoch.number for epoch in checkpoint.read(tmp_path / "a.pt")["epochs"]] == [1]
@@ -222,7 +222,7 @@ def validated(corpus, variant=TINY, network=None):
     """The state behind one validation, and its scores."""
     state = trainer.Training(variant, RECIPE, corpus, torch.device("cpu"))
     state.network = network or state.network
-    return state, list(state._validation())
+    return state, list(state.validate())
 
 
 def test_validation_and_test_of_the_same_weights_on_the_same_mixtures_are_equal(tmp_path):
@@ -241,7 +241,7 @@ def test_the_validation_score_of_an_untouched_mixture_is_no_improvement_and_the_
             return mixture[:, None].repeat(1, 2, 1)
     state, scores = validated(Tiny(mixtures=4, lengths=(900, 1000, 37)), network=Echo(1, 1))
     assert scores == pytest.approx([0, 0, 0, 0], abs=1e-5)
-    assert list(state._validation()) == scores
+    assert list(state.validate()) == scores
 
 
 class Pausing(Tiny):
@@ -277,7 +277,7 @@ def test_a_validation_mixture_with_a_silent_source_is_left_out_and_said_once():
     state.log = lines.append
     assert len(scores) == 2
     state.silent = 0
-    assert [len(list(state._validation())) for _ in range(2)] == [2, 2]
+    assert [len(list(state.validate())) for _ in range(2)] == [2, 2]
     assert lines == ["validation: 1 of 3 mixtures have a silent source and are left out"]
 
 
@@ -298,7 +298,7 @@ def test_silent_sources_are_no_part_of_the_training_loss(tmp_path):
             mixture = super().segment(seed, epoch, index, samples)
             return mixture._replace(sources=mixture.sources * np.float32([[1], [index % 2]]))
     state = trainer.Training(TINY, replace(RECIPE, epoch_segments=2), Half(), torch.device("cpu"))
-    batch = trainer.batch_of([Half().segment(0, 1, index, state.segment) for index in range(2)], state.device)
+    batch = step.batch_of([Half().segment(0, 1, index, state.stepper.segment) for index in range(2)], state.device)
     signals = reorder(out := state.network(batch.mixture), best_permutation(batch.sources, out, batch.valid))
     each = si_snr(batch.sources, signals, batch.valid_of_sources)
     assert each[0, 1] < -60     # what a mean over all would have held
@@ -343,8 +343,8 @@ class Allocator:
 
     def __init__(self, items, monkeypatch, error=None):
         self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        self.items, self.met, self.real = items, [], trainer.pit_loss
-        monkeypatch.setattr(trainer, "pit_loss", self)
+        self.items, self.met, self.real = items, [], step.pit_loss
+        monkeypatch.setattr(step, "pit_loss", self)
 
     def __call__(self, sources, estimate, heard):
         self.met.append(len(sources))
@@ -367,9 +367,9 @@ def trained(path, recipe=WIDE, variant=TINY, **options):
 def test_the_gradients_of_micro_batches_add_up_to_those_of_the_batch(size):
     corpus = Tiny()
     mixtures = [corpus.segment(0, 1, index, 400) for index in range(8)]        # some are padded
-    whole, parts = (trainer.Training(TINY, WIDE, corpus, torch.device("cpu")) for _ in range(2))
+    whole, parts = (step.Stepper(TINY, WIDE, corpus, torch.device("cpu")) for _ in range(2))
     parts.micro_batch = size
-    losses = [one._gradients(mixtures, (0, 1, 0))[0].item() for one in (whole, parts)]
+    losses = [one.gradients(mixtures, (0, 1, 0))[0].item() for one in (whole, parts)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     for mine, theirs in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6 * mine.grad.abs().max().item() + 1e-9)
@@ -392,7 +392,7 @@ def test_out_of_memory_with_one_item_is_the_end_and_known_as_such(tmp_path, monk
     Allocator(0, monkeypatch)
     with pytest.raises(torch.OutOfMemoryError):
         trained(tmp_path / "a.pt")
-    monkeypatch.setattr(trainer, "pit_loss", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
+    monkeypatch.setattr(step, "pit_loss", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
     with pytest.raises(RuntimeError, match="something else"):
         trained(tmp_path / "b.pt")
 
@@ -428,11 +428,11 @@ def test_the_largest_micro_batch_that_fits_is_found_in_few_tries(batch, room):
 
 @pytest.mark.parametrize(("items", "found"), [(0.5, 1), (2.5, 2), (3.5, 3), (7.5, 4), (100, 8)])
 def test_on_a_cpu_what_fits_is_computed_from_the_memory_of_one_item(monkeypatch, items, found):
-    one = trainer.Training(TINY, WIDE, Tiny(), torch.device("cpu"))
+    one = step.Stepper(TINY, WIDE, Tiny(), torch.device("cpu"))
     before = {name: weight.clone() for name, weight in one.network.state_dict().items()}
-    with trainer.LiveBytes() as live:
-        one._trial(1)
-    monkeypatch.setattr(trainer, "available_bytes", lambda: items * live.peak / memory.SHARE)
+    with step.LiveBytes() as live:
+        one.fits(1)
+    monkeypatch.setattr(step, "available_bytes", lambda: items * live.peak / memory.SHARE)
     one.fit_memory()
     assert one.micro_batch == found
     assert all(torch.equal(before[name], weight) for name, weight in one.network.state_dict().items())
@@ -440,9 +440,9 @@ def test_on_a_cpu_what_fits_is_computed_from_the_memory_of_one_item(monkeypatch,
 
 
 def test_memory_counted_for_one_item_is_that_of_its_tensors():
-    one = trainer.Training(TINY, replace(WIDE, segment_s=1.0), Tiny(), torch.device("cpu"))
-    with trainer.LiveBytes() as live:
-        one._trial(1)
+    one = step.Stepper(TINY, replace(WIDE, segment_s=1.0), Tiny(), torch.device("cpu"))
+    with step.LiveBytes() as live:
+        one.fits(1)
     frames, v = 8000 // TINY.hop, TINY
     kept = v.N * 3 + v.X * v.R * (v.B + 2 * v.H)        # at least: what each layer, fast or not, must keep for its gradient
     assert 4 * frames * kept < live.peak < 10 * 4 * frames * kept
