@@ -13,7 +13,8 @@ where it has an extra dilation. All norms have a gain and a bias per channel. MA
 convolutions.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from tasnet_core.records import Cost, Variant
 
@@ -73,3 +74,25 @@ def exact(variant: Variant) -> Cost:
         sum(layer.macs_per_frame for layer in rows) * variant.sample_rate_hz / variant.hop)
     return Cost(parameters=sum(layer.parameters for layer in rows), macs_per_s=per_s,
                 receptive_field_s=variant.receptive_field_samples / variant.sample_rate_hz)
+
+
+def totals(fields: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Parameters and MACs per second of many variants at once, from the sums above.
+
+    `fields` has those of `Variant`, each a number for all variants or an array [variants]. MACs are
+    not rounded.
+    """
+    f = fields
+    N, L, B, H, P, C = (f[letter] for letter in "NLBHPC")
+    blocks, has_skip = f["X"] * f["R"], f["Sc"] > 0
+    width = f["Sc"] + B * (1 - has_skip)
+    # Without a skip path the last block's residual is the output.
+    residuals = blocks - has_skip * (1 - f["last_residual"])
+    depthwise = 1 + (f["extra_dilation"] > 0)
+    within = B * H + depthwise * H * P + H * f["Sc"]
+    weights = N * B + blocks * within + residuals * H * B + width * C * N
+    per_frame = N * L + weights + C * N * L
+    biases = B + blocks * (H + depthwise * H + f["Sc"]) + residuals * B + C * N
+    norms_and_slopes = 2 * N + blocks * (4 * H + 2) + 1
+    parameters = 2 * N * L + weights + biases + norms_and_slopes
+    return parameters, per_frame * f["sample_rate_hz"] / (L // 2)

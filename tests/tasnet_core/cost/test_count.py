@@ -1,11 +1,12 @@
 import csv
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasnet_core.cost import count
+from tasnet_core.cost import count, formulas
 from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import Variant
 from tests.support import ROOT
@@ -45,6 +46,16 @@ def test_macs_are_those_that_thop_and_torch_count(variant, samples):
     names = set(network.state_dict())
     assert count.macs(variant, samples) == count.macs_by_torch(network, samples) == count.macs_by_thop(network, samples)
     assert set(network.state_dict()) == names       # thop's buffers stayed on its copy
+
+
+@given(st.lists(variants, min_size=1, max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_many_at_once_have_the_costs_of_each(some):
+    fields = {name: np.array([getattr(variant, name) for variant in some]) for name in vars(some[0])}
+    parameters, macs_per_s = formulas.totals(fields)
+    assert parameters.tolist() == [count.exact(variant).parameters for variant in some]
+    assert np.rint(macs_per_s).tolist() == [count.exact(variant).macs_per_s for variant in some]
+    assert formulas.totals(vars(some[0])) == (parameters[0], macs_per_s[0])
 
 
 def test_torchs_count_of_the_best_row():
