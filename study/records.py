@@ -23,7 +23,7 @@ STATES = ("running", "complete", "stopped", "rejected", "failed")
 TRAINED = ("complete", "stopped", "failed")  # counted by --trials; a rejected variant cost nothing
 SCRATCH = "-scratch"    # behind a study's name: its front, trained from scratch
 FAILURES = ("diverged", "out-of-memory", "data", "killed", "error")
-SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid")
+SAMPLERS = ("model", "tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid")
 # What a study may weigh against each other. A small receptive field is a short wait and a small
 # memory.
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {

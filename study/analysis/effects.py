@@ -9,7 +9,7 @@ records is the symbol of a hyperparameter.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,12 +104,20 @@ class Design(NamedTuple):
     def way(self, letter: str, level: Any) -> Floats:
         """From the reference's value of a hyperparameter to another, in the model's terms."""
         way = np.zeros(self.table.shape[1])
-        for name, value in _terms(letter, level, self.base[letter], self.columns):
+        for name, value in terms(letter, level, self.base[letter], self.columns):
             way[self.columns[name]] = value
         return way
 
 
-def _terms(
+def column_names(letter: str, levels: Collection[Any], base: Any) -> list[str]:
+    """The columns of a hyperparameter: its logarithm, 'Sc=0' where some have none, or its words."""
+    if letter not in NUMBERS:
+        return [f"{letter}={level}" for level in sorted(set(levels) - {base})]
+    names = [letter] if len(set(levels) - {0}) > 1 else []
+    return [*names, f"{letter}=0"] if 0 in levels else names
+
+
+def terms(
     letter: str, level: Any, base: Any, columns: Iterable[str]
 ) -> Iterator[tuple[str, float]]:
     """A value's entry in each of the columns of its hyperparameter."""
@@ -137,20 +145,13 @@ def design(rows: Sequence[Row], base: Row) -> Design:
     own = {letter: value_of(base, letter) for letter in letters}
     names: list[str] = []
     for letter in letters:
-        levels = {value_of(row, letter) for row in rows}
-        if letter not in NUMBERS:
-            names += [f"{letter}={level}" for level in sorted(levels - {own[letter]})]
-            continue
-        if len(levels - {0}) > 1:
-            names.append(letter)
-        if 0 in levels:
-            names.append(f"{letter}=0")
+        names += column_names(letter, {value_of(row, letter) for row in rows}, own[letter])
     lines = []
     for row in rows:
         line = [1.0]
         for letter in letters:
-            terms = _terms(letter, value_of(row, letter), own[letter], names)
-            line += [value for _, value in terms]
+            coded = terms(letter, value_of(row, letter), own[letter], names)
+            line += [value for _, value in coded]
         lines.append(line)
     return Design(
         rows, letters, own, table=np.array(lines).reshape(len(rows), -1),

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study.analysis.pareto import front
 from study.records import Budget
+from study.search import model_sampler
 from study.space.space import Space
 from tasnet_core.cost import count
 
@@ -32,6 +33,7 @@ LADDER, LADDER_SHARE = 16, 1 / 8
 POPULATION = LADDER
 MOST_NEIGHBOURS = 5_000     # points looked at for one without a trial
 MOST_LEARNT = 1_000         # trials, beside the front, for a model (benchmarks/RESULTS.md)
+MOST_MODELLED = 200         # the same for the score surface
 
 
 def tpe(seed: int) -> BaseSampler:
@@ -78,14 +80,14 @@ class Known:
 class Recent(Known):
     """A study for samplers that take longer with every trial: its front and its newest trials."""
 
-    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]):
+    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial], most: int):
         super().__init__(study, trials)
-        if len(trials) > MOST_LEARNT:
+        if len(trials) > most:
             signs = [-1 if one == StudyDirection.MAXIMIZE else 1 for one in study.directions]
             complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
             points = np.array([trial.values for trial in complete]).reshape(-1, len(signs)) * signs
             best = {complete[place].number for place in np.flatnonzero(front(points))}
-            first = len(trials) - MOST_LEARNT
+            first = len(trials) - most
             self.trials = [trial for place, trial in enumerate(trials)
                            if place >= first or trial.number in best]
 
@@ -119,7 +121,9 @@ class Proposals(BaseSampler):
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial,
                         search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         point = self.unlearned(trial.number)
-        if point is None:
+        if point is None and self.name == "model":
+            point = self.modelled(study, trial)
+        elif point is None:
             point = self.learned(study, trial, search_space)
         return point if self.name == "grid" else self.nearest_untried(study, trial.number, point)
 
@@ -128,7 +132,9 @@ class Proposals(BaseSampler):
         """The proposal of Optuna's sampler."""
         assert self.inner is not None
         varying = {name: one for name, one in search_space.items() if not one.single()}
-        seen: Any = Recent(study, study.get_trials(False)) if self.name in MODELS else study
+        seen: Any = study
+        if self.name in MODELS:
+            seen = Recent(study, study.get_trials(False), MOST_LEARNT)
         drawn = self.inner.sample_relative(seen, trial, varying) if varying else {}
         if not drawn:
             return self.spread(halved(trial.number), trial.number)
@@ -136,12 +142,23 @@ class Proposals(BaseSampler):
         point |= drawn
         return self.lowered(point) if self.name == "gp" else point
 
+    def modelled(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """The proposal of the score surface; one of the sizes while nothing is known."""
+        known = [one for one in study.get_trials(False) if one.number != trial.number]
+        recent = Recent(study, known, MOST_MODELLED).trials
+        rng = np.random.default_rng((self.seed, trial.number))
+        point = model_sampler.proposal(
+            self.space, self.budget, known, recent, study.directions, rng)
+        return point or self.spread(halved(trial.number), trial.number)
+
     def unlearned(self, number: int) -> dict[str, Any] | None:
         """The proposal of a trial from its number alone; None where it depends on measurements."""
         if self.name == "grid":
             return self.grid_point(number)
         if self.name == "random":
             return self.spread(None, number)
+        if self.name == "model":        # its second trial is the other end of the sizes
+            return self.spread(0.0, number) if number == 1 else None
         if self.inner is None:
             return self.spread(halved(number), number)
         if number <= self.ladder:       # trial 0 is the reference, the upper end
