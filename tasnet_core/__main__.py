@@ -6,16 +6,25 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasnet_core.arguments import Parser, int_from, number_above_0, path, variant_of
+from tasnet_core.arguments import (
+    Parser,
+    hyperparameters,
+    int_from,
+    number_above_0,
+    path,
+    variant_of,
+)
 from tasnet_core.errors import UserError
 from tasnet_core.records import DEFAULT_CORPUS, Recipe, Variant, as_word
 from tasnet_core.terminal import complain, guarded, say
 
 if TYPE_CHECKING:
     from tasnet_core.cost.count import Layer
+    from tasnet_core.network.model import ConvTasNet
 
 NETWORK_HELP = ("hyperparameters of the variant such as N128 X6 H=128 norm=global; those left "
                 "out are the paper's best")
+NETWORKS = (".pt", ".pth", ".ckpt", ".safetensors")     # suffixes of what `describe` reads
 RECIPE_HELP = {
     "batch_size": "; auto: in as few parts as memory allows",
     "precision": "; float32, bf16; auto: bf16 where the hardware has units for it"}
@@ -33,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
     describe = commands.add_parser(
         "describe", help="layer by layer: shapes, parameters, MACs, receptive field")
     describe.add_argument("variant", nargs="*", metavar="HYPERPARAMETER",
-                          help=NETWORK_HELP + "; or a checkpoint file")
+                          help=NETWORK_HELP + "; or a checkpoint (below, FILE)")
+    add_hyperparameters(describe)
     describe.add_argument("--seconds", type=float, default=1.0,
                           help="of audio, for the shapes and MACs (1)")
     add_corpora(commands)
@@ -41,6 +51,12 @@ def parser() -> argparse.ArgumentParser:
     add_separate(commands)
     add_export(commands)
     return top
+
+
+def add_hyperparameters(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--hyperparameters", metavar="R=3,mask=relu", default="",
+        help="what FILE, of another toolkit, does not say: it is asked for")
 
 
 def add_corpora(commands: Any) -> None:
@@ -89,7 +105,9 @@ def add_separate(commands: Any) -> None:
     separate.add_argument("files", nargs="*", type=path, metavar="FILE",
                           help="or folder, searched with all folders in it")
     separate.add_argument("--checkpoint", type=path, required=True, metavar="FILE",
-                          help="or an exported folder, or Asteroid's")
+                          help="or an exported folder; or what Asteroid, torchaudio, SpeechBrain "
+                          "(a folder) or ESPnet trained")
+    add_hyperparameters(separate)
     separate.add_argument("--corpus", metavar="CORPUS",
                           help="separate a test mixture of this corpus instead of files")
     separate.add_argument("--mixture", metavar="ID", help="its name, such as test/007")
@@ -110,7 +128,9 @@ def add_separate(commands: Any) -> None:
 def add_export(commands: Any) -> None:
     export = commands.add_parser(
         "export", help="write a network as ONNX and as safetensors, compared with the original")
-    export.add_argument("--checkpoint", type=path, required=True, metavar="FILE")
+    export.add_argument("--checkpoint", type=path, required=True, metavar="FILE",
+                        help="as for separate")
+    add_hyperparameters(export)
     export.add_argument("--out", type=path, required=True, metavar="DIR")
     export.add_argument("--format", action="append", choices=("onnx", "safetensors"),
                         help="one of them alone (both)")
@@ -122,9 +142,11 @@ def describe(given: argparse.Namespace) -> int:
     from tasnet_core.cost import count
     from tasnet_core.network.model import frames_of
     first = Path(*given.variant[:1])
-    if len(given.variant) == 1 and (first.is_file() or first.suffix in (".pt", ".pth")):
-        from tasnet_core.checkpoints.checkpoint import load
-        variant = load(first).variant
+    if len(given.variant) == 1 and (first.exists() or first.suffix in NETWORKS):
+        variant = network_of(first, given).variant
+    elif given.hyperparameters:
+        raise UserError("--hyperparameters: name the checkpoint that they belong to, or give them "
+                        "without that option")
     else:
         variant = variant_of(given.variant)
     rate, exact = variant.sample_rate_hz, count.exact(variant)
@@ -142,6 +164,11 @@ def describe(given: argparse.Namespace) -> int:
     say(f"{exact.macs_per_s:,} MACs per second of audio at {rate} Hz; "
         f"receptive field {variant.receptive_field_samples} samples")
     return 0
+
+
+def network_of(path: Path, given: argparse.Namespace) -> "ConvTasNet":
+    from tasnet_core.checkpoints.checkpoint import load
+    return load(path, **hyperparameters(given.hyperparameters.replace(",", " ").split()))
 
 
 def words_of(variant: Variant) -> list[str]:
@@ -227,12 +254,11 @@ def separate(given: argparse.Namespace) -> int:
         raise UserError("wanted either FILES, or --corpus CORPUS with --mixture ID")
     from tasnet_core.backend.devices import device_of
     from tasnet_core.backend.fused import speed_up
-    from tasnet_core.checkpoints.checkpoint import load
     from tasnet_core.corpora.registry import open_corpus
     from tasnet_core.inference import separate_command
     from tasnet_core.inference.separate import How
     how = How(given.chunk_s, given.overlap_s, given.batch, given.channel, given.overwrite)
-    network = speed_up(load(given.checkpoint).to(device_of(given.device)))
+    network = speed_up(network_of(given.checkpoint, given).to(device_of(given.device)))
     if not given.corpus:
         return separate_command.separate_all(network, given.files, given.out, how, given.checkpoint)
     corpus = open_corpus(given.corpus, network.variant.C, network.variant.sample_rate_hz, say=say)
@@ -241,10 +267,9 @@ def separate(given: argparse.Namespace) -> int:
 
 
 def export(given: argparse.Namespace) -> int:
-    from tasnet_core.checkpoints.checkpoint import load
     from tasnet_core.checkpoints.onnx_file import export
     formats = given.format or ["safetensors", "onnx"]
-    export(load(given.checkpoint), given.out, formats, say, given.overwrite)
+    export(network_of(given.checkpoint, given), given.out, formats, say, given.overwrite)
     return 0
 
 

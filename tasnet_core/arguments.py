@@ -56,6 +56,18 @@ def variant_of(words: Sequence[str], base: Variant | None = None) -> Variant:
     Raises:
         UserError: for a word that is no hyperparameter, and for those that make no network.
     """
+    try:
+        return replace(base or Variant(), **hyperparameters(words))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def hyperparameters(words: Sequence[str]) -> dict[str, Any]:
+    """The values of words such as N128, X=6 or norm=global, by name.
+
+    Raises:
+        UserError: for a word that is no hyperparameter.
+    """
     kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(Variant)}
     values: dict[str, Any] = {}
     for word in words:
@@ -69,7 +81,4 @@ def variant_of(words: Sequence[str], base: Variant | None = None) -> Variant:
             values[name] = READERS[kinds[name]](value)
         except (KeyError, ValueError):
             raise UserError(f"{word!r}: {name} is {WANTED[kinds[name]]}") from None
-    try:
-        return replace(base or Variant(), **values)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    return values

@@ -45,6 +45,7 @@ DOORS = {
     "onnx": ["tasnet_core/checkpoints/onnx_file.py"],
     # What is copied beside exported networks runs there without this project.
     "onnxruntime": ["tasnet_core/checkpoints/onnx_file.py", "study/devices/standalone/"],
+    "yaml": ["tasnet_core/checkpoints/yaml_file.py"],
     "safetensors": ["tasnet_core/checkpoints/safetensors_file.py"],
 }
 FILES = sorted(path for package in FLOORS for path in (ROOT / package).rglob("*.py") if path.name != "__init__.py")

@@ -6,13 +6,11 @@ cumulative one is "cgLN". Where a recording does not end with a whole frame, Ast
 last samples silent and this network does not.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from tasnet_core.checkpoints.conversion import renamed
 from tasnet_core.checkpoints.unpickle import plain, read_saved, shown
 from tasnet_core.checkpoints.weights import network_with
 from tasnet_core.errors import CheckpointError
@@ -94,7 +92,7 @@ def network_of(content: Mapping[str, Any], path: Path) -> ConvTasNet:
             f"{type(weights).__name__}; tables are wanted")
     try:
         names = {"X·R": "n_blocks·n_repeats", **LETTERS}
-        return network_with(variant_of(arguments, path), renamed(weights), names)
+        return network_with(variant_of(arguments, path), renamed(weights, NAMES), names)
     except ValueError as error:
         raise CheckpointError(f"{path}: its weights do not fit its model_args: {error}") from error
 
@@ -136,16 +134,3 @@ def variant_of(arguments: Mapping[str, Any], path: Path) -> Variant:
         raise CheckpointError(f"{path}: its model_args lack {error.args[0]}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: {error}") from None
-
-
-def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Asteroid's weights under our names; a name unknown here stays as it is."""
-    found = {}
-    for name, weight in weights.items():
-        name = str(name)
-        for theirs, ours in NAMES:
-            name, matched = re.subn(f"^{theirs}", ours, name)
-            if matched:
-                break
-        found[re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))] = weight
-    return found

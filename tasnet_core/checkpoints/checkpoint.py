@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasnet_core.checkpoints.asteroid import is_asteroids, network_of
+from tasnet_core.checkpoints import toolkits
+from tasnet_core.checkpoints.asteroid import is_asteroids
 from tasnet_core.checkpoints.safetensors_file import is_hub, read_hub
 from tasnet_core.checkpoints.unpickle import plain, read_saved, shown
 from tasnet_core.checkpoints.weights import misfit, network_with
@@ -200,22 +201,31 @@ def check_state(
         ) from error
 
 
-def load(path: str | Path) -> ConvTasNet:
+def load(path: str | Path, **hyperparameters: Any) -> ConvTasNet:
     """The trained network of a checkpoint, with its best weights, ready to separate.
 
-    Also of a file from Asteroid and of a folder with model.safetensors and config.json.
+    Also of a folder with model.safetensors and config.json, and of what Asteroid, torchaudio,
+    SpeechBrain and ESPnet saved. `hyperparameters` are what such a file does not say, such as
+    R=3, mask="relu", sample_rate_hz=8000.
 
     Raises:
-        CheckpointError: when the file is missing, damaged, or its weights fit another variant.
+        CheckpointError: when the file is missing, damaged, or its weights fit another variant;
+            asking for hyperparameters that it does not say; where it says others.
     """
     path = Path(path)
+    network = toolkits.network_of(path, hyperparameters) or _own(path)
+    for name, value in hyperparameters.items():
+        found = getattr(network.variant, name, "no hyperparameter")
+        if found != value:
+            raise CheckpointError(f"{path}: {name}={value!r} was given, but its is {found!r}")
+    return network
+
+
+def _own(path: Path) -> ConvTasNet:
     if is_hub(path):
         variant, best = read_hub(path)
     else:
-        content = read_saved(path)
-        if is_asteroids(content):
-            return network_of(content, path)
-        content = _built(content, path)
+        content = _built(read_saved(path), path)
         variant, best = content["variant"], content.get("best", {})
     try:
         return network_with(variant, best)

@@ -34,7 +34,7 @@ def misfit(variant: Variant, weights: Any, names: Mapping[str, str] = NAMES) -> 
     """
     if not _are_tensors_by_name(weights):
         return "they are not tensors by name"
-    shown = _letters_of(weights)
+    shown = letters_of(weights)
     found = []
     for letter in NAMES:
         wanted = variant.X * variant.R if letter == "X·R" else getattr(variant, letter)
@@ -58,7 +58,7 @@ def _are_tensors_by_name(weights: Any) -> bool:
         isinstance(name, str) and isinstance(weight, Tensor) for name, weight in weights.items())
 
 
-def _letters_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
+def letters_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
     """The hyperparameters that weights show; one is missing where its weights are.
 
     R and X stand only as their product, the number of blocks, under "X·R".
