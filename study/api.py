@@ -146,7 +146,7 @@ class Study:
             max_realtime_factor=max_realtime_factor))
 
     def export(self, out: str | Path = "exports", *, format: str = "csv") -> list[Path]:
-        """Write runs, epochs and mixtures as csv, parquet or json; where they are."""
+        """Write runs, epochs, mixtures and what devices measured as csv, parquet or json; where."""
         return list(self._do(options.Export, out=out, format=format))
 
     def bundle(self, *trials: int, out: str | Path = "bundle", front: bool = False) -> list[Path]:
@@ -155,6 +155,10 @@ class Study:
         All complete ones, these trials, or the `front`.
         """
         return list(self._do(options.Bundle, trials=trials, out=out, front=front))
+
+    def measured(self, file: str | Path, device: str) -> None:
+        """Bring what a bundle's measure.py measured on a device into the database."""
+        self._do(options.Measured, file=file, device=device)
 
     def enqueue(self, *variants: str) -> None:
         """Let variants such as "X4 R1 H64" be the next trials of `run`."""

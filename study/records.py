@@ -190,6 +190,41 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class DeviceCost:
+    """What a variant needs on one device, as `measure.py` of a bundle measured it there."""
+
+    device: str
+    variant: str                # its key
+    measured_at_s: float        # since 1970
+    threads: int
+    recording_s: float          # length of the recordings that were separated
+    realtime_factor: float      # median of the runs, and the distance of their quartiles
+    realtime_factor_spread: float
+    measured_runs: int
+    memory_bytes: int | None = None             # the most that the process held; None: not known
+    base_memory_bytes: int | None = None        # of it, before the network was loaded
+    stream_memory_bytes: int | None = None      # the same as `memory_bytes`, in chunks
+    # Median time for a chunk of so many ms; None: the network cannot stream.
+    chunk_10_ms: float | None = None
+    chunk_20_ms: float | None = None
+    chunk_40_ms: float | None = None
+    # From a sample's arrival to its separation, by the shortest chunk that the device keeps up
+    # with in 95 of 100 cases.
+    latency_ms: float | None = None
+    description: str = ""       # of machine and versions, as JSON
+
+
+# By the word before the @ of an axis such as memory@phone, the column of DeviceCost.
+DEVICE_AXES = {
+    "realtime_factor": "realtime_factor", "latency_ms": "latency_ms", "memory": "memory_bytes"}
+
+
+def device_axis(word: str, device: str) -> str:
+    """The name of an axis of a device, in rows, tables and options: realtime_factor@phone."""
+    return f"{word}@{device}"
+
+
+@dataclass(frozen=True)
 class Result:
     """How one trial ended."""
 

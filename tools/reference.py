@@ -71,8 +71,20 @@ COLUMNS = {
     "macs_per_s": "multiply-accumulates of the convolutions for one second of audio, exact",
     "receptive_field_s": "seconds of mixture that reach one frame of the masks, exact",
     "peak_memory_bytes": "weights and the most tensors alive at once, for one second of audio",
-    "realtime_factor": "processing time over duration, one CPU thread, median",
+    "realtime_factor": "processing time over duration, median; of a run on one thread of the machine that trained it",
     "realtime_factor_spread": "the distance of the quartiles of the measurements of `realtime_factor`",
+    "device": "the name that its measurements were brought in under",
+    "measured_at_s": "when, seconds since 1970",
+    "threads": "of the processor",
+    "recording_s": "length of the recordings that were separated, seconds",
+    "measured_runs": "how many runs `realtime_factor` is the median of",
+    "memory_bytes": "the most that the process held while it separated whole recordings",
+    "base_memory_bytes": "of `memory_bytes`, what Python and onnxruntime held before the network was loaded",
+    "stream_memory_bytes": "the most that the process held while it separated chunks",
+    "chunk_10_ms": "median time for a chunk of 10 ms, in ms; empty: the network cannot stream",
+    "chunk_20_ms": "the same of 20 ms",
+    "chunk_40_ms": "the same of 40 ms",
+    "latency_ms": "from a sample's arrival to its separation, by the shortest chunk that the device keeps up with (95 of 100)",
     "epochs": "of the recipe",
     "epoch_segments": "segments drawn for one epoch",
     "segment_s": "seconds of a training segment",
@@ -115,9 +127,11 @@ TABLES = {
     "epochs": "a run and epoch",
     "mixtures": "a run and test mixture",
     "environments": "a machine with its software",
+    "device_costs": "a measurement of a variant on a device; all are kept",
     "results": "a run, with its variant: the view for people",
     "front": "a run that is Pareto-optimal in its study, on SI-SNRi, parameters and MACs (the columns of `results`)",
     "failures": "a failed run, and why",
+    "device_results": "a run and device, with the newest measurement of its variant there",
 }
 
 
@@ -191,6 +205,18 @@ def columns_of() -> dict[str, list[str]]:
     return {
         **{table.name: [column.name for column in table.columns] for table in tables.sorted_tables},
         "results": [name.rpartition(".")[2].replace('"', "") for name in select.split(", ")],
+        "device_results": [
+            "study",
+            "trial",
+            "seed",
+            "state",
+            "variant",
+            "si_snri_db",
+            "parameters",
+            "macs_per_s",
+            *(c.name for c in tables.tables["device_costs"].columns
+              if c.name not in ("study", "variant", "description")),
+        ],
         "failures": [
             "study",
             "trial",
@@ -242,7 +268,8 @@ def database_page() -> str:
         "## Exported tables",
         "",
         "`python -m study export` and `study.load` give three tables, each row with the `trial` and `seed` it "
-        "belongs to:",
+        "belongs to, and where devices measured its variants `export` a fourth, `devices`. Then `runs` also has the newest "
+        "measurements, three columns a device: `realtime_factor@NAME`, `latency_ms@NAME` and `memory@NAME`.",
         "",
     ]
     for name, tidy in TIDY.items():

@@ -146,6 +146,18 @@ def bundle(asked: options.Bundle) -> list[Path]:
     return written
 
 
+def measured(asked: options.Measured) -> None:
+    from study.cli.stored import to_write
+    from study.devices.measured import bring_in
+    with to_write(asked.storage) as database:
+        found = bring_in(database, asked.file, asked.device, asked.study)
+    threads = counted(found.costs[0].threads, "thread")
+    known = len(found.costs) - found.new
+    twice = f"; {known} of them are from a file that was brought in before" if known else ""
+    say(*found.failed, f"{asked.device}: {counted(len(found.costs), 'variant')} of study "
+                       f"{found.study!r}, measured with {threads}{twice}")
+
+
 def space(asked: options.DescribeSpace) -> None:
     from study.space.toml import describe_space, space_named
     say(*describe_space(space_named(asked.name)).splitlines())
@@ -199,4 +211,5 @@ def backup(asked: options.Backup) -> None:
 COMMANDS: dict[type[options.Options], Callable[[Any], Any]] = {
     options.Enqueue: enqueue, options.Report: report, options.Status: status, options.Show: show,
     options.Compare: compare, options.Export: export, options.Bundle: bundle,
+    options.Measured: measured,
     options.DescribeSpace: space, options.Doctor: doctor, options.Backup: backup}

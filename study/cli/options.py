@@ -4,105 +4,33 @@ Nothing of weight is imported here, so that `--help` answers at once.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import partial
 from inspect import get_annotations
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from study.analysis.wording import scaled
+from study.cli.values import (
+    MOST,
+    MOST_EPOCHS,
+    MOST_S,
+    MOST_SEEDS,
+    MOST_THREADS,
+    MOST_WORKERS,
+    duration,
+    margin,
+    metric_names,
+    natural,
+    number_upto,
+    upto,
+    whole,
+    whole_or_auto,
+    words,
+)
 from study.records import DEFAULT_URL, SAMPLERS
 from tasnet_core.arguments import Parser, number_above_0, path
 from tasnet_core.errors import UserError
-from tasnet_core.records import DEFAULT_CORPUS, INITS, METRICS, PRECISIONS
-
-MOST = 2**31 - 1001     # the integers of every database, and room for further seeds
-MOST_EPOCHS, MOST_SEEDS, MOST_WORKERS, MOST_THREADS = 1_000_000, 1000, 1000, 1024
-MOST_AT_ONCE = 1_000_000        # segments in one step
-MOST_S = 3.6e8          # of a --timeout
-
-
-# ── values ───────────────────────────────────────────────────────────────────────────────────
-
-
-def whole(text: str, most: int = 10**15) -> int:
-    """A whole number from 1, also as 300k or 1.5M."""
-    number = scaled(text) or 0.0
-    if not 1 <= number <= most or number != int(number):
-        limit = f", at most {most:,}" if number > most else ""
-        raise argparse.ArgumentTypeError(
-            f"{_short(text)} is not a whole number of at least 1{limit}")
-    return int(number)
-
-
-def upto(most: int) -> Callable[[str], int]:
-    """A whole number from 1 to `most`."""
-    return partial(whole, most=most)
-
-
-def number_upto(most: float) -> Callable[[str], float]:
-    """A number above 0, at most `most`."""
-    def number(text: str) -> float:
-        if (found := number_above_0(text)) > most:
-            raise argparse.ArgumentTypeError(
-                f"{_short(text)} is more than {most:,.0f}, the most there may be")
-        return found
-    return number
-
-
-def whole_or_auto(text: str) -> int | str:
-    return text if text == "auto" else whole(text, MOST_AT_ONCE)
-
-
-def natural(text: str) -> int:
-    """A whole number from 0, as every database can hold it."""
-    if not text.isdecimal() or len(text) > 10 or int(text) > MOST:
-        limit = f", at most {MOST:,}" if text.isdecimal() else ""
-        raise argparse.ArgumentTypeError(
-            f"{_short(text)} is not a whole number of at least 0{limit}")
-    return int(text)
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "…")
-
-
-def margin(text: str) -> float | str:
-    """A number of dB, or off."""
-    if text == "off":
-        return text
-    try:
-        return number_above_0(text)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a number of dB above 0 nor off") from None
-
-
-def words(text: str) -> tuple[str, ...]:
-    """The words of a list such as 'si_snri,macs'."""
-    found = text.lower().replace("-", "_").replace(" ", "").split(",")
-    return tuple(filter(None, found))
-
-
-def metric_names(text: str) -> tuple[str, ...]:
-    """Metrics of a list such as 'sdr,stoi', SI-SNR always among them."""
-    asked = ("si_snr", *words(text))
-    if unknown := [name for name in asked if name not in METRICS]:
-        raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} is unknown; choose from {','.join(METRICS)}")
-    return tuple(name for name in METRICS if name in asked)
-
-
-def duration(text: str) -> float:
-    """Seconds of 600, 600s, 90m or 11h."""
-    seconds = scaled(text, {"": 1, "s": 1, "m": 60, "h": 3600}) or 0.0
-    if not 0 < seconds <= MOST_S:
-        limit = ", at most 100000h" if seconds > MOST_S else ""
-        raise argparse.ArgumentTypeError(
-            f"{_short(text)} is no duration such as 600, 90m or 11h{limit}")
-    return seconds
-
+from tasnet_core.records import DEFAULT_CORPUS, INITS, PRECISIONS
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────
 
@@ -319,6 +247,14 @@ class Bundle(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured(OfStudy):
+    command, help = "measured", "bring what a bundle's measure.py measured into the database"
+    file: Path = positional("FILE", "what it wrote, measured.json", type=path)
+    device: str = option(MISSING, "what the device is called from now on, such as phone",
+                         metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DescribeSpace(Options):
     command, help = "space", "print a space as a file to start your own from"
     name: str = positional("NAME", "a preset, or a file")
@@ -337,7 +273,7 @@ class Backup(InDatabase):
 
 COMMANDS: tuple[type[Options], ...] = (
     Run, Enqueue, Confirm, Fidelity, Continue, Report, Status, Show, Compare, Export, Bundle,
-    DescribeSpace, Doctor, Backup)
+    Measured, DescribeSpace, Doctor, Backup)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,5 @@
-"""A study as tables for other programs: its runs, their epochs, their scores on every test mixture.
+"""A study as tables for other programs: its runs, their epochs, their scores on every test mixture,
+and what devices measured.
 
 Files and frames are made from the same rows, all of one moment. `trial` and `seed` name a row's
 run.
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from study.database.schema import TIDY
+from study.database.schema import TIDY, Tidy, with_devices
 from study.database.store import Database, open_database
 from tasnet_core.cells import as_cell
 from tasnet_core.errors import UserError
@@ -54,13 +55,15 @@ def load(url: str = "results/study.db", study: str | None = None) -> Frames:
     """
     with open_database(url) as database, database.snapshot():
         name = database.choose(study)
-        frames = (_frame(tidy.kinds, _parts(database, name, table)) for table, tidy in TIDY.items())
+        tables = _tables(database, name)
+        frames = (_frame(tables[table].kinds, _parts(database, name, tables[table]))
+                  for table in Frames._fields)
         return Frames(*frames)
 
 
 def export(url: str, study: str | None, out: Path, form: str) -> Iterator[tuple[Path, int]]:
-    """Write runs, epochs and mixtures as files of a form under `out`, each with so many rows, as
-    they become ready.
+    """Write runs, epochs, mixtures and what devices measured, if any did, as files of a form under
+    `out`, each with so many rows, as they become ready.
 
     A file of the same name is replaced; each appears whole or not at all. NaN is no value, as in
     every table of ours.
@@ -73,8 +76,11 @@ def export(url: str, study: str | None, out: Path, form: str) -> Iterator[tuple[
         _arrow()
     with open_database(url) as database, database.snapshot():
         name = database.choose(study)
-        for table, tidy in TIDY.items():
-            path, counted = out / f"{table}.{form}", _Counted(_parts(database, name, table))
+        tables = _tables(database, name)
+        if not database.devices(name):
+            del tables["devices"]
+        for table, tidy in tables.items():
+            path, counted = out / f"{table}.{form}", _Counted(_parts(database, name, tidy))
             try:
                 write_atomically(path, partial(FORMS[form], tidy.kinds, counted))
             except OSError as error:
@@ -95,9 +101,14 @@ class _Counted:
             yield columns
 
 
-def _parts(database: Database, study: str, table: str) -> Iterator[list[Sequence[Any]]]:
-    kinds = list(TIDY[table].kinds.values())
-    for rows in database.stream(TIDY[table].query, ROWS, study=study):
+def _tables(database: Database, study: str) -> dict[str, Tidy]:
+    """Each table of a study; runs with the columns of the devices that measured its variants."""
+    return {**TIDY, "runs": with_devices(TIDY["runs"], database.devices(study))}
+
+
+def _parts(database: Database, study: str, tidy: Tidy) -> Iterator[list[Sequence[Any]]]:
+    kinds = list(tidy.kinds.values())
+    for rows in database.stream(tidy.query, ROWS, study=study):
         columns = zip(*rows, strict=True)
         yield [_plain(column, kind) for column, kind in zip(columns, kinds, strict=True)]
 

@@ -13,9 +13,10 @@ from study.analysis.extrapolation import outlook
 from study.analysis.mixture_scores import COLUMNS, Mixtures, from_chunks, people_of
 from study.analysis.pareto import Curve
 from study.database.connection import Connection
+from study.database.device_costs import newest_device_costs
 from study.database.schema import EXACT, MEASURED, epochs, runs
 from study.database.study_names import former_folder, is_text
-from study.records import SCRATCH, TRAINED, Outlook, Settings
+from study.records import DEVICE_AXES, SCRATCH, TRAINED, Outlook, Settings, device_axis
 from study.space.searched import FLAGS
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe, Variant
@@ -120,7 +121,31 @@ class Reader(Connection):
             run = runs.get((row["trial"], row["seed"]), {})
             row |= {name: bool(row[name]) for name in FLAGS}
             row |= {name: run.get(name) for name in _NOT_IN_VIEW}
+        return self._with_devices(rows)
+
+    def _with_devices(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows with an entry for each axis of a device that has measured one of them."""
+        keys = {row["variant"] for row in rows}
+        found = {(one["device"], one["variant"]): one for one in newest_device_costs(self)
+                 if one["variant"] in keys}
+        for device in dict.fromkeys(device for device, _ in found):
+            for row in rows:
+                measured = found.get((device, row["variant"]), {})
+                row |= {device_axis(word, device): measured.get(column)
+                        for word, column in DEVICE_AXES.items()}
         return rows
+
+    def devices(self, study: str) -> list[str]:
+        """The devices that have measured a variant of the study."""
+        return [row["device"] for row in self.query(
+            "SELECT DISTINCT d.device FROM device_costs d JOIN runs r ON r.variant = d.variant "
+            "WHERE r.study = :study ORDER BY d.device", study=study)]
+
+    def study_of(self, identity: str) -> str | None:
+        """The study with this identity; None where there is none."""
+        rows = self.query("SELECT study FROM study_settings WHERE identity = :identity",
+                          identity=identity)
+        return rows[0]["study"] if rows and identity else None
 
     def front(self, study: str) -> list[dict[str, Any]]:
         """The rows of the view `front`, the smallest first."""

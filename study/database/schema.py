@@ -1,5 +1,7 @@
 """The tables and views of the study database, and how an older database gets what it lacks."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -7,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
 from study.analysis.replicates import OUTLOOK
-from study.records import FRONT, Outlook, Selection
+from study.records import DEVICE_AXES, FRONT, DeviceCost, Outlook, Selection, device_axis
 from study.space.searched import OF_VARIANT, VARIED
 from tasnet_core.errors import UserError
 from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Recipe, Scores, Variant
@@ -24,7 +26,8 @@ def _columns(record: type, names: tuple[str, ...] | None = None) -> list[Column[
     columns: list[Column[Any]] = []
     for name in names or defaults:
         hint = next(hint for hint in (*get_args(hints[name]), hints[name]) if hint in _TYPES)
-        kind = sa.BigInteger if name in ("macs_per_s", "peak_memory_bytes") else _TYPES[hint]
+        large = name == "macs_per_s" or name.endswith("_bytes")
+        kind = sa.BigInteger if large else _TYPES[hint]
         default = {} if defaults[name] in (MISSING, None) else {"default": defaults[name]}
         columns.append(Column(name, kind, info=default))
     return columns
@@ -70,6 +73,13 @@ mixtures = Table(
     Column("run", ForeignKey("runs.id"), primary_key=True),
     Column("mixture", String, primary_key=True),
     *[column for column in _columns(MixtureScore) if column.name != "mixture"])
+# Every measurement stays; the newest of a device and variant counts. It is the variant's, so all
+# studies of the database that have the variant have it.
+device_costs = Table(
+    "device_costs", tables,
+    *_columns(DeviceCost), Column("study", String),    # whose bundle was measured
+    sa.PrimaryKeyConstraint("device", "variant", "measured_at_s"),
+    sa.ForeignKeyConstraint(["variant"], ["variants.key"]))
 
 _RESULT_COLUMNS = [
     "r.study", "r.trial", "r.state", "r.reason", "r.variant",
@@ -86,6 +96,10 @@ for _name in VARIED:
 _GREATER = {name: ">" if direction == "maximize" else "<" for name, direction in FRONT}
 _no_worse = [f"b.{name} {sign}= a.{name}" for name, sign in _GREATER.items()]
 _better = [f"b.{name} {sign} a.{name}" for name, sign in _GREATER.items()]
+_OF_DEVICE = [column.name for column in device_costs.columns
+              if column.name not in ("study", "variant", "description")]
+_NEWEST = ("d.measured_at_s = (SELECT MAX(n.measured_at_s) FROM device_costs n "
+           "WHERE n.device = d.device AND n.variant = d.variant)")
 # Their words are compared with those that a database has: other words, and the view is made anew.
 VIEWS = {
     "results": f"SELECT {', '.join(_RESULT_COLUMNS)} FROM runs r "
@@ -97,6 +111,9 @@ VIEWS = {
     "failures": """SELECT r.study, r.trial, r.kind, r.reason, r.variant, r.seed,
         (SELECT MAX(e.number) FROM epochs e WHERE e.run = r.id) AS last_epoch, r.checkpoint
         FROM runs r WHERE r.state = 'failed'""",
+    "device_results": f"""SELECT r.study, r.trial, r.seed, r.state, r.variant, r.si_snri_db,
+        r.parameters, r.macs_per_s, {', '.join(f"d.{name}" for name in _OF_DEVICE)}
+        FROM results r JOIN device_costs d ON d.variant = r.variant WHERE {_NEWEST}""",
 }
 
 
@@ -107,7 +124,7 @@ class Tidy(NamedTuple):
     query: str
 
 
-_ALIASES = {"runs": "r", "variants": "v", "epochs": "e", "mixtures": "m"}
+_ALIASES = {"runs": "r", "variants": "v", "epochs": "e", "mixtures": "m", "device_costs": "d"}
 
 
 def _tidy(columns: list[Column[Any]], tables: str, order: str) -> Tidy:
@@ -135,7 +152,26 @@ TIDY = {
                     "r.trial, r.seed, e.number"),
     "mixtures": _tidy(_of_a_run(mixtures), "mixtures m JOIN runs r ON r.id = m.run",
                       "r.trial, r.seed, m.mixture"),
+    "devices": _tidy(
+        [runs.c.trial, *(column for column in device_costs.c if column.name != "study")],
+        "device_costs d JOIN (SELECT DISTINCT study, trial, variant FROM runs) r "
+        "ON r.variant = d.variant", "d.device, r.trial, d.measured_at_s"),
 }
+
+
+def with_devices(tidy: Tidy, devices: Sequence[str]) -> Tidy:
+    """The table of runs with the newest measurements of these devices, a column for each axis."""
+    kinds, shown, joined = dict(tidy.kinds), "", ""
+    for place, device in enumerate(devices):
+        for word, column in DEVICE_AXES.items():
+            axis = device_axis(word, device)
+            kinds[axis] = device_costs.c[column].type.python_type
+            shown += f', d{place}.{column} AS "{axis}"'
+        newest = _NEWEST.replace("d.", f"d{place}.")
+        joined += (f" LEFT JOIN device_costs d{place} ON d{place}.variant = r.variant "
+                   f"AND d{place}.device = '{device}' AND {newest}")
+    start, tables, rest = re.split(r"(?= FROM )|(?= WHERE )", tidy.query, maxsplit=2)
+    return Tidy(kinds, f"{start}{shown}{tables}{joined}{rest}")
 
 
 class Lacking(NamedTuple):
