@@ -134,6 +134,11 @@ def add_export(commands: Any) -> None:
     export.add_argument("--out", type=path, required=True, metavar="DIR")
     export.add_argument("--format", action="append", choices=("onnx", "safetensors"),
                         help="one of them alone (both)")
+    export.add_argument("--samples", type=int_from(1), metavar="T",
+                        help="fix the length of the ONNX, and a batch of 1 (open)")
+    export.add_argument("--streaming", action="store_true",
+                        help="also stream.onnx, for a causal network: a chunk and states in, a "
+                        "chunk and states out; --samples is then the length of a chunk")
     export.add_argument("--overwrite", action="store_true",
                         help="write over an export that is there already")
 
@@ -269,7 +274,8 @@ def separate(given: argparse.Namespace) -> int:
 def export(given: argparse.Namespace) -> int:
     from tasnet_core.checkpoints.onnx_file import export
     formats = given.format or ["safetensors", "onnx"]
-    export(network_of(given.checkpoint, given), given.out, formats, say, given.overwrite)
+    export(network_of(given.checkpoint, given), given.out, formats, say, given.overwrite,
+           given.samples, given.streaming)
     return 0
 
 

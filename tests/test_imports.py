@@ -42,7 +42,7 @@ DOORS = {
     "jinja2": ["study/report/page.py"], "regex": ["tasnet_core/corpora/speaker_names.py"],
     "ray": ["study/engines/ray_engine.py"],
     "pandas": ["study/database/export.py"], "pyarrow": ["study/database/export.py"],
-    "onnx": ["tasnet_core/checkpoints/onnx_file.py"],
+    "onnx": ["tasnet_core/checkpoints/onnx_"],
     # What is copied beside exported networks runs there without this project.
     "onnxruntime": ["tasnet_core/checkpoints/onnx_file.py", "study/devices/standalone/"],
     "yaml": ["tasnet_core/checkpoints/yaml_file.py"],

@@ -92,7 +92,7 @@ def write_bundle(database: Database, study: str, wanted: Sequence[int], out: Pat
             written; nothing has been written then, unless the disk is full.
     """
     check_free(out)
-    for package in ("onnx", "onnxscript", "onnxruntime"):
+    for package in ("onnx", "onnxruntime"):
         optional(package)
     rows = complete(database, study)
     names = trials.names(rows)

@@ -1,81 +1,85 @@
-"""A network as ONNX, for devices without torch: any batch, any length, compared with torch.
+"""A network as an ONNX file, for devices without torch: whole recordings, or a stream of chunks.
 
-The only door to onnx and onnxruntime.
+Compared with torch before it is written. With `onnx_graph`, the only door to onnx and onnxruntime.
 """
 
-import logging
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
 
+from tasnet_core.checkpoints import onnx_graph
+from tasnet_core.checkpoints.onnx_graph import CHUNK, INPUT, OUTPUT
 from tasnet_core.checkpoints.safetensors_file import CONFIG, WEIGHTS, optional, read_hub, save_hub
 from tasnet_core.errors import CheckpointError, UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.network.model import ConvTasNet
+from tasnet_core.records import Variant
 
 ALLOWED = 1e-4      # of the largest sample: what ONNX may differ from torch
-INPUT, OUTPUT, ONNX = "mixture", "signals", "model.onnx"
+ONNX, STREAM = "model.onnx", "stream.onnx"
 
 Sound = NDArray[np.float32]
 
 
-class Traced(nn.Module):
-    """The network's forward pass without a Python number in it: batch and length stay open.
+def write(network: ConvTasNet, path: Path, samples: int | None = None,
+          streaming: bool = False) -> str:
+    """Write a network as ONNX and say in a line what was written.
 
-    [B, T] -> [B, C, T].
-    """
-
-    def __init__(self, network: ConvTasNet):
-        super().__init__()
-        self.network = network
-
-    def forward(self, mixture: Tensor) -> Tensor:
-        hop, samples = self.network.variant.hop, mixture.shape[-1]
-        front = hop if self.network.variant.encoder_padding else 0
-        # model.zeros_around without a comparison: K + 1 hops cover every sample, and one frame is
-        # two.
-        hops = torch.sym_max(2, (samples + 2 * front + hop - 1) // hop)
-        padded = F.pad(mixture, (front, hops * hop - front - samples))
-        return self.network.whole_frames(padded)[..., front:front + samples]
-
-
-def to_onnx(network: ConvTasNet) -> bytes:
-    """The network as an ONNX model whose batch and length are open.
+    Without `samples`, batch and length are open; with it every size is fixed: a batch of 1 and so
+    many samples. `streaming`: chunks of a whole number of hops, `samples` each, and states; see
+    `OnnxStream` and the file's own description.
 
     Raises:
-        UserError: when a package of the extra `export` is not installed.
+        UserError: when a package of the extra `export` is not installed, the network cannot stream,
+            the file cannot be written, or what was made is not the network.
     """
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        optional(package)
-    exporter_log, level = logging.getLogger("torch.onnx"), logging.getLogger("torch.onnx").level
-    # It would tell which packages that we do not use are missing.
-    exporter_log.setLevel(logging.ERROR)
-    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    model = to_onnx(network, samples, streaming)
+    difference = parity(network, model, samples)
+    if difference > ALLOWED:
+        raise UserError(
+            f"ONNX: differs from torch by {difference:.1e} of the largest sample, "
+            f"more than {ALLOWED:g}: not written")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own, on how it is written
-            program = torch.onnx.export(
-                Traced(network).eval(), (torch.randn(2, 8 * network.variant.L + 3),),
-                dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT],
-                dynamic_shapes={INPUT: axes},
-                # Its optimizer (onnxscript 0.7.2) takes the norms' eps of 1e-8 for zero and drops
-                # it: NaN on silence.
-                optimize=False,
-            )
-            assert program is not None
-    finally:
-        exporter_log.setLevel(level)
-    return bytes(program.model_proto.SerializeToString())
+        write_atomically(path, lambda file: file.write(model))
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written: {error.strerror or error}; "
+                        "choose another place with --out") from error
+    shape = f"[1, {samples}]" if samples else "any batch and length"
+    return (f"{path}\n{'chunks of ' * streaming}{shape}, opset {onnx_graph.OPSET}, "
+            f"{len(model):,} bytes; largest difference from torch {difference:.1e} "
+            "of the largest sample, by onnxruntime")
 
 
-def load_onnx(model: bytes | str | Path) -> Callable[[Sound], Sound]:
-    """An ONNX model as a function, by onnxruntime on the CPU: float32 [B, T] -> [B, C, T].
+def to_onnx(network: ConvTasNet, samples: int | None = None, streaming: bool = False) -> bytes:
+    """The bytes of what `write` writes: the same for the same network, wherever it is made.
+
+    Raises:
+        UserError: when onnx is not installed, or the network cannot stream in such chunks.
+    """
+    for package in ("onnx", "onnxruntime"):
+        optional(package)
+    if streaming:
+        check_streaming(network.variant, samples)
+    return onnx_graph.as_bytes(onnx_graph.model_of(network.eval(), samples, streaming))
+
+
+def check_streaming(variant: Variant, samples: int | None) -> None:
+    if not variant.causal:
+        raise UserError(
+            "--streaming: this network has causal=False, so every frame waits for later ones; "
+            "wanted one trained with causal=true norm=cumulative")
+    if samples and samples % variant.hop:
+        near = max(variant.hop, samples // variant.hop * variant.hop)
+        raise UserError(f"--samples {samples}: a chunk of a stream is a whole number of hops of "
+                        f"L/2 = {variant.hop} samples, such as {near}")
+
+
+def session_of(model: bytes | str | Path) -> Any:
+    """An onnxruntime.InferenceSession on the CPU.
 
     Raises:
         CheckpointError: when the file cannot be read as ONNX.
@@ -83,12 +87,26 @@ def load_onnx(model: bytes | str | Path) -> Callable[[Sound], Sound]:
     """
     runtime = optional("onnxruntime")
     try:
-        session = runtime.InferenceSession(
+        return runtime.InferenceSession(
             model if isinstance(model, bytes) else Path(model).read_bytes(),
             providers=["CPUExecutionProvider"])
     except Exception as error:      # onnxruntime has many error types of its own
         name, first = "model" if isinstance(model, bytes) else model, str(error).partition("\n")[0]
         raise CheckpointError(f"{name}: no ONNX that onnxruntime can run: {first}") from error
+
+
+def load_onnx(model: bytes | str | Path) -> Callable[[Sound], Sound]:
+    """An ONNX model as a function, by onnxruntime on the CPU: float32 [B, T] -> [B, C, T].
+
+    What was written for streaming is an `OnnxStream`.
+
+    Raises:
+        CheckpointError: when the file cannot be read as ONNX.
+        UserError: when onnxruntime is not installed.
+    """
+    session = session_of(model)
+    if session.get_inputs()[0].name == CHUNK:
+        return OnnxStream(session)
 
     def run(mixture: Sound) -> Sound:
         return np.asarray(session.run([OUTPUT], {INPUT: np.asarray(mixture, np.float32)})[0])
@@ -96,48 +114,104 @@ def load_onnx(model: bytes | str | Path) -> Callable[[Sound], Sound]:
     return run
 
 
-def parity(network: ConvTasNet, model: bytes) -> float:
+class OnnxStream:
+    """A stream by onnxruntime: `stream(chunk[B, T]) -> [B, C, T]`, then `finish() -> [B, C, hop]`.
+
+    T is a whole number of hops, and where the file fixes it that number. The first chunk is one hop
+    longer than its output, since a frame is two hops; from then on the output is one hop late. All
+    outputs one after the other are those of the whole recording, if its last frame is a chunk's.
+    """
+
+    def __init__(self, session: Any):
+        self.session = session
+        self._states: dict[str, Sound] = {}
+
+    def __call__(self, chunk: Sound) -> Sound:
+        chunk = np.asarray(chunk, np.float32)
+        if not self._states:
+            self._states = self._zeros(len(chunk))
+            hop = self._states["past_samples"].shape[-1]
+            self._states["past_samples"] = chunk[:, None, :hop]
+            chunk = chunk[:, hop:]
+        signals, *states = self.session.run(None, {CHUNK: chunk, **self._states})
+        self._states = dict(zip(self._states, states, strict=True))
+        return np.asarray(signals)
+
+    def finish(self) -> Sound:
+        """The last hop, which no further frame is added to; the next chunk begins anew."""
+        past = np.zeros_like(self._states["past_samples"])
+        size = self.session.get_inputs()[0].shape[1]
+        chunk = np.zeros((len(past), size if isinstance(size, int) else past.shape[-1]), np.float32)
+        signals = self.session.run(
+            [OUTPUT], {CHUNK: chunk, **self._states, "past_samples": past})[0]
+        self._states = {}
+        return np.asarray(signals[..., :past.shape[-1]])
+
+    def _zeros(self, batch: int) -> dict[str, Any]:
+        kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+        return {state.name: np.zeros((batch, *state.shape[1:]), kinds[state.type])
+                for state in self.session.get_inputs()[1:]}
+
+
+def parity(network: ConvTasNet, model: bytes, samples: int | None = None) -> float:
     """The largest difference between ONNX and torch, as a share of the largest sample.
 
-    Over lengths, batch sizes and levels. Silence is among them, and a whisper whose power is near
-    the norms' eps: there the exporter has been wrong.
+    Over lengths, batch sizes and levels, or those that the model fixes. Silence is among them, and
+    a whisper whose power is near the norms' eps.
 
     Raises:
         UserError: when the shapes differ, or a number is not finite.
     """
-    run, rng, worst = load_onnx(model), np.random.default_rng(0), 0.0
-    variant = network.variant
-    for samples in (
-        1, variant.hop, variant.L - 1, variant.L + 1, 10 * variant.L + 1, variant.sample_rate_hz):
-        for batch, level in ((1, 0.1), (3, 0.1), (2, 1e-4), (1, 0.0)):
-            mixture = (level * rng.standard_normal((batch, samples))).astype(np.float32)
+    run, rng, worst, v = load_onnx(model), np.random.default_rng(0), 0.0, network.variant
+    streams = isinstance(run, OnnxStream)
+    lengths = [1, v.hop, v.L - 1, v.L + 1, 10 * v.L + 1, v.sample_rate_hz]
+    if streams:
+        lengths = [(samples or v.hop) * 20 + v.hop]
+    elif samples:
+        lengths = [samples]
+    for length in lengths:
+        for batch, level in ((1, 0.1), (1 if samples or streams else 3, 0.1), (1, 1e-4), (1, 0.0)):
+            mixture = (level * rng.standard_normal((batch, length))).astype(np.float32)
             with torch.inference_mode():
                 wanted = network(torch.from_numpy(mixture)).numpy()
-            found = run(mixture)
+            found = whole_stream(run, mixture, v.hop, samples) if streams else run(mixture)
             if found.shape != wanted.shape or not np.isfinite(found).all():
                 raise UserError(
                     f"ONNX: {found.shape} {'' if np.isfinite(found).all() else 'and not finite '}"
-                    "for a mixture of "
-                    f"{mixture.shape} at level {level:g}; torch gives {wanted.shape}")
+                    f"for a mixture of {mixture.shape} at level {level:g}; "
+                    f"torch gives {wanted.shape}")
             largest = max(np.abs(wanted).max(), np.finfo(np.float32).tiny)
             worst = max(worst, float(np.abs(found - wanted).max() / largest))
     return worst
 
 
+def whole_stream(stream: Any, mixture: Sound, hop: int, chunk: int | None = None) -> Sound:
+    """A whole recording through a stream in chunks of one size, or of 1, 2, 3 … hops."""
+    ends = np.cumsum([chunk or hop * count for count in range(1, mixture.shape[1] // hop + 1)])
+    ends = np.minimum(ends[: np.searchsorted(ends, mixture.shape[1] - hop) + 1] + hop,
+                      mixture.shape[1])
+    starts = [0, *ends[:-1]]
+    parts = [stream(mixture[:, start:end]) for start, end in zip(starts, ends, strict=True)]
+    return np.concatenate([*parts, stream.finish()], -1)
+
+
 def export(network: ConvTasNet, out: Path, formats: list[str], say: Callable[[str], None],
-           overwrite: bool = False) -> None:
+           overwrite: bool = False, samples: int | None = None, streaming: bool = False) -> None:
     """Write a network as "onnx" and "safetensors" into a folder; each is read back and compared.
+
+    `streaming` adds a second ONNX file, and then `samples` are those of its chunks.
 
     Raises:
         UserError: when a package is not installed, the folder cannot be written, or what was made
             is not the network.
     """
-    files = {"safetensors": (WEIGHTS, CONFIG), "onnx": (ONNX,)}
-    for path in (out / name for form in files if form in formats for name in files[form]):
+    for path in files_of(out, formats, streaming):
         if path.exists() and not overwrite:
             raise UserError(
                 f"{path}: is there already; choose another folder with --out, or give --overwrite")
     network = network.eval()
+    if streaming:
+        check_streaming(network.variant, samples)
     if "safetensors" in formats:
         for path in save_hub(network, out):
             say(str(path))
@@ -147,26 +221,15 @@ def export(network: ConvTasNet, out: Path, formats: list[str], say: Callable[[st
             raise UserError(f"{out}: what was written is not what is read back")
         say(f"safetensors: {len(mine)} tensors, read back equal bit for bit")
     if "onnx" in formats:
-        model = to_onnx(network)
-        difference = parity(network, model)
-        if difference > ALLOWED:
-            raise UserError(
-                f"ONNX: differs from torch by {difference:.1e} of the largest sample, "
-                f"more than {ALLOWED:g}: "
-                "not written")
-        path = out / ONNX
-        try:
-            write_atomically(path, lambda file: file.write(model))
-        except OSError as error:
-            raise UserError(
-                f"{out}: cannot be written: {error.strerror or error}; "
-                "choose another place with --out") from error
-        say(
-            f"{path}\nonnx: opset {opset(model)}, any batch and length; "
-            f"largest difference from torch {difference:.1e} "
-            "of the largest sample, by onnxruntime")
+        say(write(network, out / ONNX, None if streaming else samples))
+    if streaming:
+        say(write(network, out / STREAM, samples, streaming=True))
 
 
-def opset(model: bytes) -> int:
-    loaded = optional("onnx").load_model_from_string(model)
-    return int(next(one.version for one in loaded.opset_import if not one.domain))
+def files_of(out: Path, formats: list[str], streaming: bool) -> Iterator[Path]:
+    if "safetensors" in formats:
+        yield from (out / WEIGHTS, out / CONFIG)
+    if "onnx" in formats:
+        yield out / ONNX
+    if streaming:
+        yield out / STREAM

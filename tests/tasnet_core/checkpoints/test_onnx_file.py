@@ -1,7 +1,10 @@
 """Exported networks: equal bit for bit as safetensors, equal to rounding as ONNX, for every length and batch."""
 
+import copy
 import json
+import re
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,57 +18,91 @@ from tasnet_core.__main__ import main as core
 from tasnet_core.checkpoints import checkpoint, onnx_file, safetensors_file
 from tasnet_core.errors import CheckpointError, UserError
 from tasnet_core.network.model import seeded
+from tasnet_core.records import NORMS, Variant
+from tests.support import ROOT
+from tests.support.exact import largest_error, unlike_fresh
 from tests.support.tiny import RECIPE, TINY
+from tests.support.variants import variants
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
 
 # A norm per frame has no shelter of its own: eps is all that stands between silence and a division by zero.
 VARIANT = replace(TINY, C=3, norm="frame", mask="softmax")
+DEVICE = Variant(N=64, L=16, B=32, H=64, Sc=32, X=5, R=2)      # 65 thousand parameters
 
 
-@pytest.fixture(scope="module")
-def made():
-    """A network and its ONNX; made once, since exporting takes seconds."""
-    pytest.importorskip("onnxruntime")
-    network = seeded(VARIANT, 0).eval()
-    return network, onnx_file.to_onnx(network)
+@settings(deadline=None, max_examples=12)
+@given(variants, st.integers(1, 300), st.sampled_from([0.0, 1e-4, 0.1, 10.0]))
+def test_every_network_is_the_same_in_onnx_for_every_length_and_level(variant, samples, level):
+    network = unlike_fresh(variant)
+    mixture = level * torch.randn(2, samples, generator=torch.Generator().manual_seed(samples))
+    assert largest_error(onnx_file.load_onnx(onnx_file.to_onnx(network))(mixture.numpy()), network, mixture) <= 1
+    fixed = onnx_file.load_onnx(onnx_file.to_onnx(network, samples))
+    assert largest_error(fixed(mixture[:1].numpy()), network, mixture[:1]) <= 1
 
 
-def test_onnx_gives_what_torch_gives_for_every_length_and_batch(made):
-    network, model = made
-    run = onnx_file.load_onnx(model)
-    for samples in (*range(1, 3 * VARIANT.L + 1), 1000, 8001):
-        for batch in (1, 2, 5):
-            mixture = torch.randn(batch, samples, generator=torch.Generator().manual_seed(samples))
-            with torch.no_grad():
-                wanted = network(mixture).numpy()
-            np.testing.assert_allclose(run(mixture.numpy()), wanted, atol=1e-5 * np.abs(wanted).max())
+def test_the_norms_are_as_exact_after_a_minute_as_after_a_second():
+    # onnxruntime's InstanceNormalization, of which a global norm can be made, is 1 % wrong here.
+    network = unlike_fresh(replace(TINY, H=32, X=1))
+    mixture = torch.randn(1, 60 * 8000, generator=torch.Generator().manual_seed(0))
+    assert largest_error(onnx_file.load_onnx(onnx_file.to_onnx(network))(mixture.numpy()), network, mixture) <= 1
 
 
-@pytest.mark.parametrize("level", [0.0, 1e-5, 1e-4, 10.0])
-def test_onnx_keeps_the_eps_of_the_norms(made, level):
-    # The exporter's optimizer takes 1e-8 for zero: 0.8 % off at a level of 5e-4, NaN on silence.
-    network, model = made
-    mixture = level * torch.randn(2, 301, generator=torch.Generator().manual_seed(0))
+def test_a_channel_scaled_by_zero_keeps_its_shift():
+    network = unlike_fresh(TINY)
     with torch.no_grad():
-        wanted = network(mixture).numpy()
-    np.testing.assert_allclose(onnx_file.load_onnx(model)(mixture.numpy()), wanted, atol=1e-5 * np.abs(wanted).max())
+        network.separator.blocks[0].norm1.weight[3] = 0
+    mixture = torch.randn(1, 301, generator=torch.Generator().manual_seed(0))
+    assert largest_error(onnx_file.load_onnx(onnx_file.to_onnx(network))(mixture.numpy()), network, mixture) <= 1
 
 
-def test_parity_is_measured_and_what_is_another_network_is_not_written(made, tmp_path, monkeypatch):
-    network, model = made
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("Sc", [0, 32])
+def test_a_file_is_small_and_has_few_nodes(norm, Sc):
+    variant = replace(DEVICE, norm=norm, Sc=Sc, H=96)
+    network = seeded(variant, 0)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    assert parameters > 50_000
+    model = onnx_file.to_onnx(network)
+    assert len(model) <= 1.2 * 4 * parameters
+    graph = onnx.load_model_from_string(model).graph
+    blocks = Counter(node.name.partition(".")[0] for node in graph.node if node.name[0].isdigit())
+    assert len(blocks) == variant.X * variant.R
+    assert max(blocks.values()) <= 12
+    kinds = Counter(node.op_type for node in graph.node)
+    assert not kinds.keys() & {"Range", "CastLike", "Expand"}
+    assert kinds["Shape"] <= 1
+
+
+def test_a_fixed_length_leaves_no_size_open():
+    model = onnx.load_model_from_string(onnx_file.to_onnx(seeded(TINY, 0), 321))
+    assert not {"Shape", "Pad", "Max"} & {node.op_type for node in model.graph.node}
+    values = (*model.graph.input, *model.graph.output)
+    shapes = [[size.dim_value for size in value.type.tensor_type.shape.dim] for value in values]
+    assert shapes == [[1, 321], [1, 2, 321]]
+
+
+def test_the_bytes_are_the_same_again_and_hold_no_path():
+    network = seeded(VARIANT, 0)
+    model = onnx_file.to_onnx(network)
+    assert onnx_file.to_onnx(copy.deepcopy(network)) == model
+    for place in (str(ROOT), sys.prefix, ".py", "site-packages", "/home", "/usr", "/tmp"):
+        assert place.encode() not in model
+    assert not re.search(rb"(/[\w.-]+){2,}", model.replace(b"1/", b""))
+    (fact,) = onnx.load_model_from_string(model).metadata_props
+    assert Variant(**json.loads(fact.value)) == VARIANT
+
+
+def test_parity_is_measured_and_what_is_another_network_is_not_written(tmp_path, monkeypatch):
+    network, other = (seeded(VARIANT, seed).eval() for seed in (0, 1))
+    model = onnx_file.to_onnx(network)
     assert 0 < onnx_file.parity(network, model) < 1e-5
-    other = seeded(VARIANT, 1).eval()
     assert onnx_file.parity(other, model) > 0.1
-    monkeypatch.setattr(onnx_file, "to_onnx", lambda network: model)
+    monkeypatch.setattr(onnx_file, "to_onnx", lambda *_: model)
     with pytest.raises(UserError, match="differs from torch by"):
         onnx_file.export(other, tmp_path / "out", ["onnx"], print)
     assert not (tmp_path / "out").exists()
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(1, 300))
-def test_what_is_traced_frames_a_recording_as_the_network_does(samples):
-    network, mixture = seeded(VARIANT, 0).eval(), torch.randn(2, samples)
-    assert torch.equal(onnx_file.Traced(network)(mixture), network(mixture))
 
 
 def test_safetensors_come_back_bit_for_bit(tmp_path):
@@ -111,10 +148,10 @@ def test_a_missing_package_names_the_extra_that_brings_it(monkeypatch, tmp_path)
             use()
 
 
-def test_the_command_writes_three_files_and_overwrites_none(made, tmp_path, monkeypatch, capsys):
-    network, model = made
+def test_the_command_writes_three_files_and_overwrites_none(tmp_path, monkeypatch, capsys):
+    network = seeded(VARIANT, 0).eval()
+    model = onnx_file.to_onnx(network)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(onnx_file, "to_onnx", lambda network: model)
     checkpoint.save(tmp_path / "a.pt", VARIANT, RECIPE, [], {"best": network.state_dict()})
     assert core(["export", "--checkpoint", "a.pt", "--out", "net"]) == 0
     said = capsys.readouterr().out
@@ -136,6 +173,5 @@ def test_a_file_that_is_no_onnx_is_one_line(tmp_path):
 
 
 def test_padding_on_both_sides_and_mirrored_frames_are_in_the_onnx_file_for_every_length():
-    pytest.importorskip("onnxruntime")
     network = seeded(replace(TINY, P=5, X=2, R=1, norm="global", padding_mode="reflect", encoder_padding=True), 0).eval()
     assert onnx_file.parity(network, onnx_file.to_onnx(network)) < 1e-5
