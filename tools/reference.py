@@ -11,9 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from study.analysis.wording import SCORE_WORDS  # noqa: E402
 from study.cli.options import parser as study_parser  # noqa: E402
 from study.database.schema import TIDY, VIEWS, tables  # noqa: E402
 from tasnet_core.__main__ import parser as core_parser  # noqa: E402
+from tasnet_core.records import METRICS  # noqa: E402
 
 PAGES = ROOT / "docs/reference"
 
@@ -99,18 +101,12 @@ COLUMNS = {
     "train_loss_db": "mean training loss (minus SI-SNR)",
     "valid_si_snri_db": "mean SI-SNRi over the validation mixtures",
     "valid_sdri_db": "mean SDRi over the validation mixtures, where a study pursues SDRi",
-    "si_snr_db": "scale-invariant SNR of the estimates, mean over the speakers; of a run, over the test mixtures",
-    "si_snri_db": "its improvement over the mixture",
-    "sdr_db": "SDR of BSS Eval v3",
-    "sdri_db": "its improvement over the mixture",
+    **{column: score.meaning for column, score in SCORE_WORDS.items()},
     "input_si_snr_db": "SI-SNR of the mixture",
-    "stoi": "short-time objective intelligibility, 0 to 1",
-    "pesq": "MOS-LQO; narrow band at 8 kHz, wide band at 16 kHz",
     "mixtures": "test mixtures",
     "unscored": "of them, those without SI-SNRi",
-    "sdr_unscored": "test mixtures without SDR; empty: not asked for",
-    "stoi_unscored": "test mixtures without STOI; empty: not asked for",
-    "pesq_unscored": "test mixtures without PESQ; empty: not asked for",
+    **{f"{metric}_unscored": f"test mixtures without {metric.upper()}; empty: not asked for"
+       for metric in METRICS if metric != "si_snr"},
     "speakers": "of the sources in order, joined by +",
     "sexes": "of the speakers in order: F, M or ?",
     "duration_s": "of the mixture",

@@ -13,7 +13,7 @@ from study.analysis import trials, wording
 from study.analysis.analyse import comparable, learned_nothing
 from study.analysis.learned import finding
 from study.analysis.mixture_scores import Mixtures
-from study.analysis.replicates import SCORE, Row, number, per_trial
+from study.analysis.replicates import BESIDE, SCORE, Row, number, per_trial
 from study.analysis.uncertainty import SeedSpread, Uncertainty
 from study.analysis.wording import decibels, signed
 from study.records import Estimate
@@ -21,7 +21,6 @@ from study.space.searched import value_of, varied
 from tasnet_core.errors import UserError, counted
 
 COSTS = ("parameters", "macs_per_s", "receptive_field_s", "peak_memory_bytes", "realtime_factor")
-SCORED = ("sdri_db", "stoi", "pesq")
 
 
 def compare(runs: Sequence[Row], scores: Mixtures, a: int, b: int) -> list[str]:
@@ -49,7 +48,7 @@ def compare(runs: Sequence[Row], scores: Mixtures, a: int, b: int) -> list[str]:
         ["seeds", str(pair[0]["seeds"]), str(pair[1]["seeds"]), ""],
         ["SI-SNRi", *(_score(row, estimates.get(row["trial"])) for row in pair), ""],
         *([wording.TITLES[name][0], *_cells(pair, name), ""]
-          for name in SCORED if all(number(row[name]) is not None for row in pair))]
+          for name in BESIDE if all(number(row[name]) is not None for row in pair))]
     tested = uncertainty.test_scores
     unlearned = learned_nothing([run for run in kept if run["trial"] in (a, b)])
     return [*_columns(lines), "", *_difference(uncertainty, a, b), *_by_sexes(tested, a, b), *notes,

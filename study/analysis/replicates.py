@@ -19,6 +19,8 @@ from tasnet_core.records import METRICS
 Row = Mapping[str, Any]
 SCORE = "si_snri_db"
 SCORES = tuple(name for names in METRICS.values() for name in names)
+# What is shown beside it: of each other metric the improvement, or the only score there is.
+BESIDE = tuple(names[-1] for metric, names in METRICS.items() if metric != "si_snr")
 EXPECTED = "si_snri_extrapolated_db"
 OUTLOOK = (  # the fields of records.Outlook
     "slope_db_per_doubling", EXPECTED, "si_snri_extrapolated_low_db",

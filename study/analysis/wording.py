@@ -18,17 +18,43 @@ class Table(NamedTuple):
     rows: list[list[Any]]
 
 
+class Score(NamedTuple):
+    """A score of METRICS in words."""
+
+    title: str
+    unit: str
+    digits: int  # behind the point, where it stands alone
+    meaning: str  # in the manual
+    definition: str = ""  # in the report, where it is shown beside SI-SNRi
+
+    def value(self, number: float) -> str:
+        """Such as '12.30 dB', or '0.812'."""
+        return f"{number:.{self.digits}f}{' dB' if self.unit == 'dB' else ''}"
+
+    def text(self, number: float) -> str:
+        """Such as '12.30 dB SDRi', or 'STOI 0.812'."""
+        parts = (self.value(number), self.title)
+        return " ".join(parts if self.unit == "dB" else reversed(parts))
+
+
+SCORE_WORDS = {
+    "si_snr_db": Score("SI-SNR", "dB", 2, "scale-invariant SNR of the estimates, mean over the "
+                       "speakers; of a run, over the test mixtures"),
+    "si_snri_db": Score("SI-SNRi", "dB", 2, "its improvement over the mixture"),
+    "sdr_db": Score("SDR", "dB", 2, "SDR of BSS Eval v3"),
+    "sdri_db": Score("SDRi", "dB", 2, "its improvement over the mixture", "the same with the "
+                     "signal-to-distortion ratio of BSS Eval v3 (512 taps)"),
+    "stoi": Score("STOI", "0 to 1", 3, "short-time objective intelligibility, 0 to 1",
+                  "the short-time objective intelligibility"),
+    "pesq": Score("PESQ", "MOS", 2, "MOS-LQO; narrow band at 8 kHz, wide band at 16 kHz",
+                  "the estimated listening quality"),
+}
 # What people read above a column, and in which unit. Files for machines keep the column's own name.
 TITLES: Titles = {
+    **{column: (score.title, score.unit) for column, score in SCORE_WORDS.items()},
     "trial": ("trial", ""),
     "name": ("variant", "against the reference"),
     "state": ("state", ""),
-    "si_snri_db": ("SI-SNRi", "dB"),
-    "si_snr_db": ("SI-SNR", "dB"),
-    "sdri_db": ("SDRi", "dB"),
-    "sdr_db": ("SDR", "dB"),
-    "stoi": ("STOI", "0 to 1"),
-    "pesq": ("PESQ", "MOS"),
     "sexes": ("sexes", "of the speakers"),
     "scored": ("scored", "mixtures"),
     "segment_s": ("segments", "s"),
@@ -77,7 +103,7 @@ def cell(column: str, value: Any) -> str:
         return percent(value)
     if column == "chance":
         return probability(value)
-    if column.endswith(("_db", "_per_doubling", "stoi", "pesq")):
+    if column in SCORE_WORDS or column.endswith(("_db", "_per_doubling")):
         return decibels(value)
     if column == "macs_per_s":
         return engineering(value)

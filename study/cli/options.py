@@ -30,7 +30,7 @@ from study.cli.values import (
 from study.records import DEFAULT_URL, SAMPLERS
 from tasnet_core.arguments import Parser, number_above_0, path
 from tasnet_core.errors import UserError
-from tasnet_core.records import DEFAULT_CORPUS, INITS, PRECISIONS
+from tasnet_core.records import DEFAULT_CORPUS, INITS, METRICS, PRECISIONS
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────
 
@@ -107,7 +107,8 @@ class Run(Training):
         None, "of si_snri or sdri, and parameters, macs, receptive_field, realtime_factor, "
         "peak_memory (si_snri,parameters,macs)", type=words, metavar="LIST")
     metrics: tuple[str, ...] | None = option(
-        None, "of sdr,stoi,pesq, beside SI-SNR; si_snr for none of them (the space's)",
+        None, f"of {','.join(name for name in METRICS if name != 'si_snr')}, beside SI-SNR; si_snr "
+        "for none of them (the space's)",
         type=metric_names, metavar="LIST")
     sampler: str | None = option(None, "how variants are proposed (tpe)", choices=SAMPLERS)
     tune: tuple[str, ...] | None = option(

@@ -2,16 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 from study.analysis import trials
 from study.analysis.extrapolation import crossings, forecast, rising
 from study.analysis.learned import finding
 from study.analysis.mixture_scores import from_rows
-from study.analysis.replicates import OUTLOOK, SCORES, per_trial, with_seeds
+from study.analysis.replicates import OUTLOOK, SCORE, SCORES, Row, per_trial, with_seeds
 from study.analysis.trials import COSTS, RISING, spared_s
-from study.analysis.wording import TITLES
+from study.analysis.wording import SCORE_WORDS, TITLES
 from study.cli.terminal import Printed, called, front_table
 from study.database.leases import Owner
 from study.records import STATES, Settings
@@ -19,10 +18,10 @@ from study.report.tables import sexes_table
 from study.search.inherit_recipe import tuned_epochs
 from study.space.searched import configuration
 from tasnet_core.errors import counted
+from tasnet_core.records import METRICS
 
 PASSES_AT_MOST = 5  # variants with which one may change places
 
-Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
 
@@ -159,6 +158,19 @@ def _run(run: Row, results: Rows, epochs: Rows, mixtures: Rows) -> Iterator[str]
             yield f"  unscored {one['mixture']}: {one['reason']}"
 
 
+def _other_scores(row: Row, run: Row) -> dict[str, str]:
+    """By title, those beside SI-SNR."""
+    facts = {}
+    for metric, names in METRICS.items():
+        unscored = run.get(f"{metric}_unscored")
+        for name in names:
+            if name not in ("si_snr_db", SCORE) and row.get(name) is not None:
+                score = SCORE_WORDS[name]
+                missing = f", {unscored} unscored" if unscored else ""
+                facts[score.title] = score.value(row[name]) + missing
+    return facts
+
+
 def _facts(row: Row, run: Row) -> dict[str, str]:
     def known(name: str, words: str, factor: float = 1) -> str:
         return "-" if row[name] is None else words.format(row[name] * factor)
@@ -172,12 +184,7 @@ def _facts(row: Row, run: Row) -> dict[str, str]:
         "real-time factor": known("realtime_factor", "{:.4f} on one thread"),
         "SI-SNR": known("si_snr_db", "{:.2f} dB"),
         "SI-SNRi": known("si_snri_db", f"{{:.2f}} dB {scored}")}
-    for metric, name, title, words in (
-            ("sdr", "sdr_db", "SDR", "{:.2f} dB"), ("sdr", "sdri_db", "SDRi", "{:.2f} dB"),
-            ("stoi", "stoi", "STOI", "{:.3f}"), ("pesq", "pesq", "PESQ", "{:.2f}")):
-        if row.get(name) is not None:
-            unscored = run.get(f"{metric}_unscored")
-            facts[title] = known(name, words) + (f", {unscored} unscored" if unscored else "")
+    facts |= _other_scores(row, run)
     slope, expected = row.get(OUTLOOK[0]), forecast(row)
     if slope is not None:
         still = f", still rising {RISING}" if rising(row) else ""

@@ -18,8 +18,9 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from study.analysis.extrapolation import rising
+from study.analysis.replicates import BESIDE, SCORE
 from study.analysis.trials import RISING
-from study.analysis.wording import engineering
+from study.analysis.wording import SCORE_WORDS, engineering
 from study.records import TRAINED, Result
 from study.search.events import (
     EpochEnded,
@@ -61,9 +62,8 @@ def outcome(result: Result) -> str:
         kind = f"{result.kind}: " if result.kind else ""
         return f"{result.state}: {kind}{result.reason}"
     scores = result.scores
-    found = {"{:.2f} dB SI-SNRi": scores.si_snri_db, "{:.2f} dB SDRi": scores.sdri_db,
-             "STOI {:.3f}": scores.stoi, "PESQ {:.2f}": scores.pesq}
-    known = [words.format(value) for words, value in found.items() if value is not None]
+    known = [SCORE_WORDS[name].text(value) for name in (SCORE, *BESIDE)
+             if (value := getattr(scores, name)) is not None]
     if scores.si_snri_db is None:
         known.insert(0, "no mixture could be scored")
     unscored = f" ({counted(scores.unscored, 'mixture')} unscored)" if scores.unscored else ""

@@ -19,10 +19,11 @@ from study.database.study_names import former_folder, is_text
 from study.records import DEVICE_AXES, SCRATCH, TRAINED, Outlook, Settings, device_axis
 from study.space.searched import FLAGS
 from tasnet_core.errors import UserError
-from tasnet_core.records import Recipe, Variant
+from tasnet_core.records import METRICS, Recipe, Variant
 
 # Columns of `runs` that the view `results`, whose columns are promised, has not.
-_NOT_IN_VIEW = ("sdr_db", "mixtures", "unscored", "sdr_unscored", "stoi_unscored", "pesq_unscored",
+_NOT_IN_VIEW = ("sdr_db", "mixtures", "unscored",
+                *(f"{metric}_unscored" for metric in METRICS if metric != "si_snr"),
                 "valid_si_snri_db", "valid_sdri_db")
 _OF_STUDY = "JOIN runs r ON r.id = {0}.run WHERE r.study = :study"
 _IN_ORDER = "ORDER BY r.trial, r.seed"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
-from study.analysis.replicates import OUTLOOK
+from study.analysis.replicates import BESIDE, OUTLOOK, SCORE
 from study.records import DEVICE_AXES, FRONT, DeviceCost, Outlook, Selection, device_axis
 from study.space.searched import OF_VARIANT, VARIED
 from tasnet_core.errors import UserError
@@ -86,8 +86,8 @@ _RESULT_COLUMNS = [
     *(f'v."{name}"' for name in (*LETTERS, "norm", "causal")),
     *(f"v.{name}" for name in EXACT), *(f"r.{name}" for name in MEASURED[:2]),
     *(f"r.{name}" for name in (
-        "si_snr_db", "si_snri_db", "sdri_db", "stoi", "pesq", "epochs", "learning_rate",
-        "segment_s", "seed", "audio_s", "seconds", "init", *OUTLOOK))]
+        "si_snr_db", SCORE, *BESIDE, "epochs", "learning_rate", "segment_s",
+        "seed", "audio_s", "seconds", "init", *OUTLOOK))]
 # What else two runs may differ in comes behind them, so that no column changes its place.
 for _name in VARIED:
     _column = f'v."{_name}"' if _name in OF_VARIANT else f"r.{_name}"

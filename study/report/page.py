@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from study.analysis import trials, wording
 from study.analysis.recommendations import Recommendation
-from study.analysis.replicates import SCORE, Row, number
+from study.analysis.replicates import BESIDE, SCORE, Row, number
 from study.analysis.wording import Table, Titles
 from study.report.tables import SAID_ANYWAY
 from tasnet_core.errors import counted
@@ -41,18 +41,18 @@ TITLES: Titles = {
 # A column that no row has anything in is left out.
 FRONT = (
     "trial", "name", SCORE, "loss_db", "parameters", "parameters_fraction", "macs_per_s",
-    "macs_fraction", "chance", "p", "rising", "si_snri_extrapolated_db", "sdri_db", "stoi", "pesq",
+    "macs_fraction", "chance", "p", "rising", "si_snri_extrapolated_db", *BESIDE,
     "receptive_field_s", "realtime_factor", "peak_memory_bytes", "seeds", "seeds_unlearned",
     "si_snri_sd_db", "chosen_db",
 )
 VARIANTS = (
     "trial", "name", "state", SCORE, "loss_db", "parameters", "macs_per_s", "reason", "chance", "p",
-    "rising", "si_snri_extrapolated_db", "sdri_db", "stoi", "pesq", "receptive_field_s",
+    "rising", "si_snri_extrapolated_db", *BESIDE, "receptive_field_s",
     "realtime_factor", "peak_memory_bytes", "seeds", "letters",
 )
 RUNS = (
     "trial", "seed", "name", "state", SCORE, "parameters", "macs_per_s", "reason", "loss_db",
-    "rising", "slope_db_per_doubling", "sdri_db", "stoi", "pesq", "audio_s", "seconds",
+    "rising", "slope_db_per_doubling", *BESIDE, "audio_s", "seconds",
 )
 INTERVALS = {
     SCORE: ("low_db", "high_db"),
@@ -265,6 +265,7 @@ def as_json(page: Page) -> str:
         "titles": {name: title for name, title in _titles(page).items() if name in VARIANTS + RUNS},
         "columns": {"variants": _columns(VARIANTS, page.rows), "runs": _columns(RUNS, page.runs)},
         "intervals": INTERVALS,
+        "scores": [SCORE, *BESIDE],
         "first": FIRST,
         "text": sorted(TEXT),
         "picks": [pick.trial for pick in page.picks if pick.trial is not None],

@@ -10,9 +10,17 @@ from study.analysis.analyse import Analysis
 from study.analysis.extrapolation import Crossing, crossings, rising
 from study.analysis.learned import NO_FINDING_DB, TOLERANCE_DB, ended, limit_db
 from study.analysis.recommendations import Compared, within
-from study.analysis.replicates import EXPECTED, SCORE, Row, number, pooled_seed_sd, with_seeds
+from study.analysis.replicates import (
+    BESIDE,
+    EXPECTED,
+    SCORE,
+    Row,
+    number,
+    pooled_seed_sd,
+    with_seeds,
+)
 from study.analysis.uncertainty import Uncertainty
-from study.analysis.wording import decibels, percent, signed
+from study.analysis.wording import SCORE_WORDS, decibels, percent, signed
 from study.space.searched import configuration, value_of
 from tasnet_core.errors import counted
 
@@ -23,10 +31,6 @@ FORECAST = (
     "decay lifts a longer training alike; the interval of a forecast has the "
     "chance of seeds in it: 55 of 56 longer trainings known to us ended inside, most above its "
     "middle.")
-OTHER_METRICS = (
-    "SDRi is the same with the signal-to-distortion ratio of BSS Eval v3 (512 taps), STOI the "
-    "short-time objective intelligibility, PESQ the estimated listening quality; each is a mean "
-    "over the test mixtures that have it.")
 
 
 class Answer(NamedTuple):
@@ -261,9 +265,16 @@ def small_print(runs: Sequence[Row], analysis: Analysis) -> list[str]:
         "averaged over the test set"
         f"{' and over the seeds a variant was trained with' if several else ''}; higher is better.",
         FORECAST if measured(EXPECTED) else "",
-        OTHER_METRICS if measured("sdri_db", "stoi", "pesq") else "",
+        _other_scores() if measured(*BESIDE) else "",
         _audio(runs), _states(runs), stopped(runs),
         intervals(analysis.uncertainty)) if line]
+
+
+def _other_scores() -> str:
+    first, *others = (SCORE_WORDS[name] for name in BESIDE)
+    defined = [f"{first.title} is {first.definition}",
+               *(f"{score.title} {score.definition}" for score in others)]
+    return f"{', '.join(defined)}; each is a mean over the test mixtures that have it."
 
 
 def _audio(runs: Sequence[Row]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.analysis.mixture_scores import Mixtures
-from study.analysis.replicates import OUTLOOK, SCORE, SCORES, Row, number, per_trial
+from study.analysis.replicates import BESIDE, OUTLOOK, SCORE, SCORES, Row, number, per_trial
 from study.analysis.trials import RISING, compared, finished, front, names, reference
 from study.analysis.wording import TITLES, Table, Titles, cell
 from study.space.searched import VARIED
@@ -26,20 +26,20 @@ FRONT_COLUMNS = (
     "trial", "name", *VARIED, "seeds", "seeds_without", "seeds_unlearned", "si_snri_db", "low_db",
     "high_db", "si_snri_sd_db", "chosen_db", "rising", *OUTLOOK, "loss_db", "loss_low_db",
     "loss_high_db", "p", "chance", "parameters", "parameters_fraction", "macs_per_s",
-    "macs_fraction", "si_snr_db", "sdri_db", "stoi", "pesq", "receptive_field_s",
-    "peak_memory_bytes", "realtime_factor",
+    "macs_fraction", "si_snr_db", *BESIDE, "receptive_field_s", "peak_memory_bytes",
+    "realtime_factor",
 )
 # For people. A column without anything, or only with what goes without saying, is left out there.
 SAID_ANYWAY = {"seeds": 1, "seeds_unlearned": 0}
 FRONT_READ = (
     "trial", "name", "si_snri_db", "low_db", "high_db", "seeds", "seeds_unlearned", "si_snri_sd_db",
     "chosen_db", "rising", *OUTLOOK[1:], "loss_db", "loss_low_db", "loss_high_db", "p", "chance",
-    "parameters", "parameters_fraction", "macs_per_s", "macs_fraction", "sdri_db", "stoi", "pesq",
+    "parameters", "parameters_fraction", "macs_per_s", "macs_fraction", *BESIDE,
     "receptive_field_s", "realtime_factor",
 )
 RUNS_READ = (
     "trial", "name", "seed", "state", "si_snri_db", "rising", "slope_db_per_doubling", "loss_db",
-    "parameters", "macs_per_s", "sdri_db", "stoi", "pesq", "audio_s", "seconds", "kind", "reason",
+    "parameters", "macs_per_s", *BESIDE, "audio_s", "seconds", "kind", "reason",
 )
 # Of these the best is bold in print: the highest score, the lowest cost.
 LOWEST = ("parameters", "macs_per_s", "peak_memory_bytes", "realtime_factor")

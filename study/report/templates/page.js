@@ -68,7 +68,8 @@ function cell(column, value) {
   if (!known(value)) return ""
   if (column === "chance") return probability(value)
   if (column === "macs_per_s") return engineering(value)
-  if (/(_db|_per_doubling|stoi|pesq)$/.test(column)) return decibels(value)
+  const isScore = data.scores.includes(column) || /(_db|_per_doubling)$/.test(column)
+  if (isScore) return decibels(value)
   if (COUNTS.includes(column)) return whole(value)
   return typeof value === "number" && !Number.isInteger(value) ? digits(value) : String(value)
 }
