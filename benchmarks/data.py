@@ -48,15 +48,15 @@ class Watched:
 def chosen(corpus: MixedCorpus, samples: int) -> dict[int, list[Slice]]:
     """Segments for REPEAT_S, and what each reads: first all of its first source, then of its second."""
     found: dict[int, list[Slice]] = {}
-    cache, index = corpus._cache, 0
+    cache, index = corpus.cache, 0
     while len(found) < REPEAT_S * RATE_HZ // samples:
         watched = Watched(cache)
-        corpus._cache = watched     # type: ignore[assignment]
+        corpus.cache = watched     # type: ignore[assignment]
         corpus.segment(0, 1, index, samples)
         if sum(cut.length for cut in watched.slices) == 2 * samples:      # else a silent cut was given up for another
             found[index] = watched.slices
         index += 1
-    corpus._cache = cache
+    corpus.cache = cache
     return found
 
 
@@ -93,7 +93,7 @@ def rates(ways: list[Callable[[], None]]) -> list[list[float]]:
 def measure(corpus: MixedCorpus, samples: int, folder: Path) -> list[list[float]]:
     """Rates of `segment`, of batches, and of the peer with each kind of file."""
     segments = chosen(corpus, samples)
-    write_files(corpus._cache, folder, [cut for slices in segments.values() for cut in slices])
+    write_files(corpus.cache, folder, [cut for slices in segments.values() for cut in slices])
     indices, cpu = list(segments), torch.device("cpu")
     for index, kind in ((index, kind) for index in indices for kind in KINDS):
         check_same(corpus.segment(0, 1, index, samples).sources, from_files(folder, kind, segments[index])[0])

@@ -191,7 +191,7 @@ class Connection:
         self.engine, self.wait = engine, wait
         self.reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.held: dict[Path, Place] = {}       # files and folders that must stay what they are
-        self._held: sa.Connection | None = None
+        self.snapshot_connection: sa.Connection | None = None
 
     def hold(self, path: Path) -> None:
         """Note a file or folder that must stay what it is as long as this is open."""
@@ -280,26 +280,26 @@ class Connection:
         Nothing is retried within: what was read before a server went away is of another moment than
         what comes after.
         """
-        if self._held is not None:
+        if self.snapshot_connection is not None:
             yield
             return
         with self.reader.connect() as connection:
             is_server = self.engine.url.get_backend_name() == "postgresql"
             level = " ISOLATION LEVEL REPEATABLE READ READ ONLY" if is_server else ""
             connection.exec_driver_sql(f"BEGIN{level}")
-            self._held = connection
+            self.snapshot_connection = connection
             try:
                 yield
             finally:
-                self._held = None
+                self.snapshot_connection = None
                 with suppress(sa.exc.SQLAlchemyError):      # a connection that is gone has ended it
                     connection.exec_driver_sql("ROLLBACK")
 
     def stream(self, query: str, size: int, **values: Any) -> Iterator[Sequence[sa.Row[Any]]]:
         """The rows of a query, of which `size` at a time are in memory. Only within a snapshot."""
-        assert self._held is not None
+        assert self.snapshot_connection is not None
         options = {"stream_results": True, "max_row_buffer": size}
-        found = self._held.execute(sa.text(query), values, execution_options=options)
+        found = self.snapshot_connection.execute(sa.text(query), values, execution_options=options)
         yield from found.partitions(size)
 
     def query(self, query: str, **values: Any) -> list[dict[str, Any]]:
@@ -311,7 +311,9 @@ class Connection:
             see_in_place(self.held)
             with self.reader.connect() as connection:
                 return read_by(connection)
-        return self.retry(read) if self._held is None else read_by(self._held)
+        if self.snapshot_connection is not None:
+            return read_by(self.snapshot_connection)
+        return self.retry(read)
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def write() -> T:

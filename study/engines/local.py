@@ -137,7 +137,7 @@ class Workers(Engine):
         self.context = context()
         self.processes: dict[Any, tuple[int, Connection]] = {}      # number and events of each
         self.began: dict[int, bool] = {}        # by number: whether it has sent an event
-        self.oom_kills = _oom_kills()
+        self.oom_kills = oom_kills()
 
     def begin(self) -> None:
         for number in range(self.count):
@@ -194,8 +194,8 @@ class Workers(Engine):
         if status != PAUSED:
             self.early_deaths += not self.began[number]
             death = f"signal {-status}" if status < 0 else f"status {status}"
-            if status == -signal.SIGKILL and _oom_kills() > self.oom_kills:
-                self.oom_kills, death = _oom_kills(), "killed by the kernel: out of memory"
+            if status == -signal.SIGKILL and oom_kills() > self.oom_kills:
+                self.oom_kills, death = oom_kills(), "killed by the kernel: out of memory"
                 with self.unless_refused():
                     self.database.note_out_of_memory(self.job.plan.name, process.pid)
             if self.abort_after_early_deaths(self.count, death):
@@ -227,7 +227,7 @@ def _forked(process: Any) -> bool:
     return True
 
 
-def _oom_kills() -> int:
+def oom_kills() -> int:
     """The number of processes killed for lack of memory since the machine was started."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()

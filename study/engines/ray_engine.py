@@ -68,7 +68,7 @@ class Ray(Engine):
     """
 
     def __init__(self, job: Job, database: Database, on_event: OnEvent):
-        self.ray, self.ours = _connected()
+        self.ray, self.ours = connected()
         self.stop = threading.Event()
         self.runner = Runner(job.plan, database, None, on_event, self.stop)
         super().__init__(job, self.runner.database, on_event)
@@ -314,7 +314,7 @@ def _begin_own(ray: Any) -> None:
                         "token; wanted 2.59 or later: pip install -U 'tasnet-study[ray]'")
 
 
-def _connected() -> tuple[Any, bool]:
+def connected() -> tuple[Any, bool]:
     """Ray, connected to the cluster that RAY_ADDRESS names, or that runs here, or else to a new one
     here; and whether this process has connected it."""
     try:

@@ -256,7 +256,7 @@ def _prediction(forecast: Forecast, runs: Sequence[Mapping[str, Any]], trials: i
     if not wanted + len(begun):
         yield "predicted: nothing is left to train"
         return
-    rests = [Trial(*(_left(run) * part for part in forecast.trial(*_case(run, database))))
+    rests = [Trial(*(share_left(run) * part for part in forecast.trial(*_case(run, database))))
              for run in begun if database]
     expected = rests + forecast.trials(wanted, 1 + max((run["trial"] for run in own), default=-1))
     share = sum(trial.scoring_s for trial in expected) / sum(trial.seconds for trial in expected)
@@ -272,7 +272,7 @@ def _prediction(forecast: Forecast, runs: Sequence[Mapping[str, Any]], trials: i
                "and of each variant of the front (--seeds)")
 
 
-def _left(run: Mapping[str, Any]) -> float:
+def share_left(run: Mapping[str, Any]) -> float:
     """The share of a run that is still to be done."""
     whole_s = Recipe.of(run).audio_s
     return max(0.0, 1 - (run["audio_s"] or 0.0) / whole_s) if whole_s else 1.0

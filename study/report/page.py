@@ -160,7 +160,7 @@ class Cell(NamedTuple):
 
 def render(page: Page) -> str:
     """The page as HTML. Whatever came from the database is escaped."""
-    page = _with_reasons(page)
+    page = with_reasons(page)
     shown = static_rows(page)
     script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS) + "start()\n"
     environment = Environment(
@@ -178,13 +178,13 @@ def render(page: Page) -> str:
         titles={**wording.TITLES, **page.titles}, own_titles=_titles(page),
         path_titles={**wording.TITLES, **page.path_titles},
         tested_in=next((one.section for one in page.figures if one.name == "mixtures"), None),
-        text=TEXT, link=_link, sentence=_sentence,
+        text=TEXT, link=_link, sentence=linked_sentence,
         failures=_by_reason(page.failures), named=FAILURES_NAMED, reasons=REASONS,
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         data=Markup(as_json(page)), script=Markup(script), script_hash=_hash(script))
 
 
-def _with_reasons(page: Page) -> Page:
+def with_reasons(page: Page) -> Page:
     """The kind of a failure becomes part of its reason, and a variant has those of its runs."""
     runs = []
     reasons: dict[int, dict[str, None]] = {}
@@ -321,7 +321,7 @@ def _link(trial: int, text: str, trials: Iterable[int]) -> Markup:
     return Markup("<a {}>{}</a>").format(where.format(trial), text)
 
 
-def _sentence(pick: Recommendation, trials: Iterable[int]) -> Markup:
+def linked_sentence(pick: Recommendation, trials: Iterable[int]) -> Markup:
     """A recommendation's sentence, its trial a link."""
     if pick.trial is None:
         return escape(tied(pick.sentence))

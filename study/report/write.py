@@ -112,7 +112,7 @@ def write_report(
     # Last: the page is there when everything it names is.
     files["index.html"] = _utf8(page.render(_page(found, analysis, rows, drawn)))
     for name, content in files.items():
-        _write(out / name, content)
+        write_file(out / name, content)
     return out / "index.html"
 
 
@@ -360,7 +360,7 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     try:
         write_atomically(path, lambda file: file.write(content), lasting=False)
     except OSError as error:

@@ -46,7 +46,7 @@ def why_not() -> str:
 
     The first call may take some seconds.
     """
-    return _library()[1]
+    return compiled()[1]
 
 
 def call(name: str, sizes: Sequence[int], given: Sequence[Any]) -> None:
@@ -55,7 +55,7 @@ def call(name: str, sizes: Sequence[int], given: Sequence[Any]) -> None:
     `given` begins with a tensor, and may have records of tensors in it; None is one that is not
     there.
     """
-    library, reason = _library()
+    library, reason = compiled()
     assert library is not None, reason
     dtype = str(given[0].dtype).removeprefix("torch.")
     addresses = [None if tensor is None else tensor.data_ptr() for tensor in _flat(given)]
@@ -72,11 +72,11 @@ def _flat(given: Sequence[Any]) -> Iterator[Tensor | None]:
 
 
 @cache
-def _library() -> tuple[ctypes.CDLL | None, str]:
+def compiled() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get("TASNET_PLAIN"):
         return None, "TASNET_PLAIN is set"
     try:
-        return _with_blas(_load()), ""
+        return _with_blas(load_or_make()), ""
     except _Unavailable as error:
         return None, str(error)
 
@@ -94,7 +94,8 @@ def _with_blas(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def _load() -> ctypes.CDLL:
+def load_or_make() -> ctypes.CDLL:
+    """The library of these sources, compiler and machine, from the cache where it is there."""
     names = (os.environ.get("CXX") or "", "g++", "c++", "clang++")
     compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
@@ -109,23 +110,23 @@ def _load() -> ctypes.CDLL:
     place = folder / FOLDER / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
     # Not there yet, damaged, or somebody else may have written it.
     with contextlib.suppress(OSError):
-        return _opened(place)
+        return open_library(place)
     try:
         # Nobody else's: its mode is 0700.
         with tempfile.TemporaryDirectory(prefix="fused.") as scratch:
             made = Path(scratch) / place.name
-            _compile(compiler, made)
+            compile_library(compiler, made)
             try:
                 _keep(made, place)
-                return _opened(place)
+                return open_library(place)
             # A cache that others may write, or that we may not: made anew by each process.
             except OSError:
-                return _opened(made)
+                return open_library(made)
     except OSError as error:
         raise _Unavailable(f"{place.parent}: {error.strerror or error}") from None
 
 
-def _opened(place: Path) -> ctypes.CDLL:
+def open_library(place: Path) -> ctypes.CDLL:
     """Load a library that nobody but this user or root can have written, file and folder.
 
     What was examined is what is loaded, by its descriptor: whoever may rename a folder above has
@@ -188,7 +189,8 @@ def _keep(made: Path, place: Path) -> None:
         os.replace(scratch, place.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _compile(compiler: str, library: Path) -> None:
+def compile_library(compiler: str, library: Path) -> None:
+    """Write the library; raises _Unavailable where the compiler fails."""
     # -fopenmp at the linker would bring a second OpenMP along; torch has loaded its own, and its
     # threads are to be used.
     made = library.with_suffix(".o")

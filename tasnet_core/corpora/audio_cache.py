@@ -78,7 +78,7 @@ class AudioCache:
         index = _unsealed((folder / "index.json").read_bytes())
         self.entries = [AudioEntry(*entry) for entry in index["items"]]
         self.facts: dict[str, Any] = index["facts"]
-        self._folder, self._remake = folder, remake
+        self._folder, self.remake = folder, remake
         self._checksums: dict[AudioEntry, int] = dict(
             zip(self.entries, index["checksums"], strict=True))
         self._verified: set[AudioEntry] = set()  # by this process
@@ -129,7 +129,7 @@ class AudioCache:
         if entry in self._verified:
             return
         if self._differs(entry):
-            fresh = self._remake()
+            fresh = self.remake()
             if fresh.entries != self.entries or fresh._differs(entry):
                 raise UserError(
                     f"{self._folder}: the sound of {entry.id} is damaged, and making it again gave "

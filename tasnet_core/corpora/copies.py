@@ -87,7 +87,7 @@ def processed_copies(cache: AudioCache, entries: Sequence[AudioEntry]) -> Copies
         for first, second in _alike(cache, entries):
             if second not in firsts:  # of many equal ones each is compared in full once
                 sounds = (cache.read(entries[i]) for i in (first, second))
-                if _correlation(*sounds) > ALIKE:
+                if correlation(*sounds) > ALIKE:
                     firsts[second] = first
         found = sorted(firsts.items())
         remember("copies", depends_on, found)
@@ -119,7 +119,7 @@ def _envelope(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(changes / max(np.linalg.norm(changes), 1e-30), np.float32)
 
 
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """The largest normalized correlation at any shift: 1 for copies, with either sign."""
     size = 1 << (len(one) + len(other) - 1).bit_length()
     product = np.fft.rfft(one, size) * np.conj(np.fft.rfft(other, size))

@@ -91,7 +91,7 @@ def read_folder(path: str, C: int, sample_rate_hz: int, speaker: str | None, spl
     groups = {name: copies.together(entries, processed)
               for name, entries in sorted(by_speaker.items())}
     _check_speakers(root, list(groups), C)
-    assign = _assign_speakers if split == "speaker" else _assign_recordings
+    assign = assign_speakers if split == "speaker" else assign_recordings
     recordings, notes = assign(root, groups, C, seed)
     if split == "speaker":
         every = [group for mine in groups.values() for group in mine]
@@ -248,7 +248,7 @@ def trimmed(sound: NDArray[np.float32], rate: int, below_db: float) -> NDArray[n
     return sound[max(0, spoken[0] * size - margin):(spoken[-1] + 1) * size + margin]
 
 
-def _assign_speakers(root: Path, groups: Groups, C: int,
+def assign_speakers(root: Path, groups: Groups, C: int,
                      seed: int) -> tuple[list[Recording], list[str]]:
     """Each speaker, with all recordings, into one split; and notes."""
     names = list(groups)
@@ -275,7 +275,7 @@ def _assign_speakers(root: Path, groups: Groups, C: int,
     return recordings, notes
 
 
-def _assign_recordings(root: Path, groups: Groups, C: int,
+def assign_recordings(root: Path, groups: Groups, C: int,
                        seed: int) -> tuple[list[Recording], list[str]]:
     """Each speaker's recordings into all splits, fewer than three into training only; and notes."""
     recordings, few = [], 0

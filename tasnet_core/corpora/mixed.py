@@ -49,8 +49,8 @@ class Background:
 
     def __init__(self, cache: AudioCache, recordings: list[Recording],
                  levels_db: tuple[float, float]) -> None:
-        self._cache, self.levels_db = cache, levels_db
-        self._entries = {split: [each.entry for each in recordings if each.split == split]
+        self.cache, self.levels_db = cache, levels_db
+        self.entries = {split: [each.entry for each in recordings if each.split == split]
                          for split in SPLITS}
         self.made_of = [levels_db, [
             (each.entry.id, each.entry.length, each.split, *cache.content(each.entry))
@@ -58,7 +58,7 @@ class Background:
 
     def draw(self, rng: np.random.Generator, split: str, speech: Sound) -> Sound:
         """Noise as long as the speech [T], whose power is the drawn level above the noise's."""
-        entries = self._entries[split]
+        entries = self.entries[split]
         noise = self._piece(rng, entries[int(rng.integers(len(entries)))], len(speech))
         level_db = rng.uniform(*self.levels_db)
         speech_power, power = (float(np.square(sound, dtype=np.float64).sum())
@@ -69,14 +69,14 @@ class Background:
     def _piece(self, rng: np.random.Generator, entry: AudioEntry, samples: int) -> Sound:
         """A part from a random place, not of silence; a shorter recording is repeated."""
         if entry.length < samples:
-            whole = self._cache.read(entry)
+            whole = self.cache.read(entry)
             return np.resize(np.roll(whole, -int(rng.integers(entry.length))), samples)
         latest = entry.length - samples
-        piece = self._cache.read(entry, int(rng.integers(latest + 1)), samples)
+        piece = self.cache.read(entry, int(rng.integers(latest + 1)), samples)
         if np.abs(piece).max() < QUIET * entry.peak:
-            loudest = int(np.abs(self._cache.read(entry)).argmax())
+            loudest = int(np.abs(self.cache.read(entry)).argmax())
             start = min(latest, max(0, loudest - int(rng.integers(samples))))
-            piece = self._cache.read(entry, start, samples)
+            piece = self.cache.read(entry, start, samples)
         return piece
 
 
@@ -96,7 +96,7 @@ class MixedCorpus:
         self.spec, self.C, self.sample_rate_hz, self.seed = spec, C, sample_rate_hz, seed
         self.speakers_known, self.notes, self.unusable = speakers_known, notes, unusable
         self.recordings = tuple(recordings)
-        self._cache, self._background = cache, background
+        self.cache, self.background = cache, background
         self._speed, self._levels_db = speed, levels_db
         self._sexes = {recording.speaker: recording.sex for recording in recordings}
         self._entries: dict[str, dict[str, list[AudioEntry]]] = {split: {} for split in SPLITS}
@@ -134,7 +134,7 @@ class MixedCorpus:
     @property
     def planned(self) -> "MixedCorpus | None":
         """Itself if `plan` and `stored` determine a segment: not with noise or other speeds."""
-        return None if self._background or self._speed else self
+        return None if self.background or self._speed else self
 
     def plan(self, seed: int, epoch: int, index: int, samples: int) -> Plan:
         """The choices of `segment`, to mix it elsewhere: the same sources, but for rounding."""
@@ -148,7 +148,7 @@ class MixedCorpus:
         for recording in self.recordings:
             if recording.split == "train":
                 whole = Slice(recording.entry, 0, recording.entry.length)
-                yield recording.entry, self._cache.numbers(whole)
+                yield recording.entry, self.cache.numbers(whole)
 
     def count(self, split: str) -> int:
         """How many fixed mixtures the split ("valid" or "test") has."""
@@ -170,9 +170,9 @@ class MixedCorpus:
         """16 hex digits for the mixtures' material, without path or time: equal on any machine."""
         made_of = [self.C, self.sample_rate_hz, self.seed, [
             (each.entry.id, each.entry.length, each.speaker, each.split,
-             *self._cache.content(each.entry)) for each in self.recordings]]
-        if self._background or self._speed:
-            made_of += [self._background and self._background.made_of, self._speed]
+             *self.cache.content(each.entry)) for each in self.recordings]]
+        if self.background or self._speed:
+            made_of += [self.background and self.background.made_of, self._speed]
         if self._levels_db is not None:
             made_of += ["levels_db", self._levels_db]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
@@ -197,8 +197,8 @@ class MixedCorpus:
         length = min(map(len, sounds))
         sources = _levelled(sounds, length, _levels(rng, self.C, self._levels_db))
         noise = None
-        if self._background:
-            noise = self._background.draw(rng, name.split("/")[0], sources.sum(axis=0))
+        if self.background:
+            noise = self.background.draw(rng, name.split("/")[0], sources.sum(axis=0))
         sexes = tuple(self._sexes[each] for each in names)
         mixed = Mixture(name, sources, length, tuple(names), sexes, noise)
         peak = float(np.abs(mixed.mixture).max())
@@ -260,17 +260,17 @@ class MixedCorpus:
 
     def _silent(self, slices: list[Slice], level: float) -> bool:
         """Whether all samples are below a level; one in sixteen mostly shows that they are not."""
-        return all(self._cache.peak(part, step) < level for step in (16, 1) for part in slices)
+        return all(self.cache.peak(part, step) < level for step in (16, 1) for part in slices)
 
     def _read(self, slices: list[Slice]) -> Sound:
-        return np.concatenate([self._cache.read(*part) for part in slices])
+        return np.concatenate([self.cache.read(*part) for part in slices])
 
     def _join(self, rng: np.random.Generator, entries: list[AudioEntry]) -> Sound:
         """Whole recordings of one speaker in random order, until WHOLE_S of them or no more."""
         longest = round(LONGEST_S * self.sample_rate_hz)
         pieces: list[Sound] = []
         for i in rng.permutation(len(entries)):
-            pieces.append(self._cache.read(entries[i], 0, min(entries[i].length, longest)))
+            pieces.append(self.cache.read(entries[i], 0, min(entries[i].length, longest)))
             if sum(map(len, pieces)) >= WHOLE_S * self.sample_rate_hz:
                 break
         return np.concatenate(pieces)

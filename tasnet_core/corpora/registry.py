@@ -69,7 +69,7 @@ class Corpus(Protocol):
         """Read every file completely; what cannot be used is `unusable` at the next opening."""
 
 
-class _Spec:
+class Spec:
     """A corpus as the user gives it: NAME, NAME:PATH or NAME:PATH?option=value&option=value."""
 
     def __init__(self, text: str, known: tuple[str, ...]) -> None:
@@ -158,7 +158,7 @@ def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
     speakers.
     """
     name = spec.partition("?")[0]
-    given = _Spec(spec, ("seed", "levels_db"))
+    given = Spec(spec, ("seed", "levels_db"))
     if name not in ("voices", "voices2"):
         raise given.error(f"{given.name} takes no path; write voices2, or folder:PATH")
     seed, levels_db = given.seed, given.decibels("levels_db", 0.0, 40.0)
@@ -190,7 +190,7 @@ def open_folder(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
     other speeds. The first opening reads every file completely, which is the check before
     training; later ones use the cache.
     """
-    given = _Spec(spec, ("speaker", "split", "seed", "speakers", "stereo", "trim", "levels_db",
+    given = Spec(spec, ("speaker", "split", "seed", "speakers", "stereo", "trim", "levels_db",
                         "noise", "noise_db", "speed"))
     path = given.path
     split = given.choice("split", ("speaker", "recording")) or "speaker"
@@ -229,7 +229,7 @@ def open_wsj0mix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _
     mode=min|max, speakers=FILE, stereo=first|refuse; where the folders are WHAM!'s,
     task=mix_clean|mix_both|mix_single.
     """
-    given = _Spec(spec, ("task", "mode", "speakers", "stereo"))
+    given = Spec(spec, ("task", "mode", "speakers", "stereo"))
     task, path = given.choice("task", wsj0mix.TASKS), given.path
     mode = given.choice("mode", stored_folders.MODES)
     stereo = given.choice("stereo", STEREO) or "first"
@@ -248,7 +248,7 @@ def open_librimix(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = 
     task=mix_clean|mix_both|mix_single, train=train-360|train-100, mode=min|max, speakers=FILE,
     stereo=first|refuse.
     """
-    given = _Spec(spec, ("task", "train", "mode", "speakers", "stereo"))
+    given = Spec(spec, ("task", "train", "mode", "speakers", "stereo"))
     path, mode = given.path, given.choice("mode", stored_folders.MODES)
     task = given.choice("task", wsj0mix.TASKS) or "mix_clean"
     stereo = given.choice("stereo", STEREO) or "first"

@@ -210,15 +210,16 @@ def script(settings: VoicesSettings) -> list[Line]:
     for speaker, _ in cast(settings):
         vocabulary = words(speaker.split, settings.drawn)
         for number in range(getattr(settings, f"{speaker.split}_sentences")):
-            text = _sentence(rng, speaker.rate, vocabulary)
+            text = draw_sentence(rng, speaker.rate, vocabulary)
             while text in taken:
-                text = _sentence(rng, speaker.rate, vocabulary)
+                text = draw_sentence(rng, speaker.rate, vocabulary)
             taken.add(text)
             lines.append(Line(f"{speaker.name}/{number:02}", speaker, text))
     return lines
 
 
-def _sentence(rng: np.random.Generator, rate: int, vocabulary: Sequence[str]) -> str:
+def draw_sentence(rng: np.random.Generator, rate: int, vocabulary: Sequence[str]) -> str:
+    """Words drawn for a voice that speaks at so many words a minute."""
     # espeak speaks our words slower than it claims.
     count = round(rng.uniform(3.3, 4.7) * rate / 60 * 0.9)
     chosen = [vocabulary[i] for i in rng.choice(len(vocabulary), count, replace=False)]

@@ -39,10 +39,10 @@ def measure(variant: Variant, runs: int = 9, seconds: float = 0.0) -> Cost:
         torch.set_num_threads(1)
         with torch.inference_mode():
             network(second)
-            peak = _peak_tensor_bytes(network, second)
-            times = [_seconds(network, second) for _ in range(runs)]
+            peak = peak_tensor_bytes(network, second)
+            times = [thread_seconds(network, second) for _ in range(runs)]
             while sum(times) < seconds:
-                times.append(_seconds(network, second))
+                times.append(thread_seconds(network, second))
     finally:
         torch.set_num_threads(threads)
     quarters = [times[0]] * 3
@@ -52,7 +52,7 @@ def measure(variant: Variant, runs: int = 9, seconds: float = 0.0) -> Cost:
                    realtime_factor_spread=quarters[2] - quarters[0])
 
 
-def _seconds(network: nn.Module, signal: torch.Tensor) -> float:
+def thread_seconds(network: nn.Module, signal: torch.Tensor) -> float:
     """Time of this thread, without what else the machine does meanwhile."""
     start = time.thread_time()
     network(signal)
@@ -88,7 +88,8 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
-def _peak_tensor_bytes(network: nn.Module, signal: torch.Tensor) -> int:
+def peak_tensor_bytes(network: nn.Module, signal: torch.Tensor) -> int:
+    """Weights and the most tensors alive at once while the network separates the signal."""
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     with LiveBytes() as live:
         network(signal)

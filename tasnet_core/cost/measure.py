@@ -63,7 +63,7 @@ class Apart:
             process.end()
 
 
-_of_process: dict[int, Apart] = {}      # by pid: a forked child must not talk to its parent's
+of_process: dict[int, Apart] = {}      # by pid: a forked child must not talk to its parent's
 
 
 def measure_apart(variant: Variant, runs: int = RUNS, seconds: float = SECONDS) -> Cost:
@@ -72,14 +72,14 @@ def measure_apart(variant: Variant, runs: int = RUNS, seconds: float = SECONDS) 
     One at a time on this machine, as far as that can be had within half a minute. What cannot be
     measured is None.
     """
-    mine = _of_process.setdefault(os.getpid(), Apart())
+    mine = of_process.setdefault(os.getpid(), Apart())
     return replace(count.exact(variant), **mine.ask(variant, runs, seconds)._asdict())
 
 
 @atexit.register
 def _end() -> None:
-    if os.getpid() in _of_process:
-        _of_process[os.getpid()].end()
+    if os.getpid() in of_process:
+        of_process[os.getpid()].end()
 
 
 @contextlib.contextmanager

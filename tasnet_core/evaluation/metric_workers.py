@@ -191,7 +191,7 @@ class MetricWorkers:
         # One waits for each process.
         self._threads = ThreadPoolExecutor(processes) if processes else None
         self._of_thread = threading.local()
-        self._started: list[WorkerProcess] = []
+        self.started: list[WorkerProcess] = []
         self._lock, self._over = threading.Lock(), False
 
     def __enter__(self) -> Self:
@@ -200,11 +200,11 @@ class MetricWorkers:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._over = True
-        for process in self._started:
+        for process in self.started:
             process.kill()
         if self._threads:
             self._threads.shutdown(cancel_futures=True)
-        for process in self._started:
+        for process in self.started:
             process.end()
 
     def submit(self, job: Job) -> "Future[Computed]":
@@ -232,7 +232,7 @@ class MetricWorkers:
                 if self._over:
                     raise EOFError
                 self._of_thread.process = WorkerProcess(MODULE)
-                self._started.append(self._of_thread.process)
+                self.started.append(self._of_thread.process)
         process: WorkerProcess = self._of_thread.process
         return process
 

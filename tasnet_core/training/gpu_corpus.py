@@ -85,10 +85,11 @@ def training_samples(corpus: MixedCorpus) -> int:
 def resident(corpus: Corpus, device: torch.device) -> Resident | None:
     """The corpus on a GPU; None where it cannot be planned or would need too much of the memory."""
     planned = corpus.planned if device.type == "cuda" else None
-    return None if planned is None else _resident(planned, device)
+    return None if planned is None else shared_resident(planned, device)
 
 
 @lru_cache(maxsize=1)       # all trainings of a process share it
-def _resident(corpus: MixedCorpus, device: torch.device) -> Resident | None:
+def shared_resident(corpus: MixedCorpus, device: torch.device) -> Resident | None:
+    """The recordings on a GPU, where they need at most SHARE of its free memory."""
     free, _ = torch.cuda.mem_get_info(device)
     return Resident(corpus, device) if 2 * training_samples(corpus) <= SHARE * free else None

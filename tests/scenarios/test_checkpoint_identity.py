@@ -32,8 +32,8 @@ class Other(Tiny):
 
     fingerprint = "other"
 
-    def _draw(self, key, name, length, samples):
-        return super()._draw((*key, 1), name, length, samples)
+    def draw(self, key, name, length, samples):
+        return super().draw((*key, 1), name, length, samples)
 
 
 def scores(folder, corpus, study="s", storage="study.db", lines=None):

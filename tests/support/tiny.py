@@ -23,16 +23,16 @@ class Tiny:
 
     def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
         length = max(1, samples - 40 * (index % 3))         # some are padded
-        return self._draw((seed, epoch, index), f"train/{seed}/{epoch}/{index}", length, samples)
+        return self.draw((seed, epoch, index), f"train/{seed}/{epoch}/{index}", length, samples)
 
     def count(self, split: str) -> int:
         return self.mixtures
 
     def mixture(self, split: str, index: int) -> Mixture:
         length = self.lengths[index % len(self.lengths)]
-        return self._draw((len(split), index), f"{split}/{index:03}", length, length)
+        return self.draw((len(split), index), f"{split}/{index:03}", length, length)
 
-    def _draw(self, key: tuple[int, ...], name: str, length: int, samples: int) -> Mixture:
+    def draw(self, key: tuple[int, ...], name: str, length: int, samples: int) -> Mixture:
         rng = np.random.default_rng(key)
         noise = rng.standard_normal((2, length + 1)).astype(np.float32)
         sources = np.zeros((2, samples), np.float32)

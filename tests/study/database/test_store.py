@@ -355,7 +355,7 @@ def steps(database, work):
     """How much SQLite has to do for it: instructions of its machine."""
     taken = []
     with database.snapshot():
-        connection = database._held.connection.driver_connection
+        connection = database.snapshot_connection.connection.driver_connection
         connection.set_progress_handler(lambda: taken.append(1), 1)
         work()
         connection.set_progress_handler(None, 0)

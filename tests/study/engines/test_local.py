@@ -199,7 +199,7 @@ def test_a_worker_started_while_a_signal_comes_is_asked_too():
     (-signal.SIGSEGV, 8, None, "signal 11")])       # the kernel killed somebody else
 def test_what_the_kernel_kills_for_lack_of_memory_is_noted_with_its_run(tmp_path, monkeypatch, status, after, kind, said):
     counts = iter([7])
-    monkeypatch.setattr(local, "_oom_kills", lambda: next(counts, after))
+    monkeypatch.setattr(local, "oom_kills", lambda: next(counts, after))
     with open_database(str(tmp_path / "study.db"), read_only=False) as database:
         database.register("s", Settings())
         run = database.begin_run("s", 0, TINY, RECIPE, cost.exact(TINY), "", {})      # this process is its owner

@@ -50,7 +50,7 @@ TRIALS = 5
 def kind(request, monkeypatch):
     if request.param == "local":
         return Workers
-    monkeypatch.setattr(ray_engine, "_connected", lambda: (FakeRay(2), False))
+    monkeypatch.setattr(ray_engine, "connected", lambda: (FakeRay(2), False))
     return Ray
 
 
@@ -178,7 +178,7 @@ def test_input_that_workers_cannot_use_is_an_error_of_one_line(kind, tmp_path):
 def driver(monkeypatch):
     """The cluster that the next engine will find."""
     found = FakeRay(2)
-    monkeypatch.setattr(ray_engine, "_connected", lambda: (found, False))
+    monkeypatch.setattr(ray_engine, "connected", lambda: (found, False))
     return found
 
 
@@ -292,8 +292,8 @@ def test_options_of_engines_that_cannot_be_followed_are_refused(options, words, 
 OWN_CLUSTER = """
 import os, re
 from pathlib import Path
-from study.engines.ray_engine import _connected
-ray, ours = _connected()
+from study.engines.ray_engine import connected
+ray, ours = connected()
 assert ours and [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
 below = lambda pid: [pid, *(each for task in Path(f"/proc/{pid}/task").iterdir()
                             for child in (task / "children").read_text().split() for each in below(int(child)))]

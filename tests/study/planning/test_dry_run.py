@@ -118,5 +118,5 @@ def test_a_real_dry_run_of_the_command(capsys, here):
 def test_what_is_left_of_a_run_is_a_share_of_its_own_recipe():
     """A variant of an inherited study of 20 epochs is tuned for 2; after one of them it is half done."""
     tuned = Recipe(epochs=2, epoch_segments=10, segment_s=1.0, init="inherit")
-    assert dry_run._left({**vars(tuned), "audio_s": 10.0}) == 0.5
-    assert dry_run._left({**vars(tuned), "audio_s": None}) == 1.0
+    assert dry_run.share_left({**vars(tuned), "audio_s": 10.0}) == 0.5
+    assert dry_run.share_left({**vars(tuned), "audio_s": None}) == 1.0

@@ -126,7 +126,7 @@ def test_names_from_the_database_are_text_and_never_markup():
 
 
 def test_the_data_are_the_rows(made):
-    data = json.loads(page.as_json(page._with_reasons(made)))
+    data = json.loads(page.as_json(page.with_reasons(made)))
     variants, runs = unpacked(data["variants"]), unpacked(data["runs"])
     assert len(variants) == len(made.rows)
     assert len(runs) == len(made.runs)
@@ -143,7 +143,7 @@ def test_the_data_are_the_rows(made):
 def test_a_variant_has_the_reasons_of_its_runs_once_each():
     runs = [fakes.row(0), *(fakes.failed(0, seed=seed, kind="diverged", reason="loss") for seed in (1, 2)),
             fakes.failed(0, seed=3, kind="killed", reason="")]
-    told = page._with_reasons(pages.page_of(runs))
+    told = page.with_reasons(pages.page_of(runs))
     assert told.rows[0]["reason"] == "diverged: loss; killed"
     assert [run["reason"] for run in told.runs] == ["", "diverged: loss", "diverged: loss", "killed"]
 
@@ -187,10 +187,10 @@ def test_ten_thousand_runs_leave_room_for_figures_below_five_megabytes(large):
 
 def test_only_the_trial_itself_becomes_a_link():
     pick = Recommendation("Knee", "Unlike trial 12 and trial 123, trial 1 loses 0.10 dB.", 1, None)
-    assert page._sentence(pick, {1}) == ('Unlike trial 12 and trial 123, <a href="#trial-1">trial 1</a> loses '
+    assert page.linked_sentence(pick, {1}) == ('Unlike trial 12 and trial 123, <a href="#trial-1">trial 1</a> loses '
                                          "0.10\N{NO-BREAK SPACE}dB.")
-    assert page._sentence(pick._replace(sentence="Nothing named."), {2}) == 'Nothing named. <a data-trial="1">trial 1</a>'
-    assert page._sentence(Recommendation("", "No <b>.", None, None), ()) == "No &lt;b&gt;."
+    assert page.linked_sentence(pick._replace(sentence="Nothing named."), {2}) == 'Nothing named. <a data-trial="1">trial 1</a>'
+    assert page.linked_sentence(Recommendation("", "No <b>.", None, None), ()) == "No &lt;b&gt;."
 
 
 def test_what_is_not_there_has_no_heading():

@@ -245,7 +245,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(UserError, match="No space left"):
-        write._write(target, b"new content")
+        write.write_file(target, b"new content")
     assert target.read_bytes() == b"old and whole"
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 

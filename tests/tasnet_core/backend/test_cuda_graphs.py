@@ -24,7 +24,7 @@ class Uneven(Tiny):
 
     def segment(self, seed, epoch, index, samples):
         length = samples - 40 * (index % 4 == 3)
-        return self._draw((seed, epoch, index), f"train/{seed}/{epoch}/{index}", length, samples)
+        return self.draw((seed, epoch, index), f"train/{seed}/{epoch}/{index}", length, samples)
 
 
 class Again:

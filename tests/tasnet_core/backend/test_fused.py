@@ -215,7 +215,7 @@ def reason(monkeypatch, **environment):
             patch.delenv(name)
         for name, value in environment.items():
             patch.setenv(name, value)
-        return build._library.__wrapped__()[1]
+        return build.compiled.__wrapped__()[1]
 
 
 def test_without_a_compiler_one_line_says_so(tmp_path, monkeypatch):
@@ -249,7 +249,7 @@ def planted(library, tmp_path):
 def loaded(place):
     """Whether the library is loaded from there as it is."""
     try:
-        build._opened(place)
+        build.open_library(place)
     except OSError:
         return False
     return True
@@ -258,13 +258,13 @@ def loaded(place):
 @pytest.fixture
 def made(library, monkeypatch):
     """A compiler that makes the library at once."""
-    monkeypatch.setattr(build, "_compile", lambda compiler, made: made.write_bytes(library.read_bytes()))
+    monkeypatch.setattr(build, "compile_library", lambda compiler, made: made.write_bytes(library.read_bytes()))
 
 
 def test_a_damaged_library_is_made_again(planted, library, made, monkeypatch):
     planted.write_bytes(b"")        # as after a power failure
     monkeypatch.setenv("TASNET_CACHE", str(planted.parents[1]))
-    assert build._load()
+    assert build.load_or_make()
     assert [path.name for path in planted.parent.iterdir()] == [library.name]
     assert planted.stat().st_size == library.stat().st_size
 
@@ -295,19 +295,19 @@ def test_a_library_that_others_may_have_written_is_made_anew(planted, library, m
     planted.write_bytes(b"theirs")
     monkeypatch.setenv("TASNET_CACHE", str(planted.parents[1]))
     planted.chmod(0o777)
-    assert build._load()
+    assert build.load_or_make()
     assert (planted.read_bytes(), planted.stat().st_mode & 0o022) == (library.read_bytes(), 0)     # now it is ours
     planted.unlink()        # else the library that is loaded would change
     planted.write_bytes(b"theirs")
     planted.parent.chmod(0o777)
-    assert build._load()                           # from a folder of its own
+    assert build.load_or_make()                           # from a folder of its own
     assert planted.read_bytes() == b"theirs"
 
 
 def test_a_cache_that_cannot_be_written_costs_the_compiled_layers_nothing_but_time(made, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("TASNET_CACHE", str(tmp_path / "file"))
-    assert build._load()
+    assert build.load_or_make()
 
 
 def test_without_proc_no_folder_above_may_be_others_to_write(planted, monkeypatch):

@@ -154,7 +154,7 @@ def test_whatever_byte_of_what_is_kept_as_json_was_changed_it_is_noticed_and_mad
 def test_a_damaged_cache_whose_recordings_are_others_by_now_is_one_line(cache):
     made = audio_cache.cached("x", 1, maker([0.25, 0.5]))
     flip(next(cache.glob("[!.]*")) / "sound.i16", 1)
-    made._remake = lambda: audio_cache.cached("x", 2, maker([0.25, 0.5, 0.75]))
+    made.remake = lambda: audio_cache.cached("x", 2, maker([0.25, 0.5, 0.75]))
     with pytest.raises(UserError, match=r"sound of r0 is damaged.*start again"):
         made.read(made.entries[0])
 
@@ -209,7 +209,7 @@ def test_a_cache_that_is_nowhere_is_one_line_with_the_way_out(monkeypatch, place
 def test_without_a_place_for_it_the_compiled_library_is_left_out_and_says_so(monkeypatch):
     monkeypatch.setenv("TASNET_CACHE", "~nobody-at-all/x")
     monkeypatch.delenv("TASNET_PLAIN", raising=False)
-    assert "nobody knows the folder of ~nobody-at-all" in build._library.__wrapped__()[1]
+    assert "nobody knows the folder of ~nobody-at-all" in build.compiled.__wrapped__()[1]
 
 
 def test_a_file_whose_name_begins_with_a_tilde_is_meant_itself(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def test_noise_is_in_one_split_under_all_its_names(tmp_path):
             audio.write(tmp_path / f"noise/cafe{number}.CH{channel}.wav", voice(9, 2 * number + channel, 0.3), 8000)
         (tmp_path / f"noise/copy{number}.wav").write_bytes((tmp_path / f"noise/cafe{number}.CH1.wav").read_bytes())
     corpus = open_corpus(f"folder:{tmp_path / 'people'}?noise={tmp_path / 'noise'}")
-    split = {name: split for name, _, split, *_ in corpus._background.made_of[1]}
+    split = {name: split for name, _, split, *_ in corpus.background.made_of[1]}
     assert len(split) == 20
     assert all(split[name] == split[name.replace("CH1", "CH2")] for name in split)
     assert "noise: 10 files left out as unusable" in corpus.notes
@@ -132,8 +132,8 @@ def test_of_many_copies_each_is_compared_once_and_all_are_of_the_first(monkeypat
     cache = audio_cache.cached("x", 1, lambda facts: (
         (f"{i:02}", (0.9 - 0.01 * i) * speech(0, 0)[:8000 - 5 * (i % 3)]) for i in range(40)))
     compared = []
-    correlation = copies._correlation
-    monkeypatch.setattr(copies, "_correlation", lambda one, other: compared.append(1) or correlation(one, other))
+    correlation = copies.correlation
+    monkeypatch.setattr(copies, "correlation", lambda one, other: compared.append(1) or correlation(one, other))
     found = copies.processed_copies(cache, cache.entries)
     assert {first.id for first in found.values()} == {"00"}
     assert len(found) == len(cache.entries) - 1

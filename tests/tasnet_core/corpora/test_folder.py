@@ -55,7 +55,7 @@ def test_every_kind_of_file_is_read_at_any_rate_and_of_stereo_the_first_channel(
     [left] = [r for r in corpus.recordings if r.entry.id == "s0/deep/s0/left.FLAC"]
     assert left.speaker == "s0"
     wanted = audio.resample(both[0], 16_000, 8000)
-    assert np.abs(corpus._cache.read(left.entry) - wanted).max() < 1e-3
+    assert np.abs(corpus.cache.read(left.entry) - wanted).max() < 1e-3
 
 
 def unusable_files(folder):
@@ -136,7 +136,7 @@ def test_a_file_replaced_by_another_of_equal_size_and_time_is_noticed(tmp_path):
     assert os.stat(path).st_size == stat.st_size
     after = open_corpus(f"folder:{tmp_path}")
     [old], [new] = ([r.entry for r in c.recordings if r.entry.id == "s0/0.wav"] for c in (before, after))
-    assert not np.allclose(before._cache.read(old), after._cache.read(new))
+    assert not np.allclose(before.cache.read(old), after.cache.read(new))
     assert before.fingerprint != after.fingerprint      # other sound of the same name and length
 
 
@@ -199,7 +199,7 @@ def test_the_sound_of_very_quiet_and_very_loud_files_is_kept(tmp_path):
     for name, level in (("quiet", 1e-4), ("loud", 50)):
         [recording] = [r for r in corpus.recordings if r.entry.id == f"s0/{name}.wav"]
         wanted = level * voice(0, 7, 1.0)
-        assert np.abs(corpus._cache.read(recording.entry) - wanted).max() < np.abs(wanted).max() / 60_000
+        assert np.abs(corpus.cache.read(recording.entry) - wanted).max() < np.abs(wanted).max() / 60_000
 
 
 def test_little_sound_makes_few_fixed_mixtures(tmp_path):
@@ -259,7 +259,7 @@ def test_a_folder_of_unusable_files_only_names_the_first(tmp_path):
 def test_a_third_of_few_speakers_is_tested_eight_of_two_dozen_and_a_tenth_of_many(tmp_path, count):
     """One pair of speakers says nothing of others; and most people are for training."""
     groups = {f"s{number:03}": [[AudioEntry("", 0, 1, 1.0)]] for number in range(count)}
-    recordings, notes = folder._assign_speakers(tmp_path, groups, 2, 0)
+    recordings, notes = folder.assign_speakers(tmp_path, groups, 2, 0)
     dealt = Counter(recording.split for recording in recordings)
     assert dealt["test"] == {6: 2, 11: 3, 12: 4, 23: 7, 24: 8, 44: 8, 120: 12}[count]
     assert dealt["valid"] == {6: 2, 11: 2, 12: 2, 23: 3, 24: 4, 44: 4, 120: 12}[count]

@@ -40,7 +40,7 @@ def test_a_segment_is_what_the_plain_rule_draws_and_then_zeros(tmp_path, C, samp
     voices = {}
     for entry, speaker, _, split in corpus.recordings:
         if split == "train":
-            voices.setdefault(speaker, []).append(corpus._cache.read(entry).astype(float))
+            voices.setdefault(speaker, []).append(corpus.cache.read(entry).astype(float))
     for index in range(30):
         segment = corpus.segment(5, 3, index, samples)
         names, sources = plain_segment(voices, C, np.random.default_rng((5, 3, index)), samples)

@@ -62,7 +62,7 @@ def test_noise_changes_no_source_but_by_turning_the_whole_down(here):
 
 def test_the_noises_of_training_are_not_those_of_the_test(here):
     corpus = open_corpus(f"folder:{here / 'people'}?noise={here / 'noise'}")
-    ids = {split: {item.id for item in items} for split, items in corpus._background._entries.items()}
+    ids = {split: {item.id for item in items} for split, items in corpus.background.entries.items()}
     assert not ids["train"] & ids["test"] | ids["train"] & ids["valid"] | ids["valid"] & ids["test"]
     assert sum(map(len, ids.values())) == 10
     few = open_corpus(f"folder:{here / 'people'}?noise={here / 'few'}")

@@ -245,7 +245,7 @@ def test_a_pattern_may_hold_any_sign(pattern, split, seed):
     wanted = {"speaker": pattern, "split": split, "seed": str(seed)}
     for order in itertools.permutations(names):
         spec = "folder:a?" + "&".join(f"{name}={wanted[name]}" for name in order)
-        assert registry._Spec(spec, names).options == wanted
+        assert registry.Spec(spec, names).options == wanted
 
 
 @pytest.mark.parametrize(("spec", "says"), [

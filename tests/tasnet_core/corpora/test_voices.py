@@ -100,6 +100,6 @@ def test_a_voice_file_says_what_was_drawn():
 
 
 def test_a_sentence_that_was_said_is_drawn_again(monkeypatch):
-    monkeypatch.setattr(voices, "_sentence", lambda rng, rate, words: f"sentence {rng.integers(8)}")
+    monkeypatch.setattr(voices, "draw_sentence", lambda rng, rate, words: f"sentence {rng.integers(8)}")
     texts = [line.text for line in voices.script(FOUR)]
     assert len(set(texts)) == len(texts) == 6

@@ -79,7 +79,7 @@ def test_memory_is_the_weights_and_the_most_tensors_alive_at_once():
             w = z - 1           # x, z, w
             u = w + z           # x, z, w, u: the most
             return u[:10]
-    assert count._peak_tensor_bytes(Chain(), torch.zeros(1000)) == 4 * 4 * 1000
+    assert count.peak_tensor_bytes(Chain(), torch.zeros(1000)) == 4 * 4 * 1000
 
 
 def test_measure_adds_memory_and_speed_and_leaves_threads_alone():

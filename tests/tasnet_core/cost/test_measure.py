@@ -22,7 +22,7 @@ OTHER = Variant(N=16, B=8, H=16, Sc=8, X=2, R=2)
 
 
 def worker() -> subprocess.Popen[bytes]:
-    return measure._of_process[os.getpid()].process.process
+    return measure.of_process[os.getpid()].process.process
 
 
 def test_memory_is_that_measured_here_bit_for_bit_and_the_threads_here_stay():
@@ -78,7 +78,7 @@ def test_a_question_that_was_interrupted_gets_no_later_answer(monkeypatch):
 
 def test_the_median_and_the_middle_half_of_the_runs(monkeypatch):
     times = iter([5.0, 1.0, 2.0, 4.0, 3.0])
-    monkeypatch.setattr(count, "_seconds", lambda *_: next(times))
+    monkeypatch.setattr(count, "thread_seconds", lambda *_: next(times))
     found = count.measure(TINY, runs=3, seconds=14.5)        # three take 8 s, four 12 s, five 15 s
     assert (found.realtime_factor, found.realtime_factor_spread) == (3.0, 2.0)     # 1 2 [3] 4 5: from 2 to 4
 
@@ -121,7 +121,7 @@ from tasnet_core.records import Variant
 
 def measured():
     cost = measure.measure_apart(Variant(N=8, L=4, B=4, H=8, Sc=4, X=2, R=1), 1, 0)
-    print(cost.peak_memory_bytes, measure._of_process[os.getpid()].process.process.pid, flush=True)
+    print(cost.peak_memory_bytes, measure.of_process[os.getpid()].process.process.pid, flush=True)
 
 measured()
 child = multiprocessing.get_context("fork").Process(target=lambda: (measured(), time.sleep({sleep})), daemon=False)

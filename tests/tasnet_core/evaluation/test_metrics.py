@@ -282,12 +282,12 @@ def job(seed=0):
 def test_a_process_that_dies_is_a_reason_and_the_next_job_has_a_new_one():
     with MetricWorkers(1) as workers:
         first = workers.submit(job()).result()
-        workers._started[0].kill()
+        workers.started[0].kill()
         died, after = workers.submit(job()).result(), workers.submit(job()).result()
     assert first == after == compute(job())
     assert "defined at 8000 and 16000 Hz" in first.reasons[0]
     assert died == Computed({"pesq": None}, ("PESQ: the process that computes it died",))
-    assert all(worker.process.returncode is not None for worker in workers._started)
+    assert all(worker.process.returncode is not None for worker in workers.started)
 
 
 def test_an_interruption_leaves_no_process_behind():
@@ -300,8 +300,8 @@ def test_an_interruption_leaves_no_process_behind():
             raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert workers._started
-    assert all(worker.process.returncode is not None for worker in workers._started)
+    assert workers.started
+    assert all(worker.process.returncode is not None for worker in workers.started)
 
 
 def test_a_listener_ends_with_its_parent_and_never_loads_torch():

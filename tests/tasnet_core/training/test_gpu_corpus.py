@@ -103,13 +103,13 @@ def test_a_training_on_resident_segments_is_the_training_on_the_hosts(corpora, t
 @pytest.mark.parametrize(("shares", "fits"), [(4, True), (3.9, False)])
 def test_a_corpus_goes_to_a_gpu_if_it_takes_a_quarter_of_what_is_free_there(corpora, monkeypatch, shares, fits):
     size = 2 * sum(len(numbers) for _, numbers in corpora[0].stored())
-    gpu_corpus._resident.cache_clear()
+    gpu_corpus.shared_resident.cache_clear()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(shares * size), 10**12))
     monkeypatch.setattr(gpu_corpus, "Resident", lambda corpus, device: "there")
     assert gpu_corpus.resident(corpora[0], torch.device("cuda")) == ("there" if fits else None)
     assert gpu_corpus.resident(corpora[0], CPU) is None
     assert gpu_corpus.resident(Tiny(), torch.device("cuda")) is None
-    gpu_corpus._resident.cache_clear()
+    gpu_corpus.shared_resident.cache_clear()
 
 
 def test_noise_other_speeds_and_stored_mixtures_stay_on_the_host(tmp_path, monkeypatch):
