@@ -3,7 +3,7 @@
 Compared with torch before it is written. With `onnx_graph`, the only door to onnx and onnxruntime.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,19 @@ def write(network: ConvTasNet, path: Path, samples: int | None = None,
         raise UserError(
             f"ONNX: differs from torch by {difference:.1e} of the largest sample, "
             f"more than {ALLOWED:g}: not written")
+    put(model, path)
+    shape = f"[1, {samples}]" if samples else "any batch and length"
+    return (f"{path}: {'chunks of ' * streaming}{shape}, opset {onnx_graph.OPSET}, "
+            f"{len(model):,} bytes; largest difference from torch {difference:.1e} "
+            "of the largest sample, by onnxruntime")
+
+
+def put(model: bytes, path: Path) -> None:
     try:
         write_atomically(path, lambda file: file.write(model))
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be written: {error.strerror or error}; "
                         "choose another place with --out") from error
-    shape = f"[1, {samples}]" if samples else "any batch and length"
-    return (f"{path}\n{'chunks of ' * streaming}{shape}, opset {onnx_graph.OPSET}, "
-            f"{len(model):,} bytes; largest difference from torch {difference:.1e} "
-            "of the largest sample, by onnxruntime")
 
 
 def to_onnx(network: ConvTasNet, samples: int | None = None, streaming: bool = False) -> bytes:
@@ -78,24 +82,26 @@ def check_streaming(variant: Variant, samples: int | None) -> None:
                         f"L/2 = {variant.hop} samples, such as {near}")
 
 
-def session_of(model: bytes | str | Path) -> Any:
-    """An onnxruntime.InferenceSession on the CPU.
+def session_of(model: bytes | str | Path, threads: int = 0) -> Any:
+    """An onnxruntime.InferenceSession on the CPU; threads 0: as many as there are cores.
 
     Raises:
         CheckpointError: when the file cannot be read as ONNX.
         UserError: when onnxruntime is not installed.
     """
     runtime = optional("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
     try:
         return runtime.InferenceSession(
-            model if isinstance(model, bytes) else Path(model).read_bytes(),
+            model if isinstance(model, bytes) else Path(model).read_bytes(), options,
             providers=["CPUExecutionProvider"])
     except Exception as error:      # onnxruntime has many error types of its own
         name, first = "model" if isinstance(model, bytes) else model, str(error).partition("\n")[0]
         raise CheckpointError(f"{name}: no ONNX that onnxruntime can run: {first}") from error
 
 
-def load_onnx(model: bytes | str | Path) -> Callable[[Sound], Sound]:
+def load_onnx(model: bytes | str | Path, threads: int = 0) -> Callable[[Sound], Sound]:
     """An ONNX model as a function, by onnxruntime on the CPU: float32 [B, T] -> [B, C, T].
 
     What was written for streaming is an `OnnxStream`.
@@ -104,7 +110,7 @@ def load_onnx(model: bytes | str | Path) -> Callable[[Sound], Sound]:
         CheckpointError: when the file cannot be read as ONNX.
         UserError: when onnxruntime is not installed.
     """
-    session = session_of(model)
+    session = session_of(model, threads)
     if session.get_inputs()[0].name == CHUNK:
         return OnnxStream(session)
 
@@ -196,16 +202,18 @@ def whole_stream(stream: Any, mixture: Sound, hop: int, chunk: int | None = None
 
 
 def export(network: ConvTasNet, out: Path, formats: list[str], say: Callable[[str], None],
-           overwrite: bool = False, samples: int | None = None, streaming: bool = False) -> None:
+           overwrite: bool = False, samples: int | None = None, streaming: bool = False,
+           also: Sequence[str] = ()) -> None:
     """Write a network as "onnx" and "safetensors" into a folder; each is read back and compared.
 
-    `streaming` adds a second ONNX file, and then `samples` are those of its chunks.
+    `streaming` adds a second ONNX file, and then `samples` are those of its chunks. `also` are
+    files that the caller will write.
 
     Raises:
         UserError: when a package is not installed, the folder cannot be written, or what was made
             is not the network.
     """
-    for path in files_of(out, formats, streaming):
+    for path in (*files_of(out, formats, streaming), *(out / name for name in also)):
         if path.exists() and not overwrite:
             raise UserError(
                 f"{path}: is there already; choose another folder with --out, or give --overwrite")
