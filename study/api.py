@@ -164,6 +164,11 @@ class Study:
         """Let variants such as "X4 R1 H64" be the next trials of `run`."""
         self._do(options.Enqueue, variants=variants)
 
+    def suggest(self, *, count: int = 3, enqueue: Sequence[int] = ()) -> list[str]:
+        """Print the trainings that would say most about the front, and let those with these numbers
+        be the next trials of `run`; all in the words of `enqueue`."""
+        return list(self._do(options.Suggest, count=count, enqueue=tuple(map(str, enqueue))))
+
     def confirm(self, *trials: int, seeds: int = 3, best: int | None = None,
                 workers: int | None = None, timeout: float | str | None = None,
                 device: str = "auto", engine: str = "local",

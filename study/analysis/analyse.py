@@ -11,6 +11,8 @@ from study.analysis.effects import Effects, Importance, Interaction
 from study.analysis.hypervolume_curve import Progress, point_of, progress
 from study.analysis.learned import finding
 from study.analysis.mixture_scores import Mixtures
+from study.analysis.predicted_front import PredictedFront, Step, predicted_front
+from study.analysis.proposals import suggestions
 from study.analysis.recommendations import Compared, Recommendation, recommend
 from study.analysis.replicates import (
     SCORE,
@@ -24,11 +26,13 @@ from study.analysis.score_model import ScoreModel, score_model
 from study.analysis.shrinkage import Shrunk, shrunk
 from study.analysis.uncertainty import Difference, SeedSpread, Uncertainty, holm, on_front
 from study.analysis.wording import Table, decibels
-from study.records import Estimate
+from study.records import Budget, Estimate
+from study.space.space import Space
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
 
 NAMED_AT_MOST = 8  # runs that are left out
+SUGGESTED = 3  # trainings
 
 
 class Analysis(NamedTuple):
@@ -54,6 +58,8 @@ class Analysis(NamedTuple):
     picks: list[Recommendation]
     advice: list[str]
     path: Table
+    predicted: PredictedFront | None  # where enough is known, and something learned
+    suggested: list[Step]  # the trainings that would say most about it
     notes: list[str]  # what was left out, and why; seeds that learned nothing
 
     @property
@@ -121,6 +127,7 @@ def analyse(
     reference: Variant | None,
     point: Mapping[str, float] | None = None,
     limits: Sequence[Mapping[str, float]] = (),
+    searched: tuple[Space, Budget] | None = None,
 ) -> Analysis:
     """Work a study out from its runs and their scores, owners (trial, seed)."""
     kept, tested, notes = comparable(runs, scores)
@@ -140,6 +147,10 @@ def analyse(
     drawn = shrunk(model, uncertainty) if model else None
     picks = [] if why else recommend(Compared.of(rows, losses, drawn), with_seeds, limits)
     advice, path = _reduction(model, refused, known, losses) if not why else ([], None)
+    predicted, suggested = None, list[Step]()
+    if searched and not why:
+        predicted = predicted_front(*searched, rows)
+        suggested = suggestions(*searched, rows, SUGGESTED)
     shown = {row["trial"] for row in trials.front(rows)}
     shown |= {pick.trial for pick in picks if pick.trial is not None}
     return Analysis(
@@ -150,6 +161,7 @@ def analyse(
         effects=effects.main_effects(design), importance=effects.importance(design),
         interaction=effects.interaction(design), progress=_progress(kept, rows, point),
         finding=why, picks=picks, advice=advice, path=path or Table(reduction_path.PATH, []),
+        predicted=predicted, suggested=suggested,
         notes=[*notes, *learned_nothing(kept), *_failed(failed)])
 
 

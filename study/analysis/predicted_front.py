@@ -1,36 +1,37 @@
-"""Predicted front: at every size the variant that the score surface takes, trained or not; and
-which trainings would say most about it.
+"""Predicted front: at every size the variant that the score surface takes, trained or not.
 
-Sizes are even steps of log cost, from the cheapest variant to the dearest that is wanted, of
-parameters and of MACs. What a training would say is, by turns, by how much the predicted front is
-expected to rise once its score is known (the knowledge gradient over the sizes; Frazier, Powell and
-Dayanik 2009, The knowledge-gradient policy for correlated normal beliefs), and by how much less
-uncertain the front's own scores are. The first finds better fronts, the second knows those found;
-by turns they do both (benchmarks/RESULTS.md).
+Sizes are even steps of log cost, from the cheapest variant to the dearest that is wanted. The band
+is where the best score within each size lies, from joint draws of the scores of all that may be it.
 """
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from study.analysis import pareto
 from study.analysis.mixture_scores import Floats
+from study.analysis.replicates import SCORE, Row, failed_trainings, pooled_seed_sd
 from study.analysis.score_surface import Coding, Inputs, Surface, Trained
-from study.records import Budget
-from study.space.points import Columns, Points, fixed, points
+from study.analysis.trials import finished
+from study.records import Budget, Estimate
+from study.space.points import Points, fixed, index_of, of_variants, points
+from study.space.searched import TUNED, value_of
 from study.space.space import Space
 from tasnet_core.cost.formulas import totals
+from tasnet_core.records import Variant
 
 COSTS = ("parameters", "macs_per_s")
 SIZES = 24  # steps of each cost
-MOST_POINTS = 3_000  # of a space at once; of a larger one a sample, and what is near the front
-CANDIDATES = 240  # of which the knowledge gradient is computed
-SETTINGS = 3  # of the surface's grid, for the same
-MOST_TRAINED = 200  # variants for the surface, for the same
-OUTCOMES = stats.norm.ppf((np.arange(5) + 0.5) / 5)  # of a training, equally likely, in sds
+FINE_SIZES = 200  # the same, for what is shown
+AT_LEAST = 6  # scores of variants, for a front to be predicted
+MOST_SHOWN = 50_000  # points of a space; of a larger one an even sample
+SETTINGS = 8  # of the surface's grid, for a look at all points
+CONTENDERS = 12  # at each size, that may be the best
+DRAWS = 2_000
+NEAR_DB = 0.5  # the reference, for the chance of a variant to be within
 
 Places = NDArray[np.int64]
 
@@ -42,11 +43,11 @@ class Sizes(NamedTuple):
     limits: Floats  # [costs, sizes], logarithms
 
     @classmethod
-    def of(cls, some: Points, dearest: Sequence[float]) -> "Sizes":
+    def of(cls, some: Points, dearest: Sequence[float], count: int = SIZES) -> "Sizes":
         """Up to the `dearest` of each cost, or its least among the points."""
         costs = np.log([some.parameters, some.macs_per_s])
         least = costs.min(axis=1)
-        limits = np.linspace(least, np.maximum(np.log(dearest), least), SIZES)
+        limits = np.linspace(least, np.maximum(np.log(dearest), least), count)
         return cls(costs, limits.T + 1e-9)
 
     def best(self, scores: Floats) -> Places:
@@ -66,65 +67,6 @@ def _best_within(costs: Floats, limits: Floats, scores: Floats) -> Places:
     return found
 
 
-class Gains(NamedTuple):
-    """What the trainings of some candidates would say of the predicted front, [candidates]."""
-
-    rise_db: Floats  # by how much it is expected to rise, summed over the sizes
-    variance: Floats  # by how much less uncertain the scores of its variants are, likewise, in dB²
-
-
-def gains(surface: Surface, inputs: Inputs, sizes: Sizes, candidates: Sequence[int]) -> Gains:
-    """Of a training of each candidate; these are places in the inputs."""
-    mean, covariance = surface.joint(inputs)
-    own = np.diag(covariance)[candidates]
-    # By how much a score one standard deviation above what was expected moves all others.
-    moves = covariance[:, candidates] / np.sqrt(own + surface.noise_variance)
-    rise = np.zeros(len(candidates))
-    for costs, limits in zip(sizes.log_costs, sizes.limits, strict=True):
-        order = np.argsort(costs, kind="stable")
-        last = np.searchsorted(costs[order], limits, side="right") - 1
-        for outcome in OUTCOMES:
-            after = mean[order, None] + outcome * moves[order]
-            rise += np.maximum.accumulate(after)[last].sum(axis=0) / len(OUTCOMES)
-        rise -= np.maximum.accumulate(mean[order])[last].sum()
-    return Gains(rise, (moves[sizes.best(mean)] ** 2).sum(axis=0))
-
-
-def proposals(
-    space: Space,
-    budget: Budget,
-    trained: Trained,
-    tried: Collection[int],
-    rng: np.random.Generator,
-    pending: Columns | None = None,
-    count: int = 1,
-) -> list[int]:
-    """Indices of the points of a space whose trainings would say most, one after the other.
-
-    `trained` has two variants or more, `tried` the indices that are not proposed again, `pending`
-    the variants in training, which count as trained with the score that is expected of them. Fewer
-    where fewer are left within the budget.
-    """
-    trained = _limited(trained)
-    found: list[int] = []
-    for _ in range(count):
-        surface, pool, inputs = _around(space, budget, trained, pending, rng)
-        sizes = Sizes.of(pool, dearest(space, budget))
-        free = ~np.isin(pool.indices, [*tried, *found])
-        if not free.any():
-            break
-        places, candidates = _contenders(surface, inputs, sizes, free, rng)
-        some = Sizes(sizes.log_costs[:, places], sizes.limits)
-        known = gains(surface, inputs.only(places), some, candidates)
-        # By turns, also where both come from the same trainings: see the module's docstring.
-        by_turns = known.rise_db if len(surface.inputs.octaves) % 2 else known.variance
-        best = int(places[candidates[int(np.argmax(by_turns))]])
-        found.append(int(pool.indices[best]))
-        own = {name: column[[best]] for name, column in pool.fields.items()}
-        pending = joined(pending, own) if pending else own
-    return found
-
-
 def dearest(space: Space, budget: Budget) -> tuple[float, float]:
     """Of each cost how much is wanted: the budget's, or the reference's if that is less."""
     whole = totals(fixed(space))
@@ -134,98 +76,187 @@ def dearest(space: Space, budget: Budget) -> tuple[float, float]:
     return parameters, macs_per_s
 
 
-def joined(one: Columns, other: Columns) -> Columns:
-    return {name: np.concatenate([column, other[name]]) for name, column in one.items()}
+class Step(NamedTuple):
+    """A variant of the predicted front."""
+
+    variant: Variant
+    recipe: Mapping[str, Any]  # the tuned fields
+    trial: int | None  # None: nobody has trained it
+    parameters: int
+    macs_per_s: float
+    score: Estimate  # SI-SNRi in dB that its trainings have on average
+    loss: Estimate | None  # below the reference; None without one
+    near: float | None  # probability of being at most NEAR_DB below it
 
 
-def believed(surface: Surface, trained: Trained, pending: Columns) -> Trained:
-    """With the pending variants at the scores that are expected of them."""
-    expected, _ = surface.predict(surface.coding.inputs(pending))
-    return trained._replace(
-        fields=joined(trained.fields, pending),
-        scores_db=np.concatenate([trained.scores_db, expected]),
-        seeds=np.concatenate([trained.seeds, np.ones(len(expected))]))
+class Band(NamedTuple):
+    """The best score within each size, [sizes]."""
+
+    sizes: Floats
+    expected: Floats
+    low: Floats  # 95 %
+    high: Floats
 
 
-def _limited(trained: Trained) -> Trained:
-    """The Pareto-optimal and the newest, as many as a proposal has time for."""
-    count = len(trained.scores_db)
-    if count <= MOST_TRAINED:
-        return trained
-    costs = np.log(totals(trained.fields))
-    best = np.flatnonzero(pareto.front(np.column_stack([-trained.scores_db, *costs])))
-    kept = np.union1d(best, np.arange(count - MOST_TRAINED, count))[-2 * MOST_TRAINED:]
-    return trained._replace(
-        fields={name: column[kept] for name, column in trained.fields.items()},
-        scores_db=trained.scores_db[kept], seeds=trained.seeds[kept])
+@dataclass(frozen=True)
+class PredictedFront:
+    """What the trainings of a study say about variants that nobody trained."""
+
+    steps: Mapping[str, Sequence[Step]]  # by cost, cheapest first
+    bands: Mapping[str, Band]  # by cost
+    variants: int  # of the space, within the budget
+    trained: int
+
+    @property
+    def untrained(self) -> bool:
+        """Whether nobody has trained some of its variants."""
+        return any(step.trial is None for steps in self.steps.values() for step in steps)
+
+    @property
+    def half_width_db(self) -> float:
+        """How far the front is known: half the band, on average over the sizes of all costs."""
+        return float(np.mean([(band.high - band.low) / 2 for band in self.bands.values()]))
 
 
-def _around(
-    space: Space,
-    budget: Budget,
-    trained: Trained,
-    pending: Columns | None,
-    rng: np.random.Generator,
-) -> tuple[Surface, Points, Inputs]:
-    """The surface, and the points of the space that it is looked at: all, or where there are too
-    many a sample and what lies around its front."""
-    pool = _pool(space, budget, rng)
+def trained_of(rows: Sequence[Row], score: str = SCORE) -> Trained:
+    """What is known of the finished variants, rows of `replicates.per_trial`, but for trainings
+    that failed."""
+    failed = failed_trainings(rows)
+    known = [row for row in finished(rows) if row not in failed]
+    spread = pooled_seed_sd(known)
+    sd_db, freedom = spread or (0.0, 0)
+    return Trained(
+        of_variants([Variant.of(row) for row in known], [recipe_fields(row) for row in known]),
+        np.array([row[score] for row in known], dtype=float),
+        np.array([row.get("seeds", 1) for row in known], dtype=float),
+        sd_db**2 * freedom, freedom)
+
+
+def predicted_front(
+    space: Space, budget: Budget, rows: Sequence[Row], score: str = SCORE
+) -> PredictedFront | None:
+    """From the finished variants, rows of `replicates.per_trial`; None where they are too few, or
+    where nothing of the space is within the budget."""
+    count = len(space)
+    some = np.unique(np.linspace(0, count - 1, min(count, MOST_SHOWN)).astype(np.int64))
+    pool = points(space, some).within(budget)
+    trained = trained_of(rows, score)
+    if len(trained.scores_db) < AT_LEAST or not len(pool):
+        return None
     coding = Coding.of(fixed(space), trained.fields, pool.fields)
-    surface = Surface(coding, trained).simplified(SETTINGS)
-    if pending:
-        surface = Surface(coding, believed(surface, trained, pending)).simplified(SETTINGS)
-    inputs = coding.inputs(pool.fields)
-    if len(pool) < len(space):
-        for _ in range(2):
-            mean, _ = surface.predict(inputs)
-            front = np.unique(Sizes.of(pool, dearest(space, budget)).best(mean))
-            near = neighbours(space, pool.indices[front])
-            pool = points(space, np.union1d(pool.indices, near)).within(budget)
-            inputs = coding.inputs(pool.fields)
-    return surface, pool, inputs
+    surface, inputs = Surface(coding, trained), coding.inputs(pool.fields)
+    ends = dearest(space, budget)
+    sizes = Sizes.of(pool, ends, FINE_SIZES)
+    # Which are taken; the likeliest settings suffice, and 100,000 points take seconds.
+    mean, variance = surface.simplified(SETTINGS).predict(inputs)
+    best = sizes.best(mean)
+    contenders = _contenders(Sizes.of(pool, ends), mean, np.sqrt(variance))
+    places = np.unique(np.concatenate([best, contenders]))
+    known = _Known.of(space, pool, places, surface, rows)
+    of_contenders = Sizes(sizes.log_costs[:, places], sizes.limits)
+    halves = np.split(places[of_contenders.best(known.mean[:-1])], len(COSTS))
+    return PredictedFront(
+        steps={cost: [known.step(int(place)) for place in dict.fromkeys(half.tolist())]
+               for cost, half in zip(COSTS, halves, strict=True)},
+        bands=known.bands(sizes), variants=len(pool), trained=len(trained.scores_db))
 
 
-def _pool(space: Space, budget: Budget, rng: np.random.Generator) -> Points:
-    """All points within the budget; of too many some, the more the nearer to all corners."""
-    size = len(space)
-    if size <= MOST_POINTS:
-        return points(space, np.arange(size)).within(budget)
-    counts = np.array([len(axis.numbers) for axis in space.axes.values()])
-    shares = rng.random((MOST_POINTS, len(counts))) ** rng.choice([1 / 3, 1, 3], (MOST_POINTS, 1))
-    places = (shares * counts).astype(np.int64)
-    corner = np.zeros((1, len(counts)), dtype=np.int64)
-    indices = np.ravel_multi_index(np.vstack([corner, places, counts - 1]).T, counts)
-    return points(space, np.unique(indices)).within(budget)
+def foretold(
+    space: Space, rows: Sequence[Row], indices: Sequence[int], score: str = SCORE
+) -> list[Step]:
+    """The points with these indices, as the finished variants foretell them."""
+    pool, trained = points(space, np.unique(indices)), trained_of(rows, score)
+    surface = Surface(Coding.of(fixed(space), trained.fields, pool.fields), trained)
+    known = _Known.of(space, pool, np.arange(len(pool)), surface, rows)
+    return [known.step(int(np.searchsorted(pool.indices, index))) for index in indices]
 
 
-def neighbours(space: Space, indices: Places) -> Places:
-    """The points that differ from these by one step on one axis."""
-    counts = [len(axis.numbers) for axis in space.axes.values()]
-    places = np.array(np.unravel_index(indices, counts))
+class _Known(NamedTuple):
+    """The joint distribution of the scores of the contenders, the reference last."""
+
+    space: Space
+    pool: Points
+    places: Places  # in the pool, of the contenders
+    mean: Floats
+    covariance: Floats
+    surface: Surface
+    trials: Mapping[int, int]  # by index of the point
+    has_reference: bool
+
+    @classmethod
+    def of(cls, space: Space, pool: Points, places: Places, surface: Surface,
+           rows: Sequence[Row]) -> "_Known":
+        inputs = surface.coding.inputs(pool.fields).only(places)
+        reference = {name: np.array([value]) for name, value in fixed(space).items()}
+        both = zip(inputs, surface.coding.inputs(reference), strict=True)
+        joint = surface.joint(Inputs(*(np.concatenate([part, own]) for part, own in both)))
+        trials = {index: row["trial"] for row in rows if row["state"] == "complete"
+                  and (index := index_of_row(space, row)) is not None}
+        return cls(space, pool, places, *joint, surface, trials,
+                   any(row["trial"] == 0 for row in rows))
+
+    def step(self, place: int) -> Step:
+        own = int(np.searchsorted(self.places, place))
+        asked = self.space.point(int(self.pool.indices[place]))
+        variant = self.space.variant_of(asked)
+        recipe = self.space.recipe_of(asked, self.space.recipe)
+        loss, near = None, None
+        if self.has_reference:
+            loss, near = self.against_reference(own, variant == self.space.reference)
+        return Step(
+            variant, {name: getattr(recipe, name) for name in TUNED if name in self.space.choices},
+            self.trials.get(int(self.pool.indices[place])),
+            int(self.pool.parameters[place]), float(self.pool.macs_per_s[place]),
+            self.estimate(self.mean[own], self.covariance[own, own]), loss, near)
+
+    def against_reference(self, own: int, same: bool) -> tuple[Estimate, float]:
+        if same:
+            return Estimate(0.0, 0.0, 0.0), 1.0
+        loss = self.mean[-1] - self.mean[own]
+        both = self.covariance[own, own] + self.covariance[-1, -1] - 2 * self.covariance[own, -1]
+        sd = np.sqrt(max(both, 1e-12))
+        near = stats.t.cdf((NEAR_DB - loss) / sd, self.surface.degrees)
+        return self.estimate(loss, both), float(near)
+
+    def estimate(self, value: float, variance: float) -> Estimate:
+        reach = self.surface.quantile * np.sqrt(max(variance, 0.0))
+        return Estimate(float(value), float(value - reach), float(value + reach))
+
+    def bands(self, sizes: Sizes) -> dict[str, Band]:
+        """The band of each cost, from joint draws."""
+        count = len(self.places)
+        draws = stats.multivariate_t(
+            self.mean[:count], self.covariance[:count, :count], df=self.surface.degrees,
+            allow_singular=True).rvs(DRAWS, random_state=np.random.default_rng(0))
+        found = {}
+        for name, costs, limits in zip(COSTS, sizes.log_costs, sizes.limits, strict=True):
+            order = np.argsort(costs[self.places], kind="stable")
+            last = np.searchsorted(costs[self.places][order], limits, side="right") - 1
+            best = np.maximum.accumulate(draws.reshape(DRAWS, count)[:, order], axis=1)[:, last]
+            low, high = np.quantile(best, (0.025, 0.975), axis=0)
+            expected = np.maximum.accumulate(self.mean[:count][order])[last]
+            found[name] = Band(np.exp(limits), expected, low, high)
+        return found
+
+
+def _contenders(sizes: Sizes, mean: Floats, sd: Floats) -> Places:
+    """At each size the variants most likely to be the best, as expected and by their chance."""
     found = []
-    for axis, count in enumerate(counts):
-        for step in (-1, 1):
-            moved = places.copy()
-            moved[axis] += step
-            inside = (moved[axis] >= 0) & (moved[axis] < count)
-            found.append(np.ravel_multi_index(moved[:, inside], counts))
-    near: Places = np.unique(np.concatenate(found))
-    return near
+    for costs, limits in zip(sizes.log_costs, sizes.limits, strict=True):
+        for limit in limits:
+            within = np.flatnonzero(costs <= limit)
+            for hope in (mean[within], (mean + sd)[within]):
+                found.append(within[np.argsort(-hope, kind="stable")[:CONTENDERS]])
+    return np.unique(np.concatenate(found))
 
 
-def _contenders(
-    surface: Surface, inputs: Inputs, sizes: Sizes, free: NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> tuple[Places, list[int]]:
-    """Places of points that may be on the front, and which of them may be trained: at each size the
-    best as expected and with the chance of being better, the others by chance."""
-    mean, variance = surface.predict(inputs)
-    hope = mean + np.sqrt(variance)
-    front = np.unique([sizes.best(mean), sizes.best(hope)])
-    open_to = np.where(free, 0.0, -np.inf)
-    near = np.unique([sizes.best(mean + open_to), sizes.best(hope + open_to)])
-    near = near[free[near]]
-    others = np.setdiff1d(np.flatnonzero(free), near)
-    more = rng.choice(others, min(len(others), CANDIDATES - len(near)), replace=False)
-    places = np.unique(np.concatenate([front, near, more]))
-    return places, [place for place, one in enumerate(places) if free[one]]
+def index_of_row(space: Space, row: Row) -> int | None:
+    """The index of a row's point; None where the space has no such point."""
+    recipe = replace(space.recipe, **recipe_fields(row))
+    parameters = space.parameters_of(Variant.of(row), recipe)
+    return None if parameters is None else index_of(space, parameters)
+
+
+def recipe_fields(row: Row) -> dict[str, Any]:
+    """The fields of a row's recipe that a space may tune."""
+    return {name: value_of(row, name) for name in TUNED}

@@ -25,6 +25,7 @@ EXPECTED = "si_snri_extrapolated_db"
 OUTLOOK = (  # the fields of records.Outlook
     "slope_db_per_doubling", EXPECTED, "si_snri_extrapolated_low_db",
     "si_snri_extrapolated_high_db")
+VALID = "valid_si_snri_db"
 MEANS = (*SCORES, "realtime_factor", "seconds")
 LEARNED_DB = 1.0        # of improvement: a network that only passes the mixture on has about none,
 APART_DB = 3.0          # and no two trainings of one that learns are so far apart
@@ -154,7 +155,7 @@ def _mean_run(runs: Sequence[Row], learned: Sequence[Row], chosen_by: Row | None
     scores = [row[SCORE] for row in learned]
     several = len(scores) > 1
     return {
-        **_merged(counting or runs[:1], MEANS),
+        **_merged(counting or runs[:1], MEANS if VALID not in runs[0] else (*MEANS, VALID)),
         "seeds": len(counting),
         "seeds_without": without,
         "seeds_unlearned": len(runs) - len(scores) - without,

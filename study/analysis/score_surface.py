@@ -29,7 +29,7 @@ LEVEL_DB, DOUBLING_DB = 3.0, 0.5  # of the mean; of a doubling of the parameters
 SCALE_FREEDOM = 4.0
 HYPERPARAMETER_DB = 0.1, 0.3  # of a doubling beyond what it is worth in parameters
 BEND_DB = 0.05, 0.2  # of X × R, and of the square of an octave by 2
-LEFT_OVER_DB, LENGTHS_OCTAVES = (0.05, 0.2, 0.4), (0.7, 2.0)
+LEFT_OVER_DB, LENGTHS_OCTAVES = (0.1, 0.2, 0.4), (0.3, 0.7, 2.0)
 NOISE_DB = 0.05, 0.12, 0.25  # of one training
 WEIGHT = 0.995  # of the grid, that predictions are made with
 
@@ -150,9 +150,14 @@ class Surface:
                    for part in self.parts) / sum(part.weight for part in self.parts)
 
     @property
+    def degrees(self) -> float:
+        """Of freedom of predictions; those of the prior are left out, for safety."""
+        return self.freedom - SCALE_FREEDOM
+
+    @property
     def quantile(self) -> float:
         """Half an interval in standard deviations."""
-        return float(stats.t.ppf((1 + LEVEL) / 2, self.freedom - SCALE_FREEDOM))
+        return float(stats.t.ppf((1 + LEVEL) / 2, self.degrees))
 
     def predict(self, some: Inputs) -> tuple[Floats, Floats]:
         """Means and variances of the scores that variants have on average over seeds."""

@@ -57,6 +57,55 @@ def enqueue(asked: options.Enqueue) -> None:
             say(f"{named}: waiting in study {name!r}; python -m study run trains it next")
 
 
+def suggest(asked: options.Suggest) -> list[str]:
+    """Print the trainings that would say most, and enqueue those chosen; all in `enqueue`'s words.
+    """
+    from study.analysis.predicted_front import AT_LEAST
+    from study.analysis.proposals import suggestions
+    from study.analysis.replicates import VALID, per_trial
+    from study.analysis.trials import finished
+    from study.cli.stored import settings_in, to_write
+    from study.report.predicted import name_of, suggestion
+    from study.search import optuna_study
+    from study.space.plan import StudyPlan
+    from study.space.searched import words
+    with to_write(asked.storage) as database:
+        name, settings = settings_in(database, asked.study)
+        plan = StudyPlan.of(name, settings)
+        stored = {(run["trial"], run["seed"]): run[VALID] for run in database.runs(name)}
+        rows = per_trial([{**row, VALID: stored[row["trial"], row["seed"]]}
+                          for row in database.results(name)])
+        if len(finished(rows)) < AT_LEAST:
+            raise UserError(f"study {name!r}: {len(finished(rows))} finished variants, and "
+                            f"{AT_LEAST} are needed to say what to train next; go on with: "
+                            f"python -m study run --study {name} --trials {AT_LEAST}")
+        study = optuna_study.open_study(plan, database)
+        queued: list[tuple[Variant, dict[str, Any]]] = [
+            (variant, {}) for variant in optuna_study.waiting(study, plan.space)]
+        steps = suggestions(plan.space, settings.budget, rows, asked.count, queued)
+        if not steps:
+            raise UserError(f"study {name!r}: every variant of its space within the budget has "
+                            "been trained; nothing is left to suggest")
+        base = plan.space.reference
+        say(*(suggestion(place, step, base) for place, step in enumerate(steps, 1)))
+    named = [name_of(step, base, words) for step in steps]
+    chosen = [named[place] for place in _chosen(asked.enqueue, len(steps))]
+    if chosen:
+        enqueue(options.Enqueue(storage=asked.storage, study=name, variants=tuple(chosen)))
+    return named
+
+
+def _chosen(numbers: tuple[str, ...], count: int) -> list[int]:
+    """Places of the suggestions that these words name."""
+    if numbers == ("all",):
+        return list(range(count))
+    for word in numbers:
+        if not (word.isdecimal() and 1 <= int(word) <= count):
+            raise UserError(f"--enqueue {word}: no number of a suggestion; choose from 1 to "
+                            f"{count}, or all")
+    return [int(word) - 1 for word in numbers]
+
+
 def _check_same_corpus(variant: "Variant", reference: "Variant") -> None:
     for field in ("C", "sample_rate_hz"):
         own, other = getattr(variant, field), getattr(reference, field)
@@ -209,7 +258,8 @@ def backup(asked: options.Backup) -> None:
 
 
 COMMANDS: dict[type[options.Options], Callable[[Any], Any]] = {
-    options.Enqueue: enqueue, options.Report: report, options.Status: status, options.Show: show,
+    options.Enqueue: enqueue, options.Suggest: suggest, options.Report: report,
+    options.Status: status, options.Show: show,
     options.Compare: compare, options.Export: export, options.Bundle: bundle,
     options.Measured: measured,
     options.DescribeSpace: space, options.Doctor: doctor, options.Backup: backup}

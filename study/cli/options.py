@@ -170,6 +170,15 @@ class Enqueue(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Suggest(OfStudy):
+    command = "suggest"
+    help = "name the trainings that would say most about the front, or let them be the next"
+    count: int = option(3, "how many (3)", type=upto(100), metavar="K")
+    enqueue: tuple[str, ...] = option((), "these of them, by their numbers, or all, are the next "
+                                      "trials of run", nargs="+", metavar="NUMBER")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Confirm(Training):
     command, help = "confirm", "train the front and the reference with further seeds"
     trials: tuple[int, ...] = positional("TRIAL", "these trials instead", nargs="*", type=natural)
@@ -273,8 +282,8 @@ class Backup(InDatabase):
 
 
 COMMANDS: tuple[type[Options], ...] = (
-    Run, Enqueue, Confirm, Fidelity, Continue, Report, Status, Show, Compare, Export, Bundle,
-    Measured, DescribeSpace, Doctor, Backup)
+    Run, Enqueue, Suggest, Confirm, Fidelity, Continue, Report, Status, Show, Compare, Export,
+    Bundle, Measured, DescribeSpace, Doctor, Backup)
 
 
 def parser() -> argparse.ArgumentParser:

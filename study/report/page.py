@@ -134,6 +134,9 @@ class Page(NamedTuple):
     advice: Sequence[str] = ()
     path: Table = Table((), [])
     path_titles: Titles = {}  # noqa: RUF012  # never changed
+    predicted: Table = Table((), [])
+    predicted_titles: Titles = {}  # noqa: RUF012  # never changed
+    predicted_said: Sequence[str] = ()
     small: Sequence[str] = ()
     published_note: str = ""
     unscored: Sequence[str] = ()
@@ -177,6 +180,7 @@ def render(page: Page) -> str:
         shown=shown, columns=_columns(VARIANTS, page.rows), trials={row["trial"] for row in shown},
         titles={**wording.TITLES, **page.titles}, own_titles=_titles(page),
         path_titles={**wording.TITLES, **page.path_titles},
+        predicted_titles={**wording.TITLES, **page.predicted_titles},
         tested_in=next((one.section for one in page.figures if one.name == "mixtures"), None),
         text=TEXT, link=_link, sentence=linked_sentence,
         failures=_by_reason(page.failures), named=FAILURES_NAMED, reasons=REASONS,

@@ -6,6 +6,7 @@ Everything is made in memory first; then each file appears whole or not at all.
 import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,15 @@ from study.analysis.analyse import Analysis, analyse
 from study.analysis.mixture_scores import Mixtures
 from study.analysis.replicates import SCORE, Row, number, per_trial
 from study.database import store
-from study.records import Settings
-from study.report import again, page, published, summary, tables
+from study.records import Budget, Settings
+from study.report import again, page, predicted, published, summary, tables
 from study.report.figures import all as figures
 from study.report.figures import captions, style
 from study.report.figures.front import Published
 from study.report.page import Clip, Failure, Figure, Output, Page, Sound
 from study.space.searched import configuration, varied
+from study.space.space import Space
+from study.space.toml import space_of
 from tasnet_core.errors import UserError
 from tasnet_core.files import write_atomically
 from tasnet_core.inference import example_files
@@ -36,6 +39,7 @@ FIGURES = {
     "front_macs": ("Pareto front", "Against MACs"),
     "front_realtime": ("Pareto front", "Against speed"),
     "front_memory": ("Pareto front", "Against memory"),
+    "predicted": ("Predicted front", "Best within each size"),
     "effects": ("Hyperparameters", "Effect of each hyperparameter"),
     "letters": ("Hyperparameters", "Scores by hyperparameter value"),
     "interaction": ("Hyperparameters", "X and R together"),
@@ -75,10 +79,19 @@ class Study(NamedTuple):
         return published.form_of(self.settings.space) if self.settings else None
 
     def analyse(self, limits: Sequence[Mapping[str, float]] = ()) -> Analysis:
-        return analyse(self.runs, self.scores, self.reference, self.point, limits)
+        return analyse(self.runs, self.scores, self.reference, self.point, limits, self.searched)
+
+    @property
+    def searched(self) -> tuple[Space, Budget] | None:
+        """The space and the budget; None where the space is no preset any more."""
+        if self.settings is None:
+            return None
+        with suppress(UserError):
+            return space_of(self.settings), self.settings.budget
+        return None
 
 
-RUN_COLUMNS = ("kind", "epoch_segments", "checkpoint")
+RUN_COLUMNS = ("kind", "epoch_segments", "checkpoint", "valid_si_snri_db")
 
 
 def write_report(
@@ -170,7 +183,7 @@ def _material(found: Study, analysis: Analysis) -> figures.Material:
     return figures.Material(
         analysis.runs, found.epochs, analysis.tested, analysis.effects, analysis.interaction,
         analysis.importance, analysis.scores, analysis.chance, analysis.progress,
-        _published(found))
+        _published(found), analysis.predicted)
 
 
 def _published(found: Study) -> list[Published]:
@@ -200,6 +213,9 @@ def _tables(found: Study, analysis: Analysis, rows: Sequence[Row]) -> list[Named
         ("runs", tables.runs_table(found.runs), tables.RUNS_READ, {}),
         ("sexes", sexes, sexes.columns, {}),
         ("path", analysis.path, analysis.path.columns, reduction_path.TITLES)]
+    if analysis.predicted:
+        foretold = predicted.table(analysis.predicted, found.reference)
+        made.append(("predicted", foretold, foretold.columns, predicted.TITLES))
     if found.form:
         beside = published.table_of(found.form, analysis.rows)
         made.append(("published", beside, beside.columns, published.titles(found.form)))
@@ -254,6 +270,7 @@ def _page(
         hours=sum(number(run["seconds"]) or 0 for run in runs) / 3600,
         notes=[*found.notes, *analysis.notes], advice=analysis.advice,
         path=_readable(analysis.path), path_titles=reduction_path.TITLES,
+        **_predicted(found, analysis),
         small=summary.small_print(found.runs, analysis), unscored=trials.unscored(found.unscored),
         failures=[Failure(run["trial"], run["seed"], page.reason_of(run)) for run in runs
                   if run["state"] in ("failed", "stopped", "rejected")],
@@ -264,6 +281,17 @@ def _page(
 def _answer(analysis: Analysis) -> summary.Answer:
     mixtures = len(analysis.per_variant.names) if analysis.per_variant.scores else 0
     return summary.answer(analysis.compared, mixtures, analysis.finding, analysis.with_seeds)
+
+
+def _predicted(found: Study, analysis: Analysis) -> dict[str, Any]:
+    """What is said of the predicted front; nothing where there is none."""
+    front = analysis.predicted
+    if front is None:
+        return {}
+    said = [*predicted.sentences(front),
+            *predicted.next_trainings(analysis.suggested, found.reference, found.name)]
+    return {"predicted": _readable(predicted.table(front, found.reference)),
+            "predicted_titles": predicted.TITLES, "predicted_said": said}
 
 
 def _figures(drawn: Mapping[str, style.Drawn]) -> list[Figure]:

@@ -11,7 +11,7 @@ import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from study.analysis.predicted_front import proposals
+from study.analysis.proposals import proposals
 from study.analysis.replicates import SCORE, failed_trainings
 from study.analysis.score_surface import Trained
 from study.records import Budget

@@ -15,6 +15,8 @@ from study.__main__ import main as study
 from study.database.store import open_database
 from study.engines import base, local
 from study.records import Settings
+from study.space.searched import changes, short
+from tasnet_core.records import Variant
 from tests.support import ROOT, tiny_study
 from tests.support.commands import RUN, refused
 from tests.support.processes import Started
@@ -99,6 +101,7 @@ def test_what_the_manual_does_with_a_loaded_study_can_be_done(here):
 @pytest.mark.parametrize(("arguments", "words"), [
     (("enqueue", "Q3"), ["'Q3': no letter"]), (("enqueue", "X1", "L3"), ["L=3 must be even"]),
     (("enqueue", "causal=true"), ["hears the future"]), (("enqueue", "C3"), ["C=3, but 2 in this study"]),
+    (("suggest",), ["4 finished variants, and 6 are needed", "--trials 6"]),
     (("enqueue", "sample_rate_hz=16000"), ["sample_rate_hz=16000, but 8000"]),
     (("confirm", "99"), ["trial 99: not in study 'tiny-tiny'"]), (("continue", "99"), ["trial 99: not in study 'tiny-tiny'"]),
     (("continue", "0"), ["trial 0: is complete"]), (("confirm", "--study", "other"), ["'other'", "tiny-tiny"]),
@@ -119,6 +122,23 @@ def test_variants_put_in_wait_for_the_next_run(here, capsys):
             if trial.state.name == "WAITING"] == [(2, TINY.norm), (3, "frame")]
     assert study(["enqueue", str(TINY)]) == 0
     assert "is trial 0 already (complete); nothing to train" in capsys.readouterr().out
+
+
+def test_suggested_trainings_are_the_next_by_their_numbers(here, capsys):
+    assert study([*RUN, "--trials", "6", "--workers", "1"]) == 0
+    capsys.readouterr()
+    assert study(["suggest", "--count", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:3] for line in lines] == ["1: ", "2: "]
+    assert all("expected" in line and "against the reference" in line for line in lines)
+    refused(study, ("suggest", "--enqueue", "4"), capsys, "--enqueue 4: no number of a suggestion", "1 to 3, or all")
+    assert study(["suggest", "--enqueue", "2"]) == 0
+    assert "waiting in study 'tiny-tiny'" in capsys.readouterr().out
+    trials = optuna.load_study(study_name="tiny-tiny", storage=f"sqlite:///{STORAGE}").get_trials()
+    [waiting] = [trial.user_attrs["variant"] for trial in trials if trial.state.name == "WAITING"]
+    assert lines[1].startswith(f"2: {short(changes(waiting, vars(TINY)))} (")
+    trained = {row["variant"] for row in runs().values()}
+    assert Variant(**waiting).key not in trained
 
 
 def test_confirm_leaves_further_seeds_of_the_front_and_the_reference_to_the_workers(here, jobs):

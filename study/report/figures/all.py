@@ -14,11 +14,13 @@ from study.analysis import trials
 from study.analysis.effects import Effects, Importance, Interaction
 from study.analysis.hypervolume_curve import Progress
 from study.analysis.mixture_scores import Mixtures
+from study.analysis.predicted_front import PredictedFront
 from study.analysis.replicates import Row, per_trial
 from study.records import Estimate
 from study.report.figures import captions, front, hyperparameters, learning, style
 from study.report.figures import effects as effect_figures
 from study.report.figures import mixtures as mixture_figures
+from study.report.figures import predicted as predicted_front
 from study.report.figures.captions import Words
 from study.report.figures.style import Drawn
 
@@ -43,6 +45,7 @@ class Material(NamedTuple):
     chance: Mapping[int, float] = {}  # by trial, of being Pareto-optimal in SI-SNRi and both COSTS
     progress: Progress | None = None
     published: Sequence[front.Published] = ()
+    predicted: PredictedFront | None = None
 
 
 def draw_all(material: Material) -> dict[str, Drawn]:
@@ -56,6 +59,7 @@ def draw_all(material: Material) -> dict[str, Drawn]:
     with style.figure_style(captions.INHERITED if inherited else ""):
         drawn = {
             **{name: _front(rows, cost, material) for cost, name in FRONTS.items()},
+            "predicted": _predicted(material.predicted, rows),
             "hypervolume": _hypervolume(material.progress),
             **_hyperparameters(rows, material.effects),
             "interaction": _interaction(material.interaction),
@@ -77,6 +81,13 @@ def _front(rows: Sequence[Row], cost: str, material: Material) -> Drawn | None:
     figure = style.new_figure(3.9)
     unlabelled = front.draw_front(data, figure.add_axes(axes_box(data)))
     return Drawn(data, *style.files(figure), *captions.front(data, unlabelled))
+
+
+def _predicted(predicted: PredictedFront | None, rows: Sequence[Row]) -> Drawn | None:
+    if not (data := predicted_front.predicted_data(predicted, rows)):
+        return None
+    draw, words = predicted_front.draw_predicted, captions.predicted(data)
+    return _panels(draw, data, len(data.costs), words, len(data.costs), 2.5)
 
 
 def axes_box(data: front.FrontData) -> tuple[float, float, float, float]:

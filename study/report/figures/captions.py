@@ -11,6 +11,7 @@ from study.report.figures.front import AXES, LIKELY, FrontData
 from study.report.figures.hyperparameters import HyperparameterScores, ParallelData
 from study.report.figures.learning import MOST, CurvesData, HypervolumeData
 from study.report.figures.mixtures import Condition, Pairs, Spread
+from study.report.figures.predicted import PredictedData
 from study.report.figures.style import Drawn
 from tasnet_core.errors import counted
 
@@ -58,6 +59,21 @@ def front(data: FrontData, unlabelled: int) -> Words:
          f"{counted(data.unmeasured, 'variant')}."),
         (unlabelled, "Without a label, but in the table: "
          f"{counted(unlabelled, 'variant')} of the front.")))
+
+
+def predicted(data: PredictedData) -> Words:
+    """Of the figure of the predicted front."""
+    band, untrained = data.bands[0], len(data.untrained[0])
+    rise = f"{decibels(float(band.expected[0]))} dB to {decibels(float(band.expected[-1]))} dB"
+    axes = " and against ".join(AXES[cost].words for cost in data.costs)
+    alt = (f"Predicted SI-SNRi against {axes}: from {rise}, known to "
+           f"{decibels(data.half_width_db)} dB on average; of the variants that it takes by "
+           f"{AXES[data.costs[0]].words}, {untrained} are untrained.")
+    return Words(alt, (
+        "The line is what the variant taken at each size is expected to score, the band where the "
+        "best variant within that size lies (95 %), both from a model of all trainings. Orange "
+        "diamonds are variants that nobody has trained; grey points were measured. Scores are "
+        "those that trainings of a variant have on average, on these test mixtures."))
 
 
 def _front_caption(data: FrontData) -> str:

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 
-from study.analysis.predicted_front import Sizes, believed, dearest, gains, neighbours, proposals
+from study.analysis.predicted_front import Sizes, dearest, predicted_front
+from study.analysis.proposals import believed, gains, neighbours, proposals, suggestions
 from study.analysis.score_surface import Coding, Surface, Trained
-from study.records import Budget
-from study.space.points import fixed, points
+from study.records import Budget, Estimate
+from study.space.points import fixed, index_of, points
 from study.space.presets import FULL, QUICK
+from study.space.searched import TUNED
 from tasnet_core.cost import count
+from tasnet_core.records import Variant
 
 SPACE = points(QUICK, np.arange(len(QUICK)))
 CODING = Coding.of(fixed(QUICK), SPACE.fields)
@@ -117,3 +120,105 @@ def test_neighbours_differ_by_one_step_on_one_axis():
     start = QUICK.point(0)
     apart = [sum(abs(QUICK.point(int(one))[name] - start[name]) // ranges[name].step for name in ranges) for one in found]
     assert apart == [1] * len(ranges)       # the corner has one on each axis
+
+
+def rows_of(places, scores, **columns):
+    """As `per_trial` makes them; the reference is trial 0."""
+    found = []
+    for place, score in zip(places.tolist(), scores, strict=True):
+        variant = QUICK.variant_of(QUICK.point(place))
+        recipe = {name: getattr(QUICK.recipe, name) for name in TUNED}
+        found.append({
+            **vars(variant), **recipe, **columns, "trial": 0 if place == REFERENCE else place + 1, "state": "complete",
+            "seeds": 1, "si_snri_sd_db": None, "si_snri_db": float(score), "parameters": int(SPACE.parameters[place]),
+            "macs_per_s": float(SPACE.macs_per_s[place])})
+    return found
+
+
+@pytest.fixture(scope="module")
+def known():
+    places = some(16)
+    rows = rows_of(places, trained(places).scores_db)
+    return rows, predicted_front(QUICK, Budget(), rows)
+
+
+def test_the_front_takes_better_variants_at_larger_sizes_and_says_who_trained_them(known):
+    rows, found = known
+    assert (found.variants, found.trained) == (len(QUICK), 16)
+    for cost, steps in found.steps.items():
+        costs = [getattr(step, cost) for step in steps]
+        scores = [step.score.value for step in steps]
+        assert costs == sorted(costs)
+        assert scores == sorted(scores)
+        for step in steps:
+            trained_by = next((row["trial"] for row in rows if row["trial"] and Variant.of(row) == step.variant), None)
+            assert step.trial == (0 if step.variant == QUICK.reference else trained_by)
+            exact = count.exact(step.variant)
+            assert (step.parameters, round(step.macs_per_s)) == (exact.parameters, exact.macs_per_s)
+    assert found.untrained
+
+
+def test_losses_are_against_the_reference_and_know_what_both_share(known):
+    rows, found = known
+    base = next(row["si_snri_db"] for row in rows if row["trial"] == 0)
+    for step in found.steps["parameters"]:
+        if step.variant == QUICK.reference:
+            assert (step.loss, step.near) == (Estimate(0.0, 0.0, 0.0), 1.0)
+            continue
+        assert step.score.low < step.score.value < step.score.high
+        assert step.loss.value == pytest.approx(base - step.score.value, abs=0.5)
+        assert 0 <= step.near <= 1
+        assert (step.near > 0.5) == (step.loss.value < 0.5)
+
+
+def test_the_band_holds_the_best_score_within_each_size():
+    inside = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        # Of another kind than the model: what is shortest decides, in part.
+        shortage = rng.dirichlet(np.ones(INPUTS.ways.shape[1])) @ 2.0 ** -INPUTS.ways.T
+        true = 6.5 - 1.5 * np.log2(shortage)
+        places = some(16, seed)
+        found = predicted_front(QUICK, Budget(), rows_of(places, true[places] + rng.normal(0, 0.1, 16)))
+        for cost, column in (("parameters", SPACE.parameters), ("macs_per_s", SPACE.macs_per_s)):
+            band = found.bands[cost]
+            best = np.array([true[column <= size].max() for size in band.sizes])
+            inside.append(np.mean((band.low <= best) & (best <= band.high)))
+            assert (np.diff(band.expected) >= 0).all()
+    assert np.mean(inside) > 0.9
+
+
+def test_more_trainings_know_the_front_better():
+    widths = []
+    for number in (8, 16, 64):
+        places = some(number)
+        widths.append(predicted_front(QUICK, Budget(), rows_of(places, trained(places).scores_db)).half_width_db)
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_too_few_variants_foretell_nothing():
+    places = some(5)
+    rows = rows_of(places, trained(places).scores_db)
+    assert predicted_front(QUICK, Budget(), rows) is None
+    assert suggestions(QUICK, Budget(), rows, 3) == []
+
+
+def test_suggested_are_variants_that_nobody_has_trained_queued_or_trains(known):
+    rows, _ = known
+    first = suggestions(QUICK, Budget(), rows, 3)
+    assert all(step.trial is None for step in first)
+    running = rows_of(np.array([index_of(QUICK, QUICK.parameters_of(first[0].variant))]), [0.0], state="running")[0]
+    running["state"] = "running"
+    other = suggestions(QUICK, Budget(), [*rows, running], 2, [(first[1].variant, {})])
+    assert not {step.variant for step in other} & {first[0].variant, first[1].variant}
+
+
+def test_what_is_suggested_is_chosen_by_scores_on_the_validation_mixtures(known):
+    rows, _ = known
+    valid = [{**row, "valid_si_snri_db": row["si_snri_db"]} for row in rows]
+    other_test = [{**row, "si_snri_db": 9 - row["si_snri_db"]} for row in valid]
+
+    def chosen(some):
+        return [step.variant for step in suggestions(QUICK, Budget(), some, 3)]
+    assert chosen(valid) == chosen(other_test)
+    assert chosen(rows) != chosen([{**row, "si_snri_db": 9 - row["si_snri_db"]} for row in rows])

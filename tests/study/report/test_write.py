@@ -19,9 +19,9 @@ from tasnet_core.errors import UserError
 from tests.support import ROOT, fakes
 from tests.support.filled_database import fill
 
-DRAWN = ("curves", "front_macs", "front_parameters", "hypervolume", "letters", "mixtures", "parallel")
+DRAWN = ("curves", "front_macs", "front_parameters", "hypervolume", "letters", "mixtures", "parallel", "predicted")
 FILES = sorted(["index.html", *(f"figures/{name}.{kind}" for kind in ("svg", "png") for name in DRAWN),
-                *(f"tables/{name}.{kind}" for kind in ("csv", "md", "tex") for name in ("front", "runs", "sexes"))])
+                *(f"tables/{name}.{kind}" for kind in ("csv", "md", "tex") for name in ("front", "predicted", "runs", "sexes"))])
 
 
 @pytest.fixture(scope="module")
