@@ -225,7 +225,12 @@ def _own(path: Path) -> ConvTasNet:
     if is_hub(path):
         variant, best = read_hub(path)
     else:
-        content = _built(read_saved(path), path)
+        content = read_saved(path)
+        if not isinstance(content, dict) or "format" not in content:
+            raise CheckpointError(
+                f"{path}: no network that can be read here; wanted a checkpoint or export of this "
+                "project, or a Conv-TasNet of Asteroid, torchaudio, SpeechBrain or ESPnet")
+        content = _built(content, path)
         variant, best = content["variant"], content.get("best", {})
     try:
         return network_with(variant, best)

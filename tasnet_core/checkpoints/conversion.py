@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tasnet_core.checkpoints.unpickle import plain, shown
-from tasnet_core.checkpoints.weights import network_with
+from tasnet_core.checkpoints.weights import letters_of, network_with
 from tasnet_core.errors import CheckpointError
 from tasnet_core.network.model import EPS, ConvTasNet
-from tasnet_core.records import Variant, as_word
+from tasnet_core.records import Variant
 
 Given = Mapping[str, Any]       # hyperparameters that the caller knows, by name
 EXAMPLES = {"R": 3, "mask": "relu", "sample_rate_hz": 8000}
@@ -81,7 +81,8 @@ def with_taps(weights: Mapping[str, Tensor], lag: int, both_sides: bool) -> dict
     """
     found = dict(weights)
     for name, weight in weights.items():
-        if re.fullmatch(r"separator\.blocks\.\d+\.depthwise\.weight", name):
+        kernel = re.fullmatch(r"separator\.blocks\.\d+\.depthwise\.weight", name)
+        if kernel and weight.dim() == 3 and weight.numel():
             ahead = lag + (weight.shape[-1] - 1 + lag if both_sides else 0)
             even = (weight.shape[-1] + ahead) % 2 == 0
             found[name] = F.pad(weight, (int(even), ahead))
@@ -89,9 +90,8 @@ def with_taps(weights: Mapping[str, Tensor], lag: int, both_sides: bool) -> dict
 
 
 def taps(weights: Mapping[str, Tensor]) -> int:
-    """P of weights under our names; 1 where they have none."""
-    kernel = weights.get("separator.blocks.0.depthwise.weight")
-    return kernel.shape[-1] if kernel is not None and kernel.dim() == 3 else 1
+    """P of weights under our names; 1 where they show none."""
+    return letters_of(weights).get("P") or 1
 
 
 def network_as(path: Path, toolkit: str, values: Mapping[str, Any],
@@ -147,9 +147,10 @@ def ask(path: Path, toolkit: str, lacking: Sequence[str]) -> None:
         CheckpointError: naming it, and how it is given.
     """
     if lacking:
-        such = ",".join(as_word(name, EXAMPLES[name]) for name in lacking)
+        such = ",".join(f"{name}={EXAMPLES[name]}" for name in lacking)
+        names = ", ".join(lacking[:-1]) + " and " * (len(lacking) > 1) + lacking[-1]
         raise CheckpointError(
-            f"{path}: {toolkit}'s network, and its file does not say {' and '.join(lacking)}: "
+            f"{path}: {toolkit}'s network, and its file does not say {names}: "
             f"give what it was trained with, such as --hyperparameters {such}")
 
 

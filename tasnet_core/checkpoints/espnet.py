@@ -8,6 +8,7 @@ the same, become kernels of a network with causal=False. Where a recording does 
 frame, its last samples are silent, and here they are not.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ from tasnet_core.checkpoints.conversion import (
     word,
 )
 from tasnet_core.checkpoints.unpickle import read_saved, shown
+from tasnet_core.checkpoints.weights import letters_of
 from tasnet_core.checkpoints.yaml_file import read_yaml
 from tasnet_core.errors import CheckpointError
 from tasnet_core.network.model import ConvTasNet
@@ -53,8 +55,9 @@ EPS = torch.finfo(torch.float32).eps
 
 def config_of(path: Path) -> Path | None:
     """The config.yaml of what a user names: itself, its folder, or a file beside it."""
-    found = path if path.name == CONFIG else (path if path.is_dir() else path.parent) / CONFIG
-    return found if found.is_file() else None
+    folder = path if os.path.isdir(path) else path.parent
+    found = path if path.name == CONFIG else folder / CONFIG
+    return found if os.path.isfile(found) else None
 
 
 def is_espnets(content: Any) -> bool:
@@ -158,10 +161,10 @@ def _renamed(content: Mapping[str, Tensor], separator: Mapping[str, Any],
         kind = separator["pre_mask_nonlinear"] if last == 4 else "linear"
         slopes = word(config, "pre_mask_nonlinear", kind, {name: name for name in SLOPES})
         weights["separator.prelu.weight"] = slope(SLOPES[slopes])
-    if separator["predict_noise"] and "separator.to_masks.weight" in weights:
-        masks = weights["separator.to_masks.weight"]
-        kept = len(masks) - len(weights.get("encoder.weight", ()))
-        weights["separator.to_masks.weight"] = masks[:kept]
+    letters = letters_of(weights)
+    if separator["predict_noise"] and "C" in letters:
+        kept = (letters["C"] - 1) * letters["N"]
+        weights["separator.to_masks.weight"] = weights["separator.to_masks.weight"][:kept]
     return weights
 
 

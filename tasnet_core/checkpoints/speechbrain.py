@@ -9,6 +9,7 @@ with more taps, of which some are zero. Where a recording does not end with a wh
 samples are silent, and here they are not.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,10 +62,10 @@ NAMES = (
 
 def folder_of(path: Path) -> Path | None:
     """SpeechBrain's folder, where a user names it or one of its files."""
-    folder = path if path.is_dir() else path.parent
-    named = path.is_dir() or path.name in (DESCRIPTION, *FILES)
-    is_one = any((folder / name).is_file() for name in (DESCRIPTION, *FILES))
-    return folder if named and is_one else None
+    names = (DESCRIPTION, *FILES)
+    folder = path if os.path.isdir(path) else path.parent
+    named = folder == path or path.name in names
+    return folder if named and any(os.path.isfile(folder / name) for name in names) else None
 
 
 def read_folder(folder: Path, given: Given) -> ConvTasNet:
@@ -74,7 +75,7 @@ def read_folder(folder: Path, given: Given) -> ConvTasNet:
         CheckpointError: when a file is missing or damaged, or naming what has no counterpart here.
     """
     path = folder / DESCRIPTION
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(
             f"{path}: no such file; it lies in the output folder of SpeechBrain's training, "
             f"copy it beside {', '.join(FILES)}")

@@ -1,5 +1,6 @@
 """Which toolkit a file or folder comes from, and the network in it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ def network_of(path: Path, given: Given) -> ConvTasNet | None:
     Raises:
         CheckpointError: when it is damaged, has no counterpart here, or does not say all of it.
     """
-    if path.is_dir() and any((path / name).exists() for name in OWN):
+    if os.path.isdir(path) and any(os.path.exists(path / name) for name in OWN):
         return None
     if folder := speechbrain.folder_of(path):
         return speechbrain.read_folder(folder, given)
-    if (config := espnet.config_of(path)) and (path.is_dir() or path == config):
+    if (config := espnet.config_of(path)) and (os.path.isdir(path) or path == config):
         return espnet.read_folder(config, given)
     return None if is_hub(path) else _of_file(read_saved(path), path, given)
 

@@ -31,7 +31,7 @@ def test_a_network_of_torchaudio_gives_the_output_it_gave_there(tmp_path, change
 
 def test_what_the_shapes_do_not_show_is_asked_for_at_once(tmp_path):
     saved(tmp_path / "a.pt")
-    with pytest.raises(CheckpointError, match=r"say R and mask and sample_rate_hz: give .* R3,mask=relu,sample_rate_hz=8000$"):
+    with pytest.raises(CheckpointError, match=r"say R, mask and sample_rate_hz: give .* R=3,mask=relu,sample_rate_hz=8000$"):
         tasnet_core.load(tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="does not say mask: give"):
         tasnet_core.load(tmp_path / "a.pt", X=3, sample_rate_hz=8000)
