@@ -62,10 +62,9 @@ def record(seed: int) -> None:
     from tasnet_core.backend.fused import speed_up
     from tasnet_core.checkpoints.checkpoint import load
     from tasnet_core.corpora.registry import open_corpus
+    from tasnet_core.evaluation.metrics import estimates_of, in_order
     from tasnet_core.network.slices import take
-    from tasnet_core.training.batches import batch_of
     from tasnet_core.training.slimmable import Lineage
-    from tasnet_core.training.trainer import improvement
 
     torch.set_num_threads(1)
     corpus, teacher = open_corpus("voices", 2, 8000, say=print), CHECKPOINTS / f"teacher-{seed}.pt"
@@ -82,8 +81,8 @@ def record(seed: int) -> None:
     def as_it_is(variant: Variant) -> float:
         network = speed_up(take(load(teacher), variant)).eval()
         with torch.inference_mode():
-            return statistics.fmean(improvement(network, batch_of([corpus.mixture("valid", index)], torch.device("cpu"))).item()
-                                    for index in range(corpus.count("valid")))
+            mixtures = (corpus.mixture("valid", index) for index in range(corpus.count("valid")))
+            return statistics.fmean(in_order(mixture, estimates_of(network, mixture)).si_snri_db for mixture in mixtures)
     whole_db = train(SPACE.reference, teacher)
     if not FILE.exists():
         FILE.write_text("seed,variant,slice_db,tuned_db\n")

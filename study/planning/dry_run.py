@@ -182,6 +182,9 @@ def dry_run(study: StudyPlan, trials: int, seeds: int, corpus: Corpus,
     shown = f" (load {load:.1f})" if load is not None else ""
     yield (f"measured in {time.monotonic() - start:.0f} s{shown}; "
            f"steps of one variant vary by {100 * speeds.spread:.0f} %")
+    if load is not None and load > cores() + 1:
+        yield (f"  {counted(cores(), 'core')}, and {load:.0f} processes that want one: trainings "
+               "of one variant may differ by a third; predict again on a quiet machine")
     known = database.runs(study.name) if database else []
     forecast = Forecast(settings, space, speeds, sizes, workers, cores())
     forecast.believe([

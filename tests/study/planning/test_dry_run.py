@@ -120,3 +120,11 @@ def test_what_is_left_of_a_run_is_a_share_of_its_own_recipe():
     tuned = Recipe(epochs=2, epoch_segments=10, segment_s=1.0, init="inherit")
     assert dry_run.share_left({**vars(tuned), "audio_s": 10.0}) == 0.5
     assert dry_run.share_left({**vars(tuned), "audio_s": None}) == 1.0
+
+
+@pytest.mark.parametrize(("load", "told"), [(2.4, False), (9.1, True), (None, False)])
+def test_a_dry_run_on_a_busy_machine_says_that_times_will_differ(plans, capsys, monkeypatch, load, told):
+    monkeypatch.setattr(dry_run, "load_average", lambda: load)
+    monkeypatch.setattr(dry_run, "cores", lambda: 2)
+    assert main([*RUN, "--trials", "2", "--dry-run"]) == 0
+    assert ("2 cores, and 9 processes that want one" in capsys.readouterr().out) == told
