@@ -138,12 +138,13 @@ class Study:
 
     def report(self, out: str | Path = "reports", *, watch: float | None = None,
                max_parameters: int | str | None = None, max_macs: int | str | None = None,
-               max_realtime_factor: float | None = None) -> Path:
+               max_realtime_factor: float | None = None,
+               at_most: Sequence[str] = ()) -> Path:
         """Write the answer, index.html with figures/ and tables/; where it is. `watch`: again and
-        again, every so many s."""
+        again, every so many s. `at_most`: limits such as realtime_factor@phone=0.5."""
         return Path(self._do(
             options.Report, out=out, watch=watch, max_parameters=max_parameters, max_macs=max_macs,
-            max_realtime_factor=max_realtime_factor))
+            max_realtime_factor=max_realtime_factor, at_most=at_most))
 
     def export(self, out: str | Path = "exports", *, format: str = "csv") -> list[Path]:
         """Write runs, epochs, mixtures and what devices measured as csv, parquet or json; where."""

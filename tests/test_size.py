@@ -10,14 +10,14 @@ from tests.support import ROOT
 
 LINES = {
     "study": 525,
-    "study/analysis": 3_675,
-    "study/cli": 1_700,
+    "study/analysis": 3_900,
+    "study/cli": 1_725,
     "study/database": 2_225,
     "study/devices": 700,
     "study/engines": 975,
     "study/maintenance": 475,
     "study/planning": 575,
-    "study/report": 3_525,
+    "study/report": 3_650,
     "study/search": 1_475,
     "study/space": 1_050,
     "tasnet_core": 1_575,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from study.analysis import trials
+from study.analysis.cost_axes import axis_of, is_predicted
 from study.analysis.learned import TOLERANCE_DB
 from study.analysis.replicates import SCORE, Row, number, with_seeds
 from study.analysis.shrinkage import Shrunk
@@ -18,11 +19,6 @@ from study.records import Estimate
 
 SURE = 0.8  # the chance from which a variant is recommended
 TOLERANCES_DB = (0.1, TOLERANCE_DB, 1.0)
-LIMITED = {
-    "parameters": "parameters",
-    "macs_per_s": "MACs per second",
-    "realtime_factor": "real-time factor",
-}
 
 
 class Recommendation(NamedTuple):
@@ -163,14 +159,14 @@ def _likely(
 
 def _amount(name: str, value: float) -> str:
     if value == math.inf:
-        return f"no {LIMITED[name]} measured"
-    return f"{re.sub(r'[.]0+(?=[kMG]|$)', '', engineering(value))} {LIMITED[name]}"
+        return f"no {axis_of(name).limit} measured"
+    return f"{re.sub(r'[.]0+(?=[kMG]|$)', '', engineering(value))} {axis_of(name).limit}"
 
 
 def _best(compared: Compared, limits: Mapping[str, float]) -> Recommendation:
     """The best score within every one of the limits."""
     def cost(row: Row, name: str) -> float:
-        return number(row[name]) or math.inf
+        return number(row.get(name)) or math.inf
 
     words = " and ".join(_amount(name, value) for name, value in limits.items())
     title = f"At most {words}"
@@ -183,5 +179,7 @@ def _best(compared: Compared, limits: Mapping[str, float]) -> Recommendation:
         sentence = f"No variant has at most {words}; the least there is: {there}."
         return Recommendation(title, sentence, None, None)
     best = max(fit, key=lambda row: (row[SCORE], -row["parameters"], -row["trial"]))
-    sentence = f"The best with at most {words}: {compared.described(best)}."
+    predicted = " and ".join(axis_of(name).words for name in limits if is_predicted(best, name))
+    sentence = f"The best with at most {words}: {compared.described(best)}"
+    sentence += f"; {predicted}: predicted, not measured." if predicted else "."
     return Recommendation(title, sentence, best["trial"], None)

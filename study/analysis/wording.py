@@ -72,6 +72,7 @@ TITLES: Titles = {
     "receptive_field_s": ("receptive field", "s"),
     "peak_memory_bytes": ("memory", "bytes"),
     "realtime_factor": ("real-time factor", "one thread"),
+    "predicted": ("predicted", "costs on"),
     "audio_s": ("trained on", "s of audio"),
     "seconds": ("wall time", "s"),
     "seed": ("seed", ""),
@@ -107,7 +108,8 @@ def cell(column: str, value: Any) -> str:
         return decibels(value)
     if column == "macs_per_s":
         return engineering(value)
-    if column.endswith("parameters") or column in ("peak_memory_bytes", "audio_s", "seconds"):
+    counts = ("peak_memory_bytes", "audio_s", "seconds")
+    if column.endswith("parameters") or column in counts or column.startswith("memory@"):
         return f"{value:,.0f}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 

@@ -133,6 +133,7 @@ def _report(asked: options.Report, study: str | None) -> Path:
     limits = {"parameters": asked.max_parameters, "macs_per_s": asked.max_macs,
               "realtime_factor": asked.max_realtime_factor}
     known = {name: value for name, value in limits.items() if value is not None}
+    known |= dict(asked.at_most)
     return write_report(asked.storage, study, asked.out, [known] if known else [])
 
 

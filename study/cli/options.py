@@ -18,6 +18,7 @@ from study.cli.values import (
     MOST_THREADS,
     MOST_WORKERS,
     duration,
+    limit,
     margin,
     metric_names,
     natural,
@@ -219,6 +220,9 @@ class Report(OfStudy):
                                   metavar="M")
     max_realtime_factor: float | None = option(None, "and at most this real-time factor",
                                                type=number_above_0, metavar="F")
+    at_most: tuple[tuple[str, float], ...] = option(
+        (), "and within limits on devices that have measured networks: realtime_factor@phone=0.5 "
+        "latency_ms@phone=40 memory@phone=100M", nargs="+", type=limit, metavar="AXIS=VALUE")
 
 
 @dataclass(frozen=True, kw_only=True)

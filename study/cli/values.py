@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from study.analysis.wording import scaled
+from study.records import DEVICE_AXES
 from tasnet_core.arguments import number_above_0
 from tasnet_core.records import METRICS
 
@@ -80,6 +81,18 @@ def metric_names(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(
             f"{unknown[0]!r} is unknown; choose from {','.join(METRICS)}")
     return tuple(name for name in METRICS if name in asked)
+
+
+def limit(text: str) -> tuple[str, float]:
+    """An axis of a device, and the most that it may be: realtime_factor@phone=0.5."""
+    axis, _, amount = text.partition("=")
+    word, _, device = axis.partition("@")
+    value = scaled(amount) or 0.0
+    if word not in DEVICE_AXES or not device or value <= 0:
+        raise argparse.ArgumentTypeError(
+            f"{_short(text)} is no limit such as realtime_factor@phone=0.5; before the @ may stand "
+            f"{', '.join(DEVICE_AXES)}")
+    return axis, value
 
 
 def duration(text: str) -> float:

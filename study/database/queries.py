@@ -136,6 +136,10 @@ class Reader(Connection):
                         for word, column in DEVICE_AXES.items()}
         return rows
 
+    def device_costs(self) -> list[dict[str, Any]]:
+        """The newest measurement of each device and variant."""
+        return newest_device_costs(self)
+
     def devices(self, study: str) -> list[str]:
         """The devices that have measured a variant of the study."""
         return [row["device"] for row in self.query(

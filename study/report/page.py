@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from study.analysis import trials, wording
+from study.analysis.cost_axes import KNOWN, device_of, for_page, titles
 from study.analysis.recommendations import Recommendation
 from study.analysis.replicates import BESIDE, SCORE, Row, number
 from study.analysis.wording import Table, Titles
@@ -60,7 +61,8 @@ INTERVALS = {
     "si_snri_extrapolated_db": ("si_snri_extrapolated_low_db", "si_snri_extrapolated_high_db"),
 }
 UNSHOWN = (*(end for ends in INTERVALS.values() for end in ends), "on_front")  # for the scripts
-TEXT = frozenset({"name", "state", "letters", "lowered", "sexes", "norm", "reason", "rising"})
+TEXT = frozenset({
+    "name", "state", "letters", "lowered", "sexes", "norm", "reason", "rising", "predicted"})
 
 
 class Sound(NamedTuple):
@@ -142,6 +144,8 @@ class Page(NamedTuple):
     unscored: Sequence[str] = ()
     failures: Sequence[Failure] = ()
     clips: Sequence[Clip] = ()
+    axes: Mapping[str, Mapping[str, Any]] = for_page(KNOWN)  # of the chart, and for limits
+    device_columns: Sequence[str] = ()
     finding: str = ""  # why nothing can be recommended: then there are no picks and no finder
     mark: str = ""  # a note on every figure of such a study
 
@@ -176,8 +180,9 @@ def render(page: Page) -> str:
     fronts, sections = _sections(page.figures)
     return environment.get_template("page.html").render(
         page=page, fronts=fronts, sections=sections, first=FIRST,
-        front=front, front_columns=_columns(FRONT, front),
-        shown=shown, columns=_columns(VARIANTS, page.rows), trials={row["trial"] for row in shown},
+        front=front, front_columns=_columns((*FRONT, *page.device_columns), front),
+        shown=shown, columns=_columns(_variants(page), page.rows),
+        trials={row["trial"] for row in shown},
         titles={**wording.TITLES, **page.titles}, own_titles=_titles(page),
         path_titles={**wording.TITLES, **page.path_titles},
         predicted_titles={**wording.TITLES, **page.predicted_titles},
@@ -240,6 +245,11 @@ def static_rows(page: Page, most: int = STATIC_ROWS) -> list[Row]:
     return sorted(chosen, key=lambda row: (row["trial"] != 0, not row["on_front"], *rank(row)))
 
 
+def _variants(page: Page) -> tuple[str, ...]:
+    """The columns of variants, those of devices before the hyperparameters."""
+    return (*VARIANTS[:-2], *page.device_columns, *VARIANTS[-2:])
+
+
 def _columns(names: Iterable[str], rows: Sequence[Row]) -> list[str]:
     """Those with something in them that does not go without saying."""
     empty = (None, "")
@@ -249,9 +259,10 @@ def _columns(names: Iterable[str], rows: Sequence[Row]) -> list[str]:
 
 def _titles(page: Page) -> dict[str, tuple[str, str]]:
     """What stands above the columns of variants and runs."""
+    known = {**TITLES, **titles(name for name in page.device_columns if device_of(name))}
     if not any(number(row.get("low_db")) is not None for row in page.rows):
-        return dict(TITLES)
-    return {**TITLES, SCORE: ("SI-SNRi", "dB [95 %]"), "loss_db": ("loss", "dB [95 %]")}
+        return known
+    return {**known, SCORE: ("SI-SNRi", "dB [95 %]"), "loss_db": ("loss", "dB [95 %]")}
 
 
 def as_json(page: Page) -> str:
@@ -264,10 +275,13 @@ def as_json(page: Page) -> str:
     if known.issuperset(run["trial"] for run in page.runs):  # then once, with the variant
         own = [name for name in own if name not in ("name", "parameters", "macs_per_s")]
     data = {
-        "variants": _packed((*VARIANTS, *UNSHOWN), page.rows),
+        "variants": _packed((*_variants(page), *UNSHOWN), page.rows),
         "runs": _packed(own, page.runs),
-        "titles": {name: title for name, title in _titles(page).items() if name in VARIANTS + RUNS},
-        "columns": {"variants": _columns(VARIANTS, page.rows), "runs": _columns(RUNS, page.runs)},
+        "titles": {name: title for name, title in _titles(page).items()
+                   if name in (*_variants(page), *RUNS)},
+        "axes": page.axes,
+        "columns": {"variants": _columns(_variants(page), page.rows),
+                    "runs": _columns(RUNS, page.runs)},
         "intervals": INTERVALS,
         "scores": [SCORE, *BESIDE],
         "first": FIRST,

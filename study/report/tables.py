@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from study.analysis.cost_axes import of_devices
 from study.analysis.mixture_scores import Mixtures
 from study.analysis.replicates import BESIDE, OUTLOOK, SCORE, SCORES, Row, number, per_trial
 from study.analysis.trials import RISING, compared, finished, front, names, reference
@@ -41,7 +42,7 @@ RUNS_READ = (
     "trial", "name", "seed", "state", "si_snri_db", "rising", "slope_db_per_doubling", "loss_db",
     "parameters", "macs_per_s", *BESIDE, "audio_s", "seconds", "kind", "reason",
 )
-# Of these the best is bold in print: the highest score, the lowest cost.
+# Of these the best is bold in print: the highest score, the lowest cost, that on a device too.
 LOWEST = ("parameters", "macs_per_s", "peak_memory_bytes", "realtime_factor")
 BEST = {**dict.fromkeys(SCORES, max), **dict.fromkeys(LOWEST, min)}
 
@@ -50,7 +51,14 @@ def front_table(rows: Sequence[Row]) -> Table:
     """One line per Pareto-optimal variant, cheapest first."""
     by_trial = {row["trial"]: row for row in compared(rows, reference(rows))}
     kept = [by_trial[row["trial"]] for row in front(rows)]
-    return Table(FRONT_COLUMNS, [[row.get(name) for name in FRONT_COLUMNS] for row in kept])
+    columns = (*FRONT_COLUMNS, *device_columns(rows))
+    return Table(columns, [[row.get(name) for name in columns] for row in kept])
+
+
+def device_columns(rows: Sequence[Row]) -> list[str]:
+    """The columns of devices, and the one that says which of them were predicted; none without."""
+    axes = of_devices(rows)
+    return [*axes, "predicted"] if axes else []
 
 
 def runs_table(runs: Sequence[Row]) -> Table:
@@ -139,8 +147,9 @@ def best(table: Table) -> set[tuple[int, str]]:
     for place, name in enumerate(table.columns):
         values = {line: number(row[place]) for line, row in enumerate(table.rows)}
         known = {line: value for line, value in values.items() if value is not None}
-        if name in BEST and len(known) > 1:
-            top = cell(name, BEST[name](known.values()))
+        ends = min if "@" in name else BEST.get(name)
+        if ends and len(known) > 1:
+            top = cell(name, ends(known.values()))
             found |= {(line, name) for line, value in known.items() if cell(name, value) == top}
     return found
 

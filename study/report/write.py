@@ -5,34 +5,34 @@ Everything is made in memory first; then each file appears whole or not at all.
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from study.analysis import reduction_path, trials, wording
+from study.analysis import cost_axes, reduction_path, trials, wording
 from study.analysis.analyse import Analysis, analyse
+from study.analysis.device_fit import fits_of, with_predictions
 from study.analysis.mixture_scores import Mixtures
-from study.analysis.replicates import SCORE, Row, number, per_trial
+from study.analysis.replicates import Row, number
 from study.database import store
 from study.records import Budget, Settings
-from study.report import again, page, predicted, published, summary, tables
+from study.report import again, devices, page, predicted, published, summary, tables
+from study.report.clips import clips_of
 from study.report.figures import all as figures
 from study.report.figures import captions, style
 from study.report.figures.front import Published
-from study.report.page import Clip, Failure, Figure, Output, Page, Sound
+from study.report.page import Failure, Figure, Page
 from study.space.searched import configuration, varied
 from study.space.space import Space
 from study.space.toml import space_of
 from tasnet_core.errors import UserError
 from tasnet_core.files import write_atomically
-from tasnet_core.inference import example_files
 from tasnet_core.records import Variant
 
 WAY_OUT = "python -m study run --trials 6"
-LISTENED_AT_MOST = 5  # variants beside the reference that can be listened to
 # Section and title of each figure, in their order on the page.
 FIGURES = {
     "front_parameters": ("Pareto front", "Against parameters"),
@@ -68,6 +68,7 @@ class Study(NamedTuple):
     point: dict[str, float] | None  # where hypervolumes are measured from
     checkpoints: Path  # the folder they are in
     put_in: Collection[int] = ()  # trials that were enqueued
+    devices: Sequence[str] = ()  # sentences on each that measured variants
 
     @property
     def corpus(self) -> str:
@@ -103,9 +104,11 @@ def write_report(
 
     Raises:
         UserError: when the database cannot be read, the study is unknown or has no finished run,
-            or `out` cannot be written; nothing has been written then, unless the disk is full.
+            a limit is on a device that has measured none of it, or `out` cannot be written; nothing
+            has been written then, unless the disk is full.
     """
     found, out = _read(url, study), Path(out)
+    _check_measured(found.runs, limits)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,6 +130,15 @@ def write_report(
     for name, content in files.items():
         write_file(out / name, content)
     return out / "index.html"
+
+
+def _check_measured(rows: Sequence[Row], limits: Sequence[Mapping[str, float]]) -> None:
+    known = cost_axes.of_devices(rows)
+    for axis in (axis for limit in limits for axis in limit if cost_axes.device_of(axis)):
+        if axis not in known:
+            raise UserError(f"{axis}: not measured for this study, which has "
+                            f"{', '.join(known) or 'no device'}; "
+                            "bring it in with: python -m study measured")
 
 
 def answer(url: str, study: str | None) -> list[str]:
@@ -159,6 +171,9 @@ def _read(url: str, name: str | None) -> Study:
         for row in db.results(chosen):
             run = stored[row["trial"], row["seed"]]
             runs.append({**row, **{column: run[column] for column in RUN_COLUMNS}})
+        measured = [cost for cost in db.device_costs() if cost["variant"] in
+                    {row["variant"] for row in runs}]
+        fits, runs = fits_of(runs), with_predictions(runs)
         if not trials.finished(runs):
             raise UserError(
                 f"study {chosen!r}: no finished run among {len(runs)}, nothing to report yet; go "
@@ -173,7 +188,7 @@ def _read(url: str, name: str | None) -> Study:
             chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.test_scores(chosen),
             db.unscored(chosen), db.environments(chosen),
             db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
-            db.checkpoints(chosen), db.enqueued(chosen))
+            db.checkpoints(chosen), db.enqueued(chosen), devices.notes(measured, fits, runs))
 
 
 # ── figures and tables ───────────────────────────────────────────────────────────────────────────
@@ -208,9 +223,11 @@ NamedTable = tuple[str, wording.Table, Sequence[str], wording.Titles]
 def _tables(found: Study, analysis: Analysis, rows: Sequence[Row]) -> list[NamedTable]:
     """Each table with the name of its files, the columns for people, and titles of its own."""
     sexes = tables.sexes_table(analysis.rows, analysis.per_variant)
+    of_devices = tables.device_columns(rows)
+    titles = cost_axes.titles(filter(cost_axes.device_of, of_devices))
     made: list[NamedTable] = [
-        ("front", tables.front_table(rows), tables.FRONT_READ, {}),
-        ("runs", tables.runs_table(found.runs), tables.RUNS_READ, {}),
+        ("front", tables.front_table(rows), (*tables.FRONT_READ, *of_devices), titles),
+        ("runs", tables.runs_table(found.runs), (*tables.RUNS_READ, *of_devices), titles),
         ("sexes", sexes, sexes.columns, {}),
         ("path", analysis.path, analysis.path.columns, reduction_path.TITLES)]
     if analysis.predicted:
@@ -260,7 +277,7 @@ def _page(
         finding=analysis.finding, picks=analysis.picks,
         rows=[{**row, "letters": configuration(row, also=varied(rows))} for row in rows],
         runs=trials.compared(runs, trials.reference(analysis.rows)),
-        figures=_figures(drawn), sexes=sexes, beside=_readable(beside),
+        figures=_figures(drawn, rows), sexes=sexes, beside=_readable(beside),
         titles={**pairs, **(published.titles(form) if form else {})},
         published_note=_published_note(form, found) if form else "",
         commands=again.commands(found.name, found.settings, runs, found.put_in),
@@ -271,10 +288,13 @@ def _page(
         notes=[*found.notes, *analysis.notes], advice=analysis.advice,
         path=_readable(analysis.path), path_titles=reduction_path.TITLES,
         **_predicted(found, analysis),
-        small=summary.small_print(found.runs, analysis), unscored=trials.unscored(found.unscored),
+        small=[*summary.small_print(found.runs, analysis), *found.devices],
+        unscored=trials.unscored(found.unscored),
         failures=[Failure(run["trial"], run["seed"], page.reason_of(run)) for run in runs
                   if run["state"] in ("failed", "stopped", "rejected")],
-        clips=_clips(found, recommended),
+        clips=clips_of(found.runs, found.scores, found.checkpoints, recommended),
+        device_columns=tables.device_columns(rows),
+        axes=cost_axes.for_page([*cost_axes.KNOWN, *cost_axes.of_devices(rows)]),
         mark=captions.INHERITED if any(map(trials.inherited, rows)) else "")
 
 
@@ -294,9 +314,12 @@ def _predicted(found: Study, analysis: Analysis) -> dict[str, Any]:
             "predicted_titles": predicted.TITLES, "predicted_said": said}
 
 
-def _figures(drawn: Mapping[str, style.Drawn]) -> list[Figure]:
+def _figures(drawn: Mapping[str, style.Drawn], rows: Sequence[Row]) -> list[Figure]:
     made = []
-    for name, (section, title) in FIGURES.items():
+    names = figures.fronts(rows)
+    of_devices = {names[axis]: ("Pareto front", f"Against {cost_axes.axis_of(axis).words}")
+                  for axis in cost_axes.of_devices(rows)}
+    for name, (section, title) in {**FIGURES, **of_devices}.items():
         if one := drawn.get(name):
             svg = Markup(inline(one.svg, name))
             made.append(Figure(name, section, title, svg, one.caption, one.alt))
@@ -313,39 +336,6 @@ def _published_note(form: published.Form, found: Study) -> str:
     return (f"Published: {form.source}. These trainings: corpus {found.corpus}{audio}. Corpus and "
             "training budget differ, so only the order and the size of differences can be "
             "compared, not the figures themselves.")
-
-
-def _clips(found: Study, recommended: Iterable[int]) -> list[Clip]:
-    """Audio of the reference and the recommended, of each the run with the lowest seed."""
-    chosen = list(dict.fromkeys([0, *recommended]))[:LISTENED_AT_MOST + 1]
-    names = trials.names(per_trial(found.runs))
-    runs = {(run["trial"], run["seed"]): run["checkpoint"]
-            for run in found.runs if run["trial"] in chosen}
-    made = []
-    for kept in example_files.read(found.checkpoints, runs):
-        outputs = []
-        for trial in chosen:
-            run = min((run for run in kept.outputs if run[0] == trial), default=None)
-            if run:
-                audio = [_sound(clip) for clip in kept.outputs[run]]
-                score = _score_of(found.scores, run, kept.id)
-                outputs.append(Output(f"trial {trial}: {names[trial]}", trial, score, audio))
-        people = ", ".join(f"{name} ({sex})" if sex in ("F", "M") else name
-                           for name, sex in zip(kept.speakers, kept.sexes, strict=True))
-        if outputs:
-            truths = [_sound(clip) for clip in kept.truths]
-            made.append(Clip(f"{kept.id}: {people}", _sound(kept.mixture), truths, outputs))
-    return made
-
-
-def _score_of(scores: Mixtures, run: tuple[int, int], mixture: str) -> float | None:
-    if mixture not in scores.names:
-        return None
-    return number(float(scores.of(run, SCORE)[scores.names.index(mixture)]))
-
-
-def _sound(clip: example_files.Clip) -> Sound:
-    return Sound(clip.mime, clip.content)
 
 
 def inline(svg: str, name: str) -> str:

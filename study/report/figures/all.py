@@ -5,12 +5,14 @@ learning), words in `captions`, what all figures share in `style`. A row is a va
 its seeds; `runs` are the rows of its single trainings.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
 from study.analysis import trials
+from study.analysis.cost_axes import of_devices
 from study.analysis.effects import Effects, Importance, Interaction
 from study.analysis.hypervolume_curve import Progress
 from study.analysis.mixture_scores import Mixtures
@@ -24,7 +26,7 @@ from study.report.figures import predicted as predicted_front
 from study.report.figures.captions import Words
 from study.report.figures.style import Drawn
 
-FRONTS = {
+FRONTS = {  # and those of devices
     "parameters": "front_parameters",
     "macs_per_s": "front_macs",
     "realtime_factor": "front_realtime",
@@ -58,7 +60,7 @@ def draw_all(material: Material) -> dict[str, Drawn]:
     inherited = any(map(trials.inherited, rows))
     with style.figure_style(captions.INHERITED if inherited else ""):
         drawn = {
-            **{name: _front(rows, cost, material) for cost, name in FRONTS.items()},
+            **{name: _front(rows, cost, material) for cost, name in fronts(rows).items()},
             "predicted": _predicted(material.predicted, rows),
             "hypervolume": _hypervolume(material.progress),
             **_hyperparameters(rows, material.effects),
@@ -72,6 +74,12 @@ def draw_all(material: Material) -> dict[str, Drawn]:
         }
     return {name: captions.with_inherited(figure) if inherited else figure
             for name, figure in drawn.items() if figure}
+
+
+def fronts(rows: Sequence[Row]) -> dict[str, str]:
+    """By cost, the name of its figure; its letters may be in an id of the page."""
+    plain = {cost: re.sub("[^A-Za-z0-9-]", "_", cost) for cost in of_devices(rows)}
+    return {**FRONTS, **{cost: f"front_{name}" for cost, name in plain.items()}}
 
 
 def _front(rows: Sequence[Row], cost: str, material: Material) -> Drawn | None:

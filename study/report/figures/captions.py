@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from study.analysis import trials
+from study.analysis.cost_axes import axis_of, device_of
 from study.analysis.effects import Effects, Importance, Interaction
 from study.analysis.wording import decibels, engineering, percent
 from study.report.figures.effects import EffectPanel, together
-from study.report.figures.front import AXES, LIKELY, FrontData
+from study.report.figures.front import LIKELY, FrontData
 from study.report.figures.hyperparameters import HyperparameterScores, ParallelData
 from study.report.figures.learning import MOST, CurvesData, HypervolumeData
 from study.report.figures.mixtures import Condition, Pairs, Spread
@@ -31,7 +32,7 @@ def with_inherited(figure: Drawn) -> Drawn:
 
 def front(data: FrontData, unlabelled: int) -> Words:
     """Of the figure of the front against one cost."""
-    alt = (f"SI-SNRi against {AXES[data.cost].words}: {counted(len(data.front), 'variant')} "
+    alt = (f"SI-SNRi against {axis_of(data.cost).words}: {counted(len(data.front), 'variant')} "
            f"Pareto-optimal, {len(data.dominated)} dominated")
     if data.line:
         ends = [f"{decibels(score)} dB at {_cost(data.cost, cost)}"
@@ -55,6 +56,8 @@ def front(data: FrontData, unlabelled: int) -> Words:
          f"when the study is repeated (none below {percent(LIKELY)})."),
         (data.published, "Hollow diamonds are published results from another corpus or budget: "
          "where the literature stands, not what these variants should reach."),
+        (data.predicted, f"The costs of {counted(data.predicted, 'variant')} are predicted from "
+         "those that were measured there."),
         (data.unmeasured, "Without this measurement and not drawn: "
          f"{counted(data.unmeasured, 'variant')}."),
         (unlabelled, "Without a label, but in the table: "
@@ -65,10 +68,10 @@ def predicted(data: PredictedData) -> Words:
     """Of the figure of the predicted front."""
     band, untrained = data.bands[0], len(data.untrained[0])
     rise = f"{decibels(float(band.expected[0]))} dB to {decibels(float(band.expected[-1]))} dB"
-    axes = " and against ".join(AXES[cost].words for cost in data.costs)
+    axes = " and against ".join(axis_of(cost).words for cost in data.costs)
     alt = (f"Predicted SI-SNRi against {axes}: from {rise}, known to "
            f"{decibels(data.half_width_db)} dB on average; of the variants that it takes by "
-           f"{AXES[data.costs[0]].words}, {untrained} are untrained.")
+           f"{axis_of(data.costs[0]).words}, {untrained} are untrained.")
     return Words(alt, (
         "The line is what the variant taken at each size is expected to score, the band where the "
         "best variant within that size lies (95 %), both from a model of all trainings. Orange "
@@ -87,6 +90,8 @@ def _front_caption(data: FrontData) -> str:
         return ("The same variants against multiply-accumulates for one second of audio; here a "
                 "hollow one needs fewer parameters.")
     what = "the most memory they need at once while they separate one second of audio"
+    if device_of(data.cost):
+        what = f"{axis_of(data.cost).words}, as it was measured there"
     if data.cost == "realtime_factor":
         what = ("the measured real-time factor, which is below 1 where separating takes less time "
                 "than the audio lasts")
@@ -96,8 +101,9 @@ def _front_caption(data: FrontData) -> str:
 
 
 def _cost(name: str, cost: float) -> str:
-    if name == "peak_memory_bytes":
-        return f"{cost / AXES[name].unit:.3g} MB"
+    axis = axis_of(name)
+    if axis.tick == 1e6:
+        return f"{cost / axis.tick:.3g} MB"
     return engineering(cost) if name in trials.COSTS else f"{cost:.3g}"
 
 

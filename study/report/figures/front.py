@@ -9,30 +9,13 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from study.analysis import trials
+from study.analysis.cost_axes import axis_of, is_predicted
 from study.analysis.extrapolation import rising
 from study.analysis.replicates import SCORE, Row, number
 from study.records import Estimate
 from study.report.figures import label_placement, style
 from study.report.figures.style import BLACK, BLUE, GREY, ORANGE, VERMILION, WHITE
 
-
-class CostAxis(NamedTuple):
-    """How a cost is written."""
-
-    label: str
-    unit: float  # what one of a tick is
-    words: str  # in a sentence
-
-
-AXES = {
-    "parameters": CostAxis("parameters", 1.0, "parameters"),
-    "macs_per_s": CostAxis("multiply-accumulates for one second of audio (MACs per s)", 1.0,
-                           "MACs per second of audio"),
-    "realtime_factor": CostAxis("real-time factor on one thread (s of computing per s of audio)",
-                                1.0, "the real-time factor on one thread"),
-    "peak_memory_bytes": CostAxis("peak memory while one second of audio is separated (MB)", 1e6,
-                                  "peak memory"),
-}
 BARS_AT_MOST = 60  # variants; of more, only the front and the reference have bars
 LABELS_AT_MOST = 8  # names of variants, and of published results
 CROWD = 200  # variants whose names must lie on points
@@ -72,6 +55,7 @@ class FrontData(NamedTuple):
     reference: Point | None  # also in `front` or `dominated`
     published: list[tuple[str, float, float]]  # (name, cost, SI-SNRi in dB), cheapest first
     unmeasured: int  # finished variants whose cost is not known
+    predicted: int = 0  # variants whose cost on a device is predicted
 
     @property
     def points(self) -> list[Point]:
@@ -130,7 +114,8 @@ def front_data(
     rows: Sequence[Row], cost: str, intervals: Mapping[int, Estimate] = {},
     chance: Mapping[int, float] = {}, published: Sequence[Published] = (),
 ) -> FrontData:
-    """The finished variants, a row each, against `cost`, one of AXES; empty where none has it."""
+    """The finished variants, a row each, against `cost`, a column that `cost_axes` knows; empty
+    where none has it."""
     names, finished = trials.names(rows), trials.finished(rows)
     measured = [row for row in finished if number(row.get(cost)) is not None]
     line = trials.front(measured, (cost,))
@@ -154,7 +139,8 @@ def front_data(
         line=sorted({(float(row[cost]), float(row[SCORE])) for row in line}),
         reference=next((point for point in points if point.trial == 0), None),
         published=sorted(others, key=lambda other: other[1:]),
-        unmeasured=len(finished) - len(measured))
+        unmeasured=len(finished) - len(measured),
+        predicted=sum(is_predicted(row, cost) for row in measured))
 
 
 def draw_front(data: FrontData, axes: Axes) -> int:
@@ -181,9 +167,9 @@ def _scales(data: FrontData, axes: Axes) -> None:
     published = [(cost, score) for _, cost, score in data.published]
     costs, scores = _columns([*_places(data.points), *published])
     ends = [end for point in data.with_bars for end in point.interval_db or ()]
-    style.log_axis(axes, costs, AXES[data.cost].unit)
+    style.log_axis(axes, costs, axis_of(data.cost).tick)
     style.score_axis(axes, [*scores, *ends])
-    axes.set(xlabel=AXES[data.cost].label, ylabel="SI-SNRi on the test set (dB)")
+    axes.set(xlabel=axis_of(data.cost).label, ylabel="SI-SNRi on the test set (dB)")
     axes.grid(axis="y")
 
 

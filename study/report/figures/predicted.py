@@ -8,10 +8,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.analysis import trials
+from study.analysis.cost_axes import axis_of
 from study.analysis.predicted_front import Band, PredictedFront
 from study.analysis.replicates import SCORE, Row
 from study.report.figures import style
-from study.report.figures.front import AXES
 from study.report.figures.style import BLUE, GREY, ORANGE, VERMILION, WHITE
 
 
@@ -47,7 +47,7 @@ def draw_predicted(data: PredictedData, axes: Sequence[Axes]) -> None:
     scores = [score for _, score in everything]
     ends = [float(end) for band in data.bands for end in (*band.low, *band.high)]
     for place, (cost, band) in enumerate(zip(data.costs, data.bands, strict=True)):
-        own, (title, unit, _) = axes[place], AXES[cost]
+        own, title, unit = axes[place], axis_of(cost).label, axis_of(cost).tick
         points = data.measured[place]
         style.log_axis(own, [*band.sizes.tolist(), *(x for x, _ in points)], unit)
         style.score_axis(own, [*scores, *ends])

@@ -1,10 +1,7 @@
 // The best variant within the limits of a device.
 
-const LIMITS = {  // by axis: the words for it, and an amount of it
-  parameters: ["parameters", "100k"],
-  macs_per_s: ["MACs per second", "50M"],
-  realtime_factor: ["real-time factor", "0.5"],
-}
+const LIMITS = Object.fromEntries(Object.entries(AXES).filter(([, axis]) => axis.limit)
+  .map(([name, axis]) => [name, [axis.limit, axis.example]]))
 const NUMBER = /^(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*(?:e[+-]?\d+)?|\.\d+)\s*([kKMmG]?)$/
 const SIZES = { "": 1, k: 1e3, K: 1e3, m: 1e6, M: 1e6, G: 1e9 }
 
@@ -50,11 +47,13 @@ function within(typed) {
   const scores = ["si_snri_db", "loss_db"].filter((name) => known(best[name]))
     .map((name) => `${data.titles[name][0]} ${inFull(name, best)}`)
   const needs = Object.keys(LIMITS).filter((axis) => known(best[axis]))
-    .map((axis) => costs(axis, best[axis]))
+    .map((axis) => costs(axis, best[axis]) + (predicted(best, axis) ? " (predicted)" : ""))
   const facts = [...scores, ...needs].join(", ")
   return [`The best with at most ${typed}: `, link, ` (${best.name}), ${facts}.`]
 }
 
+const predicted = (row, axis) =>
+  axis.includes("@") && (row.predicted ?? "").split(", ").includes(axis.split("@")[1])
 const costs = (axis, value) => `${engineering(value)} ${LIMITS[axis][0]}`
 
 function finder() {

@@ -1,11 +1,7 @@
 // The chart of the front: every scored variant against one of its costs, for mouse and keyboard.
 
-const AXES = {
-  parameters: { title: "Parameters", label: "parameters", unit: 1 },
-  macs_per_s: { title: "MACs", label: "multiply-accumulates for one second of audio", unit: 1 },
-  realtime_factor: { title: "Real-time factor", label: "real-time factor on one thread", unit: 1 },
-  peak_memory_bytes: { title: "Memory", label: "peak memory (MB)", unit: 1e6 },
-}
+// By column: title, label and unit; and where limits are for it, the words for one and an example.
+const AXES = data.axes
 const DETAILS = ["trial", "si_snri_db", "loss_db", "chance", ...Object.keys(AXES), "seeds"]
 const REACH = 40  // pixels from which a point is found
 const LABELS = 16

@@ -1,0 +1,42 @@
+"""What a report says of the devices that measured a study's variants."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from study.analysis.cost_axes import axis_of, device_of, is_predicted, of_devices
+from study.analysis.device_fit import DeviceFit
+from study.analysis.replicates import Row
+from study.analysis.wording import percent
+from tasnet_core.errors import counted
+
+
+def notes(costs: Sequence[Mapping[str, Any]], fits: Mapping[str, DeviceFit],
+          rows: Sequence[Row]) -> list[str]:
+    """A few sentences for each device, from the newest measurements of the study's variants."""
+    return [" ".join(_device(device, [cost for cost in costs if cost["device"] == device], fits,
+                             rows))
+            for device in dict.fromkeys(map(device_of, of_devices(rows)))]
+
+
+def _device(device: str, costs: Sequence[Mapping[str, Any]], fits: Mapping[str, DeviceFit],
+            rows: Sequence[Row]) -> list[str]:
+    newest = max(costs, key=lambda cost: cost["measured_at_s"])
+    day = time.strftime("%Y-%m-%d", time.gmtime(newest["measured_at_s"]))
+    facts = json.loads(newest["description"] or "{}")
+    runtime = f"onnxruntime {facts['onnxruntime']}" if facts.get("onnxruntime") else ""
+    how = ", ".join(filter(None, (
+        str(facts.get("processor") or ""), counted(newest["threads"], "thread"), runtime, day)))
+    told = [f"On {device} ({how}), {counted(len(costs), 'variant')} separated recordings of "
+            f"{newest['recording_s']:g} s; memory is the peak of the whole process."]
+    own = {axis: fit for axis, fit in fits.items() if device_of(axis) == device}
+    predicted = {row["variant"] for row in rows if any(is_predicted(row, axis) for axis in own)}
+    if own:
+        errors = ", ".join(f"{axis_of(axis).title} within {percent(fit.error)}"
+                           for axis, fit in own.items())
+        what = f"What {counted(len(predicted), 'variant')} without a measurement" if predicted \
+            else "What variants without a measurement"
+        told.append(f"{what} would cost there is predicted from those that have one; left out one "
+                    f"at a time, these are predicted typically so: {errors}.")
+    return told
