@@ -62,8 +62,9 @@ def run(trials: int, *, study: str | None = None, storage: str = DEFAULT_URL,
         epoch_segments: int | None = None, segment_s: float | None = None,
         batch_size: int | str | None = None, precision: str | None = None, seed: int | None = None,
         max_parameters: int | str | None = None, max_macs: int | str | None = None,
-        stop_margin: float | str | None = None, threads: int | None = None, seeds: int = 1,
-        dry_run: bool = False, workers: int | None = None, timeout: float | str | None = None,
+        stop_margin: float | str | None = None, threads: int | None = None,
+        until: float | str | None = None, seeds: int = 1, dry_run: bool = False,
+        workers: int | None = None, timeout: float | str | None = None,
         device: str = "auto", engine: str = "local",
         gpus_per_trial: float | None = None) -> "Study":
     """Train variants until the study has `trials` of them in all, or the time is up; the same call
@@ -81,7 +82,7 @@ def run(trials: int, *, study: str | None = None, storage: str = DEFAULT_URL,
         inherit_epochs=inherit_epochs, epochs=epochs, epoch_segments=epoch_segments,
         segment_s=segment_s, batch_size=batch_size, precision=precision, seed=seed,
         max_parameters=max_parameters, max_macs=max_macs, stop_margin=stop_margin, threads=threads,
-        seeds=seeds, dry_run=dry_run, workers=workers, timeout=timeout, device=device,
+        until=until, seeds=seeds, dry_run=dry_run, workers=workers, timeout=timeout, device=device,
         engine=engine, gpus_per_trial=gpus_per_trial)
     return Study(_perform(asked), storage)
 

@@ -143,7 +143,7 @@ class Settings:
     space: str = "quick"
     recipe: Recipe = field(default_factory=Recipe)
     budget: Budget = field(default_factory=Budget)
-    sampler: str = "tpe"
+    sampler: str = "model"
     objectives: tuple[str, ...] = tuple(name for name, _ in FRONT)
     metrics: tuple[str, ...] = tuple(METRICS)  # measured on the test set, SI-SNR always among them
     stop: StopRule | None = None  # None: every training runs to its end

@@ -17,6 +17,7 @@ from study.cli.values import (
     MOST_SEEDS,
     MOST_THREADS,
     MOST_WORKERS,
+    decibels,
     duration,
     limit,
     margin,
@@ -98,6 +99,9 @@ class Run(Training):
     command, help = "run", "train variants until the study has N; running it again continues"
     trials: int = option(MISSING, "the study's total of trained trials; variants over the budget "
                          "are kept but not counted", type=upto(MOST), metavar="N")
+    until: float | None = option(
+        None, "end before that, when half the band of the predicted front is at most so wide on "
+        "average, such as 0.3dB", type=decibels, metavar="DB")
     corpus: str | None = option(
         None, f"voices2 | folder:PATH | wsj0mix:PATH | librimix:PATH ({DEFAULT_CORPUS})",
         metavar="SPEC")
@@ -111,7 +115,7 @@ class Run(Training):
         None, f"of {','.join(name for name in METRICS if name != 'si_snr')}, beside SI-SNR; si_snr "
         "for none of them (the space's)",
         type=metric_names, metavar="LIST")
-    sampler: str | None = option(None, "how variants are proposed (tpe)", choices=SAMPLERS)
+    sampler: str | None = option(None, "how variants are proposed (model)", choices=SAMPLERS)
     tune: tuple[str, ...] | None = option(
         None, "search learning_rate, segment_s, batch_size too, for each variant anew",
         type=words, metavar="LIST")

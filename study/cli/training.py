@@ -37,6 +37,7 @@ from study.engines.base import Engine, Job, Outcome
 from study.maintenance.doctor import checkpoint_of, ranges
 from study.records import SCRATCH
 from study.search.follow_up_studies import best, derive, from_scratch, longer, spread
+from study.search.known_front import half_width_db, rows_with_validation
 from study.space.plan import StudyPlan
 from study.space.presets import SPACES
 from study.space.searched import TUNED
@@ -62,7 +63,7 @@ def run(asked: Run) -> str:
         precision = known.recipe.precision if known else precision_of("auto", device_here(asked))
         resolved = replace(asked, precision=precision)
     settings = settings_of(resolved, known, space)
-    plan = plan_of(asked, name, settings)
+    plan = replace(plan_of(asked, name, settings), until_db=asked.until)
     check_possible(plan)
     if known:       # a corpus is known by what it holds, wherever that lies now
         same = settings if asked.corpus is None else replace(settings, corpus=known.corpus)
@@ -232,11 +233,21 @@ def _progress(plan: StudyPlan, database: Database, wanted: int, ended: Outcome) 
         why = "; time is up: run the same command again to continue"
     elif ended.finished and trained < wanted and states.get("running"):
         why = "; the others are with workers elsewhere"
+    elif ended.finished and trained < wanted and _known_enough(plan, database):
+        why = f"; the front is known to {plan.until_db:g} dB, as asked for"
     elif ended.finished and trained < wanted:
         budget = " within the budget" if states.get("rejected") else ""
         why = f"; space {plan.settings.space!r} has no other variant{budget}"
     return (f"study {plan.name!r}: {trained} of {max(wanted, trained)} trials trained{others}; "
             f"all saved in {database.shown}{why}")
+
+
+def _known_enough(plan: StudyPlan, database: Database) -> bool:
+    if plan.until_db is None:
+        return False
+    rows = rows_with_validation(database, plan.name)
+    width = half_width_db(plan.space, plan.settings.budget, rows)
+    return width is not None and width <= plan.until_db
 
 
 def _follow_up(asked: Training, plan: StudyPlan, database: Database, corpus: Corpus,

@@ -40,6 +40,11 @@ def number_upto(most: float) -> Callable[[str], float]:
     return number
 
 
+def decibels(text: str) -> float:
+    """A number above 0, with or without its unit, such as 0.3dB."""
+    return number_upto(100)(text.removesuffix("dB").strip())
+
+
 def whole_or_auto(text: str) -> int | str:
     return text if text == "auto" else whole(text, MOST_AT_ONCE)
 

@@ -42,6 +42,7 @@ FAR = 100               # proposals ahead that are worked out
 # five equal parts: of samplers that learn, from proposals 17 to 80 of studies of `quick` with
 # made-up scores (mean 0.45, deviation 0.2); of others evenly.
 LEARNED = (0.17, 0.34, 0.45, 0.56, 0.73)
+MODELLED = (0.18, 0.39, 0.53, 0.7, 0.87)    # of the sampler `model`, from proposals 3 to 60
 EVEN = (0.1, 0.3, 0.5, 0.7, 0.9)
 DOUBT = 0.2             # by how much a prediction may be wrong (benchmarks/RESULTS.md)
 SPARED = 0.1            # of the audio, that the stop rule saves at most (benchmarks/RESULTS.md)
@@ -99,7 +100,9 @@ class Forecast:
     def trials(self, number: int, first: int = 0) -> list[Trial]:
         """The next `number` trials from trial `first` on."""
         known = self.proposals(number, first)
-        shares = LEARNED if self.settings.sampler in ("tpe", "gp", "nsga2", "nsga3") else EVEN
+        shares = MODELLED if self.settings.sampler == "model" else EVEN
+        if self.settings.sampler in ("tpe", "gp", "nsga2", "nsga3"):
+            shares = LEARNED
         missing = number - len(known)
         if missing and not isinstance(self.space, VariantList):
             known += islice(cycle([self.at(share) for share in shares]), missing)

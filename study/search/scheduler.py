@@ -17,6 +17,7 @@ from study.database.study_names import checkpoint_name
 from study.records import TRAINED, Result
 from study.search.events import Message, TrialEnded
 from study.search.inherit_recipe import recipe_of
+from study.search.known_front import half_width_db, rows_with_validation
 from study.search.optuna_study import (
     created,
     measured,
@@ -45,6 +46,7 @@ class Scheduler:
     def __init__(self, plan: StudyPlan, database: Database, waiting: Waiting):
         self.name, self.settings, self.space = plan.name, plan.settings, plan.space
         self.seed, self.database = plan.settings.recipe.seed, database
+        self.until_db = plan.until_db
         self.waiting, self.on_event = waiting, waiting.on_event
         self.started: dict[int, Trial] = {}     # by number: of the runs that began here
         self.study = database.retry(lambda: open_study(plan, database))
@@ -79,7 +81,9 @@ class Scheduler:
                 counts = self.database.counts(self.name, self.seed)
                 if sum(counts.get(state, 0) for state in ("running", *TRAINED)) >= trials:
                     return None
-                trial = self._unstarted(known) or self._new_trial(known)
+                trial = self._unstarted(known)
+                if trial is None and not self._known_enough(known):
+                    trial = self._new_trial(known)
                 if trial is None:
                     return None
                 if run := self._start(trial, environment):
@@ -180,6 +184,17 @@ class Scheduler:
             self.study.enqueue_trial(untried)
             return self.study.ask()
         return created(self.study, known) if untried else None
+
+    def _known_enough(self, known: Sequence[FrozenTrial]) -> bool:
+        """Whether the front is known as well as was asked for, and nothing is queued."""
+        if self.until_db is None or any(trial.state == TrialState.WAITING for trial in known):
+            return False
+        rows = rows_with_validation(self.database, self.name)
+        width = half_width_db(self.space, self.settings.budget, rows)
+        if width is None or width > self.until_db:
+            return False
+        self.on_event(Message(f"the front is known to ±{width:.2f} dB; no further trial is begun"))
+        return True
 
     def _is_untried(self, point: Mapping[str, int], tried: set[tuple[Any, ...]]) -> bool:
         """Whether a point is within the budget and has no run."""

@@ -25,6 +25,7 @@ class StudyPlan:
     workers: int | None = 1             # trainings at a time; None: as a cluster has room
     micro_batches: int = 1              # in which a batch is computed; 0: as few as memory allows
     gpus_per_trial: float = 0.0         # of a node's, for engines that share them out
+    until_db: float | None = None       # no new trial when the front is known so well
 
     @classmethod
     def of(cls, name: str, settings: Settings, device: str = "cpu", workers: int | None = 1,

@@ -106,7 +106,7 @@ def test_what_the_manual_does_with_a_loaded_study_can_be_done(here):
     (("confirm", "99"), ["trial 99: not in study 'tiny-tiny'"]), (("continue", "99"), ["trial 99: not in study 'tiny-tiny'"]),
     (("continue", "0"), ["trial 0: is complete"]), (("confirm", "--study", "other"), ["'other'", "tiny-tiny"]),
     (("backup", STORAGE), ["there is a file of this name"]), (("show", "99"), ["trial 99: not in study"]),
-    ((*RUN, "--trials", "5", "--sampler", "qmc"), ["sampler: qmc, not tpe"]),
+    ((*RUN, "--trials", "5", "--sampler", "qmc"), ["sampler: qmc, not model"]),
     ((*RUN, "--trials", "5", "--space", "quick", "--study", "tiny-tiny"), ["space: quick, not tiny"])])
 def test_what_cannot_be_done_with_a_study_is_one_line_and_changes_nothing(here, arguments, words, capsys):
     before = runs()

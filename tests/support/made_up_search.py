@@ -2,6 +2,7 @@
 
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import optuna
@@ -44,10 +45,11 @@ evaluate = untimed = partial(real_evaluate, measure=count.exact)     # what is m
 
 
 @contextmanager
-def opened(folder, settings=SETTINGS, on_event=silent):
+def opened(folder, settings=SETTINGS, on_event=silent, until_db=None):
     with open_database(str(folder / "study.db"), read_only=False) as database:
         database.register("s", settings)
-        yield Runner(StudyPlan.of("s", settings), database, Tiny(), on_event, evaluate=evaluate)
+        plan = replace(StudyPlan.of("s", settings), until_db=until_db)
+        yield Runner(plan, database, Tiny(), on_event, evaluate=evaluate)
 
 
 class Messages(list):

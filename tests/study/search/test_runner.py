@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from study.analysis.pareto import Curve, hopeless
+from study.analysis.predicted_front import AT_LEAST
 from study.database.store import open_database
 from study.records import Budget, Result, Selection, StopRule
 from study.search import optuna_study
 from study.space.space import VariantList
 from tasnet_core.cost import count
 from tests.support import made_up_search, tiny_study
-from tests.support.made_up_search import SETTINGS, Death, dies, opened, table, told
+from tests.support.made_up_search import SETTINGS, Death, Messages, dies, opened, table, told
 from tests.support.tiny import RECIPE, TINY
 
 
@@ -94,9 +95,32 @@ def test_a_list_that_was_queued_half_is_queued_whole(tmp_path, listed, monkeypat
     assert len(told(tmp_path)) == 4
 
 
+def untrained(work):
+    """A point of the space without a run."""
+    known = {run["variant"] for run in work.database.runs("s")}
+    points = map(work.plan.space.point, range(len(work.plan.space)))
+    return next(point for point in points if work.plan.space.variant_of(point).key not in known)
+
+
+def test_no_trial_is_begun_when_the_front_is_known_as_well_as_was_asked_for(tmp_path, trained):
+    said = Messages()
+    with opened(tmp_path, on_event=said, until_db=50.0) as work:
+        work.run(12)
+    assert len(trained) == AT_LEAST        # before that nothing is known
+    assert any("the front is known to ±" in text for text in said)
+    with opened(tmp_path, until_db=0.001) as work:
+        work.run(9)
+    assert len(trained) == 9
+    with opened(tmp_path, until_db=50.0) as work:
+        work.scheduler.study.enqueue_trial(untrained(work))       # what is queued is trained all the same
+        work.run(12)
+    assert len(trained) == 10
+
+
 def test_over_budget_is_rejected_before_training_and_does_not_count(tmp_path, trained):
-    limit = 250
-    with opened(tmp_path, replace(SETTINGS, budget=Budget(max_parameters=limit))) as work:
+    limit = 250     # which the sampler of the model keeps to by itself
+    settings = replace(SETTINGS, sampler="tpe", budget=Budget(max_parameters=limit))
+    with opened(tmp_path, settings) as work:
         work.run(5)
     rows = table(tmp_path)[0]
     assert all(count.exact(variant).parameters <= limit for variant in trained[1:])
