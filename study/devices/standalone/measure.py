@@ -75,7 +75,7 @@ def in_chunks(path: Path, rate_hz: int, hop: int, threads: int) -> Facts:
     times: Facts = {}
     for chunk_ms in CHUNKS_MS:
         samples = max(hop, round(chunk_ms * rate_hz / 1000 / hop) * hop)
-        kept = [numpy.zeros(one.shape, numpy.float32) for one in states]
+        kept = [numpy.zeros(one.shape, "f8" if "double" in one.type else "f4") for one in states]
         chunk, took = noise(samples), []
         for _ in range(WARM_UP + round(STREAMED_S * rate_hz / samples)):
             fed = dict(zip((one.name for one in states), kept, strict=True))

@@ -15,7 +15,9 @@ from study.api import Study
 from study.database.store import open_database
 from study.devices.standalone import measure
 from tasnet_core import load, load_onnx
-from tasnet_core.checkpoints import safetensors_file
+from tasnet_core.checkpoints import onnx_file, safetensors_file
+from tasnet_core.network.model import seeded
+from tasnet_core.records import Variant
 from tests.support.commands import refused
 
 
@@ -111,3 +113,10 @@ def test_a_bundle_without_onnx_is_one_line(here, monkeypatch, capsys):
 def test_a_checkpoint_that_is_gone_is_named(here, capsys):
     next(here.glob("results/checkpoints/*/trial-0001.pt")).unlink()
     refused(study, ("bundle", "1"), capsys, "trial 1: its checkpoint", "trial-0001.pt is gone")
+
+
+def test_a_stream_is_measured_in_chunks_with_the_states_of_cumulative_norms(tmp_path):
+    variant = Variant(N=8, L=4, B=4, H=8, Sc=4, X=2, R=1, causal=True, norm="cumulative")
+    onnx_file.write(seeded(variant, 0), tmp_path / "stream.onnx", streaming=True)
+    found = measure.in_chunks(tmp_path / "stream.onnx", variant.sample_rate_hz, variant.hop, 1)
+    assert [part["samples"] for part in found["chunks"].values()] == [80, 160, 320]
