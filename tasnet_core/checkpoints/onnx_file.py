@@ -130,27 +130,27 @@ class OnnxStream:
 
     def __init__(self, session: Any):
         self.session = session
-        self._states: dict[str, Sound] = {}
+        self.states: dict[str, Sound] = {}
 
     def __call__(self, chunk: Sound) -> Sound:
         chunk = np.asarray(chunk, np.float32)
-        if not self._states:
-            self._states = self._zeros(len(chunk))
-            hop = self._states["past_samples"].shape[-1]
-            self._states["past_samples"] = chunk[:, None, :hop]
+        if not self.states:
+            self.states = self._zeros(len(chunk))
+            hop = self.states["past_samples"].shape[-1]
+            self.states["past_samples"] = chunk[:, None, :hop]
             chunk = chunk[:, hop:]
-        signals, *states = self.session.run(None, {CHUNK: chunk, **self._states})
-        self._states = dict(zip(self._states, states, strict=True))
+        signals, *states = self.session.run(None, {CHUNK: chunk, **self.states})
+        self.states = dict(zip(self.states, states, strict=True))
         return np.asarray(signals)
 
     def finish(self) -> Sound:
         """The last hop, which no further frame is added to; the next chunk begins anew."""
-        past = np.zeros_like(self._states["past_samples"])
+        past = np.zeros_like(self.states["past_samples"])
         size = self.session.get_inputs()[0].shape[1]
         chunk = np.zeros((len(past), size if isinstance(size, int) else past.shape[-1]), np.float32)
         signals = self.session.run(
-            [OUTPUT], {CHUNK: chunk, **self._states, "past_samples": past})[0]
-        self._states = {}
+            [OUTPUT], {CHUNK: chunk, **self.states, "past_samples": past})[0]
+        self.states = {}
         return np.asarray(signals[..., :past.shape[-1]])
 
     def _zeros(self, batch: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ SUMS = 3        # numbers in the state of a cumulative norm
 # What a norm of network.model does before `weight`: x minus its mean, by its standard deviation.
 # `share`, [1, channels] of 1 / channels, makes means over channels matrix products, which runtimes
 # compute fastest; means over frames are taken in float64. InstanceNormalization over everything is
-# shorter, but onnxruntime adds in float32 one by one: 1 % wrong after a minute of audio.
+# shorter, but onnxruntime adds in float32 one by one: up to 1 % off after a minute.
 FUNCTIONS = {
     "GlobalNorm": f"""(x, share) => (y) {{
         eps = Constant <value = double[1] {{{EPS}}}> ()
