@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from tasnet_core.checkpoints.asteroid import from_asteroid, renamed
+from tasnet_core.checkpoints.asteroid import NAMES, from_asteroid
+from tasnet_core.checkpoints.conversion import renamed
 from tasnet_core.cost.count import exact
 from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import Variant
@@ -65,7 +66,7 @@ def asteroid_from(folder: str) -> Any:
                  "julius", "torch_stoi", "pb_bss_eval", "torchmetrics", "yaml", "pandas"):
         try:
             __import__(name)
-        except ImportError:
+        except (ImportError, OSError):      # OSError: torchaudio's, of another torch
             sys.modules[name] = Missing(name)
             sys.modules[name].__spec__ = importlib.machinery.ModuleSpec(name, None)
     import asteroid
@@ -99,7 +100,7 @@ def compared(theirs: Any, arguments: dict[str, Any], path: Path) -> tuple[ConvTa
     ours = from_asteroid(path)
     if arguments is V1:
         ours = ConvTasNet(Variant.v1()).eval()
-        ours.load_state_dict(renamed(theirs.state_dict()))
+        ours.load_state_dict(renamed(theirs.state_dict(), NAMES))
     assert exact(ours.variant).parameters == sum(weight.numel() for weight in theirs.parameters())
     with torch.no_grad():
         one, other = theirs(sound_of(arguments)), ours(sound_of(arguments))

@@ -247,7 +247,8 @@ class _Pickle:
             case "torch.torch_version TorchVersion":        # Asteroid notes it in its files
                 return _only(arguments[0], str)
             case _:
-                raise _Foreign(f"{name if isinstance(name, str) else 'something'} in it")
+                found = name[:LONGEST] if isinstance(name, str) else "something"
+                raise _Foreign(f"{found} in it; of a network, its state_dict alone is read")
 
     def _tensor(
         self, flat: Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]

@@ -69,3 +69,9 @@ def test_any_weight_of_another_shape_is_refused_in_one_line(tmp_path, changes):
                 espnet.network_of(changed, path, given)
             assert "\n" not in str(caught.value)
             assert len(str(caught.value)) < 600
+
+
+def test_of_a_whole_model_the_state_dict_is_asked_for(tmp_path):
+    torch.save(torch.nn.PReLU(), tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"PReLU in it; of a network, its state_dict alone is read\)"):
+        tasnet_core.load(tmp_path / "model.pt")
