@@ -18,9 +18,8 @@ import optuna
 from optuna.distributions import IntDistribution
 
 from study.database import schema
-from study.database.schema import EXACT
 from study.database.store import open_database
-from study.records import Result, Selection, Settings, StopRule
+from study.records import EXACT, Result, Selection, Settings, StopRule
 from study.search.evaluate import Hooks, Task
 from study.search.events import EpochEnded
 from study.search.runner import Runner

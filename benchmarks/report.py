@@ -19,7 +19,7 @@ import numpy as np
 
 from study.database import schema
 from study.database.store import open_database
-from study.records import Settings
+from study.records import EXACT, Settings
 from study.space.presets import QUICK
 from tasnet_core.cost.formulas import exact
 from tasnet_core.records import Variant
@@ -56,7 +56,7 @@ def fill(url: str, count: int, mixtures: int) -> None:
                 if variant.key not in known:
                     known.add(variant.key)
                     rows[schema.variants].append({"key": variant.key, **asdict(variant),
-                                                  **{name: getattr(cost, name) for name in schema.EXACT}})
+                                                  **{name: getattr(cost, name) for name in EXACT}})
                 best = 1.1 * np.log10(cost.parameters) - 1.5 + rng.normal(0, 0.2)
                 scores = best + hard + rng.normal(0, 1, mixtures)
                 done = trial == 0 or rng.random() > 0.05

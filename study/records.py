@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from tasnet_core.errors import UserError
@@ -31,12 +31,17 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
     "macs_per_s": "minimize", "receptive_field_s": "minimize", "realtime_factor": "minimize",
     "peak_memory_bytes": "minimize"}
 FRONT = tuple((name, OBJECTIVES[name]) for name in ("si_snri_db", "parameters", "macs_per_s"))
+# Of the fields of Cost, those that formulas give and those that are measured; and all that variants
+# are compared by.
+EXACT = tuple(one.name for one in fields(Cost) if one.default is MISSING)
+MEASURED = tuple(one.name for one in fields(Cost) if one.name not in EXACT)
+COSTS = tuple(name for name in (*EXACT, *MEASURED) if not name.endswith("_spread"))
 # What users write for the columns of a run that a study may pursue: the qualities, then the costs.
 QUALITY_WORDS = {"si_snri": "si_snri_db", "sdri": "sdri_db"}
-OBJECTIVE_WORDS: dict[str, str] = {
-    **QUALITY_WORDS, "parameters": "parameters", "macs": "macs_per_s",
-    "receptive_field": "receptive_field_s", "realtime_factor": "realtime_factor",
-    "peak_memory": "peak_memory_bytes"}
+COST_WORDS = {
+    "parameters": "parameters", "macs": "macs_per_s", "receptive_field": "receptive_field_s",
+    "realtime_factor": "realtime_factor", "peak_memory": "peak_memory_bytes"}
+OBJECTIVE_WORDS = {**QUALITY_WORDS, **COST_WORDS}
 
 
 class Estimate(NamedTuple):
@@ -102,7 +107,7 @@ def objectives_of(words: Iterable[str]) -> tuple[str, ...]:
         raise UserError(f"objectives: {len(qualities)} of {' and '.join(QUALITY_WORDS)}; "
                         "choose exactly one")
     if len(columns) == 1:
-        costs = [word for word in OBJECTIVE_WORDS if word not in QUALITY_WORDS]
+        costs = list(COST_WORDS)
         alone = next(word for word, column in QUALITY_WORDS.items() if column in columns)
         raise UserError(f"objectives: {alone} alone and no cost; add one of {', '.join(costs)}")
     return tuple(columns)

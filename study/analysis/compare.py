@@ -16,11 +16,9 @@ from study.analysis.mixture_scores import Mixtures
 from study.analysis.replicates import BESIDE, SCORE, Row, number, per_trial
 from study.analysis.uncertainty import SeedSpread, Uncertainty
 from study.analysis.wording import decibels, signed
-from study.records import Estimate
+from study.records import COSTS, Estimate
 from study.space.searched import value_of, varied
 from tasnet_core.errors import UserError, counted
-
-COSTS = ("parameters", "macs_per_s", "receptive_field_s", "peak_memory_bytes", "realtime_factor")
 
 
 def compare(runs: Sequence[Row], scores: Mixtures, a: int, b: int) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from study.analysis.replicates import number
-from study.records import DEVICE_AXES
+from study.records import DEVICE_AXES, FRONT
 
 
 class CostAxis(NamedTuple):
@@ -21,24 +21,27 @@ class CostAxis(NamedTuple):
     limit: str      # behind an amount of it, as in "at most 100k parameters"
     example: str    # of such an amount
     tick: float = 1.0   # what one of a figure's tick is
+    figure: str = ""    # the name of the front's file; devices' are made of the column
 
 
 KNOWN = {
     "parameters": CostAxis(
-        "parameters", "count", "parameters", "parameters", "parameters", "parameters", "100k"),
+        "parameters", "count", "parameters", "parameters", "parameters", "parameters", "100k",
+        figure="front_parameters"),
     "macs_per_s": CostAxis(
         "MACs", "per s of audio", "multiply-accumulates for one second of audio (MACs per s)",
         "multiply-accumulates for one second of audio", "MACs per second of audio",
-        "MACs per second", "50M"),
+        "MACs per second", "50M", figure="front_macs"),
     "realtime_factor": CostAxis(
         "real-time factor", "one thread",
         "real-time factor on one thread (s of computing per s of audio)",
         "real-time factor on one thread", "the real-time factor on one thread",
-        "real-time factor", "0.5"),
+        "real-time factor", "0.5", figure="front_realtime"),
     "peak_memory_bytes": CostAxis(
         "memory", "bytes", "peak memory while one second of audio is separated (MB)",
-        "peak memory (MB)", "peak memory", "bytes of memory", "100M", 1e6),
+        "peak memory (MB)", "peak memory", "bytes of memory", "100M", 1e6, "front_memory"),
 }
+OTHERS = tuple(name for name in KNOWN if name not in dict(FRONT))  # in no front but their own
 LIMITED = ("parameters", "macs_per_s", "realtime_factor")   # of these, those that limits are for
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from study.analysis import cost_axes
 from study.records import Estimate
 from study.space.searched import FLAGS, VARIED
 
@@ -52,6 +53,7 @@ SCORE_WORDS = {
 # What people read above a column, and in which unit. Files for machines keep the column's own name.
 TITLES: Titles = {
     **{column: (score.title, score.unit) for column, score in SCORE_WORDS.items()},
+    **cost_axes.titles(cost_axes.KNOWN),
     "trial": ("trial", ""),
     "name": ("variant", "against the reference"),
     "state": ("state", ""),
@@ -65,13 +67,9 @@ TITLES: Titles = {
     "loss_high_db": ("to", "dB, 95 %"),
     "p": ("p", "of the loss, Holm"),
     "chance": ("probability", "of being Pareto-optimal"),
-    "parameters": ("parameters", "count"),
     "parameters_fraction": ("parameters", "of the reference's"),
-    "macs_per_s": ("MACs", "per s of audio"),
     "macs_fraction": ("MACs", "of the reference's"),
     "receptive_field_s": ("receptive field", "s"),
-    "peak_memory_bytes": ("memory", "bytes"),
-    "realtime_factor": ("real-time factor", "one thread"),
     "predicted": ("predicted", "costs on"),
     "audio_s": ("trained on", "s of audio"),
     "seconds": ("wall time", "s"),
@@ -108,8 +106,8 @@ def cell(column: str, value: Any) -> str:
         return decibels(value)
     if column == "macs_per_s":
         return engineering(value)
-    counts = ("peak_memory_bytes", "audio_s", "seconds")
-    if column.endswith("parameters") or column in counts or column.startswith("memory@"):
+    is_count = column.endswith(("parameters", "_bytes")) or column.startswith("memory@")
+    if is_count or column in ("audio_s", "seconds"):
         return f"{value:,.0f}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 

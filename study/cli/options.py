@@ -29,7 +29,7 @@ from study.cli.values import (
     whole_or_auto,
     words,
 )
-from study.records import DEFAULT_URL, SAMPLERS
+from study.records import COST_WORDS, DEFAULT_URL, QUALITY_WORDS, SAMPLERS
 from tasnet_core.arguments import Parser, number_above_0, path
 from tasnet_core.errors import UserError
 from tasnet_core.records import DEFAULT_CORPUS, INITS, METRICS, PRECISIONS
@@ -109,8 +109,8 @@ class Run(Training):
         None, "quick | full | thesis | table2 | causal, or a TOML file (quick, with a GPU full)",
         metavar="NAME")
     objectives: tuple[str, ...] | None = option(
-        None, "of si_snri or sdri, and parameters, macs, receptive_field, realtime_factor, "
-        "peak_memory (si_snri,parameters,macs)", type=words, metavar="LIST")
+        None, f"of {' or '.join(QUALITY_WORDS)}, and {', '.join(COST_WORDS)} "
+        "(si_snri,parameters,macs)", type=words, metavar="LIST")
     metrics: tuple[str, ...] | None = option(
         None, f"of {','.join(name for name in METRICS if name != 'si_snr')}, beside SI-SNR; si_snr "
         "for none of them (the space's)",

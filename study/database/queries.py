@@ -14,9 +14,18 @@ from study.analysis.mixture_scores import COLUMNS, Mixtures, from_chunks, people
 from study.analysis.pareto import Curve
 from study.database.connection import Connection
 from study.database.device_costs import newest_device_costs
-from study.database.schema import EXACT, MEASURED, epochs, runs
+from study.database.schema import epochs, runs
 from study.database.study_names import former_folder, is_text
-from study.records import DEVICE_AXES, SCRATCH, TRAINED, Outlook, Settings, device_axis
+from study.records import (
+    DEVICE_AXES,
+    EXACT,
+    MEASURED,
+    SCRATCH,
+    TRAINED,
+    Outlook,
+    Settings,
+    device_axis,
+)
 from study.space.searched import FLAGS
 from tasnet_core.errors import UserError
 from tasnet_core.records import METRICS, Recipe, Variant

@@ -9,14 +9,22 @@ import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
 from study.analysis.replicates import BESIDE, OUTLOOK, SCORE
-from study.records import DEVICE_AXES, FRONT, DeviceCost, Outlook, Selection, device_axis
+from study.records import (
+    COSTS,
+    DEVICE_AXES,
+    EXACT,
+    FRONT,
+    MEASURED,
+    DeviceCost,
+    Outlook,
+    Selection,
+    device_axis,
+)
 from study.space.searched import OF_VARIANT, VARIED
 from tasnet_core.errors import UserError
 from tasnet_core.records import LETTERS, Cost, Epoch, MixtureScore, Recipe, Scores, Variant
 
 _TYPES = {int: sa.Integer, float: sa.Float, str: sa.String, bool: sa.Boolean}
-EXACT = ("parameters", "macs_per_s", "receptive_field_s")
-MEASURED = ("peak_memory_bytes", "realtime_factor", "realtime_factor_spread")
 
 
 def _columns(record: type, names: tuple[str, ...] | None = None) -> list[Column[Any]]:
@@ -84,7 +92,7 @@ device_costs = Table(
 _RESULT_COLUMNS = [
     "r.study", "r.trial", "r.state", "r.reason", "r.variant",
     *(f'v."{name}"' for name in (*LETTERS, "norm", "causal")),
-    *(f"v.{name}" for name in EXACT), *(f"r.{name}" for name in MEASURED[:2]),
+    *(f"v.{name}" for name in EXACT), *(f"r.{name}" for name in MEASURED if name in COSTS),
     *(f"r.{name}" for name in (
         "si_snr_db", SCORE, *BESIDE, "epochs", "learning_rate", "segment_s",
         "seed", "audio_s", "seconds", "init", *OUTLOOK))]

@@ -23,18 +23,9 @@ from study.database.connection import damage, opened, url_of
 from study.database.leases import LEASE_S, is_held, me
 from study.database.migration import bring_up, fit, see_whole
 from study.database.queries import Reader
-from study.database.schema import (
-    EXACT,
-    MEASURED,
-    environments,
-    epochs,
-    mixtures,
-    runs,
-    study_settings,
-    variants,
-)
+from study.database.schema import environments, epochs, mixtures, runs, study_settings, variants
 from study.database.study_names import check_name, checkpoint_name, claim
-from study.records import DEFAULT_URL, Outlook, Result, Settings
+from study.records import DEFAULT_URL, EXACT, MEASURED, Outlook, Result, Settings
 from tasnet_core.errors import Abandoned, UserError
 from tasnet_core.records import VALIDATION, Cost, Epoch, Recipe, Variant, differences
 from tasnet_core.terminal import complain

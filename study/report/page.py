@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from study.analysis import trials, wording
-from study.analysis.cost_axes import KNOWN, device_of, for_page, titles
+from study.analysis.cost_axes import KNOWN, OTHERS, device_of, for_page, titles
 from study.analysis.recommendations import Recommendation
 from study.analysis.replicates import BESIDE, SCORE, Row, number
 from study.analysis.wording import Table, Titles
@@ -43,13 +43,13 @@ TITLES: Titles = {
 FRONT = (
     "trial", "name", SCORE, "loss_db", "parameters", "parameters_fraction", "macs_per_s",
     "macs_fraction", "chance", "p", "rising", "si_snri_extrapolated_db", *BESIDE,
-    "receptive_field_s", "realtime_factor", "peak_memory_bytes", "seeds", "seeds_unlearned",
+    "receptive_field_s", *OTHERS, "seeds", "seeds_unlearned",
     "si_snri_sd_db", "chosen_db",
 )
 VARIANTS = (
     "trial", "name", "state", SCORE, "loss_db", "parameters", "macs_per_s", "reason", "chance", "p",
-    "rising", "si_snri_extrapolated_db", *BESIDE, "receptive_field_s",
-    "realtime_factor", "peak_memory_bytes", "seeds", "letters",
+    "rising", "si_snri_extrapolated_db", *BESIDE, "receptive_field_s", *OTHERS, "seeds",
+    "letters",
 )
 RUNS = (
     "trial", "seed", "name", "state", SCORE, "parameters", "macs_per_s", "reason", "loss_db",

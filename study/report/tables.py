@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from study.analysis.cost_axes import of_devices
+from study.analysis.cost_axes import KNOWN, of_devices
 from study.analysis.mixture_scores import Mixtures
 from study.analysis.replicates import BESIDE, OUTLOOK, SCORE, SCORES, Row, number, per_trial
 from study.analysis.trials import RISING, compared, finished, front, names, reference
 from study.analysis.wording import TITLES, Table, Titles, cell
+from study.records import COSTS, FRONT
 from study.space.searched import VARIED
 from tasnet_core.cells import as_cell
 from tasnet_core.errors import counted
@@ -27,8 +28,7 @@ FRONT_COLUMNS = (
     "trial", "name", *VARIED, "seeds", "seeds_without", "seeds_unlearned", "si_snri_db", "low_db",
     "high_db", "si_snri_sd_db", "chosen_db", "rising", *OUTLOOK, "loss_db", "loss_low_db",
     "loss_high_db", "p", "chance", "parameters", "parameters_fraction", "macs_per_s",
-    "macs_fraction", "si_snr_db", *BESIDE, "receptive_field_s", "peak_memory_bytes",
-    "realtime_factor",
+    "macs_fraction", "si_snr_db", *BESIDE, *(name for name in COSTS if name not in dict(FRONT)),
 )
 # For people. A column without anything, or only with what goes without saying, is left out there.
 SAID_ANYWAY = {"seeds": 1, "seeds_unlearned": 0}
@@ -43,8 +43,7 @@ RUNS_READ = (
     "parameters", "macs_per_s", *BESIDE, "audio_s", "seconds", "kind", "reason",
 )
 # Of these the best is bold in print: the highest score, the lowest cost, that on a device too.
-LOWEST = ("parameters", "macs_per_s", "peak_memory_bytes", "realtime_factor")
-BEST = {**dict.fromkeys(SCORES, max), **dict.fromkeys(LOWEST, min)}
+BEST = {**dict.fromkeys(SCORES, max), **dict.fromkeys(KNOWN, min)}
 
 
 def front_table(rows: Sequence[Row]) -> Table:

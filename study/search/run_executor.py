@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from study.analysis.pareto import Curve, hopeless
-from study.database.schema import MEASURED
 from study.database.store import Database
 from study.database.study_names import checkpoint_name
-from study.records import OBJECTIVES, Result
+from study.records import MEASURED, OBJECTIVES, Result
 from study.search.evaluate import Hooks, Task
 from study.search.events import (
     CostMeasured,

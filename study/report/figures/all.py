@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 
 from study.analysis import trials
-from study.analysis.cost_axes import of_devices
+from study.analysis.cost_axes import KNOWN, of_devices
 from study.analysis.effects import Effects, Importance, Interaction
 from study.analysis.hypervolume_curve import Progress
 from study.analysis.mixture_scores import Mixtures
@@ -25,13 +25,6 @@ from study.report.figures import mixtures as mixture_figures
 from study.report.figures import predicted as predicted_front
 from study.report.figures.captions import Words
 from study.report.figures.style import Drawn
-
-FRONTS = {  # and those of devices
-    "parameters": "front_parameters",
-    "macs_per_s": "front_macs",
-    "realtime_factor": "front_realtime",
-    "peak_memory_bytes": "front_memory",
-}
 
 
 class Material(NamedTuple):
@@ -79,7 +72,8 @@ def draw_all(material: Material) -> dict[str, Drawn]:
 def fronts(rows: Sequence[Row]) -> dict[str, str]:
     """By cost, the name of its figure; its letters may be in an id of the page."""
     plain = {cost: re.sub("[^A-Za-z0-9-]", "_", cost) for cost in of_devices(rows)}
-    return {**FRONTS, **{cost: f"front_{name}" for cost, name in plain.items()}}
+    known = {cost: axis.figure for cost, axis in KNOWN.items()}
+    return {**known, **{cost: f"front_{name}" for cost, name in plain.items()}}
 
 
 def _front(rows: Sequence[Row], cost: str, material: Material) -> Drawn | None:

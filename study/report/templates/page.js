@@ -62,7 +62,7 @@ function engineering(value) {
   return digits(value)
 }
 
-const COUNTS = ["parameters", "peak_memory_bytes", "audio_s", "seconds"]
+const COUNTS = ["parameters", "audio_s", "seconds"]
 
 function cell(column, value) {
   if (!known(value)) return ""
@@ -70,7 +70,7 @@ function cell(column, value) {
   if (column === "macs_per_s") return engineering(value)
   const isScore = data.scores.includes(column) || /(_db|_per_doubling)$/.test(column)
   if (isScore) return decibels(value)
-  if (COUNTS.includes(column) || column.startsWith("memory@")) return whole(value)
+  if (COUNTS.includes(column) || /_bytes$|^memory@/.test(column)) return whole(value)
   return typeof value === "number" && !Number.isInteger(value) ? digits(value) : String(value)
 }
 

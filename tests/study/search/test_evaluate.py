@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from study.database.schema import MEASURED
-from study.records import FAILURES, Selection
+from study.records import FAILURES, MEASURED, Selection
 from study.search import evaluate as module
 from study.search.evaluate import Hooks, Task, evaluate, kind_of, one_line
 from study.search.events import CostMeasured, EpochEnded, MixtureScored
