@@ -154,11 +154,6 @@ def ask(path: Path, toolkit: str, lacking: Sequence[str]) -> None:
             f"give what it was trained with, such as --hyperparameters {such}")
 
 
-def has_one(*, weights: Mapping[str, Tensor], name: str) -> bool:
-    """Whether a weight is there that multiplies each value, as a PReLU's."""
-    return name in weights and weights[name].numel() == 1
-
-
 def slope(value: float) -> Tensor:
     """The weight of a PReLU: 1 leaves everything, 0 is a ReLU."""
     return torch.full((1,), value)

@@ -20,7 +20,6 @@ from torch import Tensor
 from tasnet_core.checkpoints.conversion import (
     Given,
     ask,
-    has_one,
     network_as,
     options,
     renamed,
@@ -157,10 +156,10 @@ def _renamed(content: Mapping[str, Tensor], separator: Mapping[str, Any],
     per_stack = separator["layer"] if isinstance(separator["layer"], int) else 1
     numbered = {_numbered(name, per_stack): weight for name, weight in content.items()}
     weights = renamed(numbered, names)
-    if not has_one(weights=weights, name="separator.prelu.weight"):
+    if "separator.prelu.weight" not in weights:
         kind = separator["pre_mask_nonlinear"] if last == 4 else "linear"
-        slopes = word(config, "pre_mask_nonlinear", kind, {name: name for name in SLOPES})
-        weights["separator.prelu.weight"] = slope(SLOPES[slopes])
+        known = word(config, "pre_mask_nonlinear", kind, {name: name for name in SLOPES})
+        weights["separator.prelu.weight"] = slope(SLOPES[known])
     letters = letters_of(weights)
     if separator["predict_noise"] and "C" in letters:
         kept = (letters["C"] - 1) * letters["N"]

@@ -20,7 +20,10 @@ from tasnet_core.records import DEFAULT_CORPUS, Recipe, Variant, differences
     ({"causal": True, "norm": "frame", "input_norm": "global"}, "use input_norm='cumulative'"),
     ({"input_norm": "gLN"}, "input_norm='gLN' is unknown"), ({"extra_dilation": -1}, "extra_dilation=-1 must be at least 0"),
     ({"dropout": 1.0}, "dropout=1.0 must be a number from 0"), ({"dropout": float("nan")}, "dropout=nan"),
-    ({"dropout": True}, "dropout=True")])
+    ({"dropout": True}, "dropout=True"), ({"padding_mode": "circular"}, "padding_mode='circular' is unknown"),
+    ({"encoder_padding": 1}, "encoder_padding=1 must be true or false"),
+    ({"causal": True, "norm": "frame", "padding_mode": "reflect"}, "a stream has zeros in front alone"),
+    ({"causal": True, "norm": "frame", "encoder_padding": True}, "a stream has zeros in front alone")])
 def test_letters_that_make_no_network_are_refused_by_name(letters, words):
     with pytest.raises(ValueError, match=words):
         Variant(**letters)
