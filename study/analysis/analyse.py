@@ -145,7 +145,9 @@ def analyse(
     why = finding(rows, losses, per_variant.of(0, SCORE))
     model, refused = _model(design, reference)
     drawn = shrunk(model, uncertainty) if model else None
-    picks = [] if why else recommend(Compared.of(rows, losses, drawn), with_seeds, limits)
+    picks = []
+    if not why:
+        picks = recommend(Compared.of(rows, losses, drawn), with_seeds, limits, searched)
     advice, path = _reduction(model, refused, known, losses) if not why else ([], None)
     predicted, suggested = None, list[Step]()
     if searched and not why:

@@ -102,4 +102,5 @@ def titles(columns: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 def is_predicted(row: Mapping[str, Any], column: str) -> bool:
     """Whether the cost of a variant on a device is predicted and not measured."""
-    return device_of(column) in (row.get("predicted") or "").split(", ")
+    device = device_of(column)
+    return bool(device) and device in (row.get("predicted") or "").split(", ")

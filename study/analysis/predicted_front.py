@@ -4,8 +4,8 @@ Sizes are even steps of log cost, from the cheapest variant to the dearest that 
 is where the best score within each size lies, from joint draws of the scores of all that may be it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from study.analysis.score_surface import Coding, Inputs, Surface, Trained
 from study.analysis.trials import finished
 from study.records import Budget, Estimate
 from study.space.points import Points, fixed, index_of, of_variants, points
-from study.space.searched import TUNED, value_of
+from study.space.searched import TUNED, changes, short, value_of
 from study.space.space import Space
 from tasnet_core.cost.formulas import totals
 from tasnet_core.records import Variant
@@ -118,6 +118,16 @@ class PredictedFront:
         return float(np.mean([(band.high - band.low) / 2 for band in self.bands.values()]))
 
 
+def name_of(
+    step: Step, reference: Variant | None, write: Callable[[Mapping[str, Any]], str] = short
+) -> str:
+    """What it has otherwise than the reference, as `enqueue` reads it."""
+    own = {**asdict(step.variant), **step.recipe}
+    base: Mapping[str, Any] = {**(asdict(reference) if reference else {}), **step.recipe}
+    differs = {**changes(own, base), **step.recipe}
+    return write(differs) or "reference"
+
+
 def trained_of(rows: Sequence[Row], score: str = SCORE) -> Trained:
     """What is known of the finished variants, rows of `replicates.per_trial`, but for trainings
     that failed."""
@@ -137,9 +147,7 @@ def predicted_front(
 ) -> PredictedFront | None:
     """From the finished variants, rows of `replicates.per_trial`; None where they are too few, or
     where nothing of the space is within the budget."""
-    count = len(space)
-    some = np.unique(np.linspace(0, count - 1, min(count, MOST_SHOWN)).astype(np.int64))
-    pool = points(space, some).within(budget)
+    pool = shown_points(space, budget)
     trained = trained_of(rows, score)
     if len(trained.scores_db) < AT_LEAST or not len(pool):
         return None
@@ -159,6 +167,13 @@ def predicted_front(
         steps={cost: [known.step(int(place)) for place in dict.fromkeys(half.tolist())]
                for cost, half in zip(COSTS, halves, strict=True)},
         bands=known.bands(sizes), variants=len(pool), trained=len(trained.scores_db))
+
+
+def shown_points(space: Space, budget: Budget) -> Points:
+    """The points within the budget; of very many an even sample."""
+    count = len(space)
+    some = np.unique(np.linspace(0, count - 1, min(count, MOST_SHOWN)).astype(np.int64))
+    return points(space, some).within(budget)
 
 
 def foretold(

@@ -11,11 +11,14 @@ from typing import NamedTuple
 from study.analysis import trials
 from study.analysis.cost_axes import axis_of, is_predicted
 from study.analysis.learned import TOLERANCE_DB
+from study.analysis.limits import best_within
+from study.analysis.predicted_front import AT_LEAST, name_of
 from study.analysis.replicates import SCORE, Row, number, with_seeds
 from study.analysis.shrinkage import Shrunk
 from study.analysis.uncertainty import Uncertainty
 from study.analysis.wording import change, decibels, engineering, percent, probability, signed
-from study.records import Estimate
+from study.records import Budget, Estimate
+from study.space.space import Space
 
 SURE = 0.8  # the chance from which a variant is recommended
 TOLERANCES_DB = (0.1, TOLERANCE_DB, 1.0)
@@ -85,11 +88,12 @@ def recommend(
     compared: Compared,
     uncertainty: Uncertainty | None,
     limits: Sequence[Mapping[str, float]] = (),
+    searched: tuple[Space, Budget] | None = None,
 ) -> list[Recommendation]:
     """Every recommendation; only for studies in which one can be made (`learned.finding`).
 
     Without `limits`, a tenth of the reference's parameters and a quarter of its MACs stand for a
-    small device.
+    small device. Where the space is known, variants that nobody trained are recommended, too.
     """
     base = compared.base
     found = []
@@ -98,7 +102,11 @@ def recommend(
     if base is not None and not limits:
         small = {"parameters": base["parameters"] / 10, "macs_per_s": base["macs_per_s"] / 4}
         limits = [{name: float(f"{value:.2g}")} for name, value in small.items()]
-    return [*found, *(_best(compared, limit) for limit in limits)]
+    for limit in limits:
+        found.append(_best(compared, limit))
+        if searched and (untrained := _untrained(compared, limit, *searched)):
+            found.append(untrained)
+    return found
 
 
 def within(compared: Compared, uncertainty: Uncertainty | None, limit_db: float) -> Recommendation:
@@ -183,3 +191,25 @@ def _best(compared: Compared, limits: Mapping[str, float]) -> Recommendation:
     sentence = f"The best with at most {words}: {compared.described(best)}"
     sentence += f"; {predicted}: predicted, not measured." if predicted else "."
     return Recommendation(title, sentence, best["trial"], None)
+
+
+def _untrained(
+    compared: Compared, limits: Mapping[str, float], space: Space, budget: Budget
+) -> Recommendation | None:
+    """The variant that the score surface takes within the limits; None where it was trained, or
+    where too little is known."""
+    if len(compared.known) < AT_LEAST:
+        return None
+    found = best_within(space, budget, compared.known, limits)
+    if found is None or found.step.trial is not None:
+        return None
+    words, step = " and ".join(_amount(name, value) for name, value in limits.items()), found.step
+    parameters, macs = engineering(step.parameters), engineering(step.macs_per_s)
+    loss = f", {change(step.loss)} against the reference" if step.loss and compared.base else ""
+    told = (f"Of all variants with at most {words} the model takes one that nobody has trained, "
+            f"{name_of(step, space.reference)}, with {parameters} parameters, {macs} MACs per "
+            f"second: expected {decibels(step.score.value)} dB [{decibels(step.score.low)}, "
+            f"{decibels(step.score.high)}]{loss}")
+    if found.chance < 1:
+        told += f"; probability of being within the limits: {probability(found.chance)}"
+    return Recommendation(f"At most {words}, untrained", f"{told}.", None, None)

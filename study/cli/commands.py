@@ -60,11 +60,11 @@ def enqueue(asked: options.Enqueue) -> None:
 def suggest(asked: options.Suggest) -> list[str]:
     """Print the trainings that would say most, and enqueue those chosen; all in `enqueue`'s words.
     """
-    from study.analysis.predicted_front import AT_LEAST
+    from study.analysis.predicted_front import AT_LEAST, name_of
     from study.analysis.proposals import suggestions
     from study.analysis.trials import finished
     from study.cli.stored import settings_in, to_write
-    from study.report.predicted import name_of, suggestion
+    from study.report.predicted import suggestion
     from study.search import optuna_study
     from study.search.known_front import rows_with_validation
     from study.space.plan import StudyPlan

@@ -1,13 +1,11 @@
 """The predicted front in words and as a table: what the model takes, trained or not."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
-from study.analysis.predicted_front import NEAR_DB, PredictedFront, Step
+from study.analysis.predicted_front import NEAR_DB, PredictedFront, Step, name_of
 from study.analysis.wording import Table, Titles, change, decibels, engineering, probability
-from study.space.searched import changes, short
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
 
@@ -43,28 +41,18 @@ def table(front: PredictedFront, reference: Variant | None) -> Table:
     return Table(COLUMNS, lines)
 
 
-def name_of(
-    step: Step, reference: Variant | None, write: Callable[[Mapping[str, Any]], str] = short
-) -> str:
-    """What it has otherwise than the reference, as `enqueue` reads it."""
-    own = {**asdict(step.variant), **step.recipe}
-    base: Mapping[str, Any] = {**(asdict(reference) if reference else {}), **step.recipe}
-    differs = {**changes(own, base), **step.recipe}
-    return write(differs) or "reference"
-
-
 def sentences(front: PredictedFront) -> list[str]:
-    """How far the front is known, and how much of it nobody has trained."""
+    """How well the front is known, and how much of it nobody has trained."""
     steps = {step.variant: step for some in front.steps.values() for step in some}
     untrained = sum(step.trial is None for step in steps.values())
-    told = (f"From {counted(front.trained, 'variant')} trained, the best score within a size is "
+    told = [f"From {counted(front.trained, 'variant')} trained, the best score within a size is "
             f"known to ±{decibels(front.half_width_db)} dB (95 %, on average over the sizes) among "
-            f"all {front.variants:,} variants of the space.")
+            f"all {front.variants:,} variants of the space."]
     if untrained:
-        told += (f" Of {counted(len(steps), 'variant')} that the model takes, {untrained} "
-                 f"{'was' if untrained == 1 else 'were'} never trained: their scores are "
-                 "predictions.")
-    return [told]
+        told.append(f"Of {counted(len(steps), 'variant')} that the model takes, {untrained} "
+                    f"{'was' if untrained == 1 else 'were'} never trained: their scores are "
+                    "predictions.")
+    return told
 
 
 def suggestion(place: int, step: Step, reference: Variant | None) -> str:

@@ -273,7 +273,7 @@ def _page(
     return Page(
         study=found.name, corpus=found.corpus,
         answer=[*inherited, *filter(None, (told.smallest, told.front))],
-        sure=" ".join(filter(None, (told.reference, told.uncertainty, curves))),
+        sure=" ".join(filter(None, (told.reference, told.uncertainty, curves, *_known(analysis)))),
         finding=analysis.finding, picks=analysis.picks,
         rows=[{**row, "letters": configuration(row, also=varied(rows))} for row in rows],
         runs=trials.compared(runs, trials.reference(analysis.rows)),
@@ -301,6 +301,11 @@ def _page(
 def _answer(analysis: Analysis) -> summary.Answer:
     mixtures = len(analysis.per_variant.names) if analysis.per_variant.scores else 0
     return summary.answer(analysis.compared, mixtures, analysis.finding, analysis.with_seeds)
+
+
+def _known(analysis: Analysis) -> list[str]:
+    """How well the front is known, in a sentence."""
+    return predicted.sentences(analysis.predicted)[:1] if analysis.predicted else []
 
 
 def _predicted(found: Study, analysis: Analysis) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from study.analysis.cost_axes import is_predicted
 from study.analysis.device_fit import fit, fits_of, with_predictions
 from tasnet_core.cost.formulas import exact
 from tasnet_core.records import Variant
@@ -91,3 +92,10 @@ def test_no_latency_is_predicted_for_a_network_that_cannot_stream():
     assert found[-2].get("latency_ms@phone") is None
     assert found[-2][AXIS] > 0
     assert found[-1]["latency_ms@phone"] > 10
+
+
+def test_costs_of_every_study_are_never_called_predicted():
+    assert not is_predicted({"predicted": ""}, "parameters")
+    assert not is_predicted({}, "macs_per_s")
+    assert is_predicted({"predicted": "phone, board"}, "memory@board")
+    assert not is_predicted({"predicted": "phone"}, "memory@board")
