@@ -22,7 +22,7 @@ LINES = {
     "study/space": 1_050,
     "tasnet_core": 1_575,
     "tasnet_core/backend": 775,
-    "tasnet_core/checkpoints": 2_350,
+    "tasnet_core/checkpoints": 2_375,
     "tasnet_core/corpora": 3_100,
     "tasnet_core/cost": 375,
     "tasnet_core/evaluation": 475,

@@ -115,29 +115,49 @@ def load_onnx(model: bytes | str | Path, threads: int = 0) -> Callable[[Sound], 
         return OnnxStream(session)
 
     def run(mixture: Sound) -> Sound:
+        check_shape(session, np.shape(mixture))
         return np.asarray(session.run([OUTPUT], {INPUT: np.asarray(mixture, np.float32)})[0])
 
     return run
 
 
+def check_shape(session: Any, found: tuple[int, ...], hop: int = 1, more: int = 0) -> None:
+    """See that a model takes audio of this shape: where its length is open, of whole hops.
+
+    Raises:
+        UserError: when it does not. A first chunk has `more` samples in front.
+    """
+    batch, length = session.get_inputs()[0].shape
+    wanted = (batch, length + more if isinstance(length, int) else length)
+    if (len(found) != 2 or found[1] <= more or found[1] % hop
+            or any(isinstance(size, int) and size != ours
+                   for size, ours in zip(wanted, found, strict=True))):
+        hops = f", {1 + more // hop} or more whole hops of {hop} samples" if hop > 1 else ""
+        raise UserError(f"ONNX: audio of shape {list(found)}; "
+                        f"wanted [{wanted[0]}, {wanted[1]}]{hops}")
+
+
 class OnnxStream:
-    """A stream by onnxruntime: `stream(chunk[B, T]) -> [B, C, T]`, then `finish() -> [B, C, hop]`.
+    """A stream by onnxruntime: `stream(chunk[1, T]) -> [1, C, T]`, then `finish() -> [1, C, hop]`.
 
     T is a whole number of hops, and where the file fixes it that number. The first chunk is one hop
     longer than its output, since a frame is two hops; from then on the output is one hop late. All
     outputs one after the other are those of the whole recording, if its last frame is a chunk's.
+
+    Raises:
+        UserError: on calling, when a chunk is of another length.
     """
 
     def __init__(self, session: Any):
         self.session = session
         self.states: dict[str, Sound] = {}
+        self.hop: int = self._zeros()["past_samples"].shape[-1]
 
     def __call__(self, chunk: Sound) -> Sound:
-        chunk = np.asarray(chunk, np.float32)
+        chunk, hop = np.asarray(chunk, np.float32), self.hop
+        check_shape(self.session, chunk.shape, hop, more=0 if self.states else hop)
         if not self.states:
-            self.states = self._zeros(len(chunk))
-            hop = self.states["past_samples"].shape[-1]
-            self.states["past_samples"] = chunk[:, None, :hop]
+            self.states = {**self._zeros(), "past_samples": chunk[:, None, :hop]}
             chunk = chunk[:, hop:]
         signals, *states = self.session.run(None, {CHUNK: chunk, **self.states})
         self.states = dict(zip(self.states, states, strict=True))
@@ -145,17 +165,19 @@ class OnnxStream:
 
     def finish(self) -> Sound:
         """The last hop, which no further frame is added to; the next chunk begins anew."""
-        past = np.zeros_like(self.states["past_samples"])
+        if not self.states:
+            return np.zeros((1, self.session.get_outputs()[0].shape[1], 0), np.float32)
+        # A frame of zeros is behind it: decoded, it is nothing.
+        states = {**self.states, "past_samples": self._zeros()["past_samples"]}
         size = self.session.get_inputs()[0].shape[1]
-        chunk = np.zeros((len(past), size if isinstance(size, int) else past.shape[-1]), np.float32)
-        signals = self.session.run(
-            [OUTPUT], {CHUNK: chunk, **self.states, "past_samples": past})[0]
+        chunk = np.zeros((1, size if isinstance(size, int) else self.hop), np.float32)
+        signals = self.session.run([OUTPUT], {CHUNK: chunk, **states})[0]
         self.states = {}
-        return np.asarray(signals[..., :past.shape[-1]])
+        return np.asarray(signals[..., :self.hop])
 
-    def _zeros(self, batch: int) -> dict[str, Any]:
+    def _zeros(self) -> dict[str, Any]:
         kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64}
-        return {state.name: np.zeros((batch, *state.shape[1:]), kinds[state.type])
+        return {state.name: np.zeros(state.shape, kinds[state.type])
                 for state in self.session.get_inputs()[1:]}
 
 

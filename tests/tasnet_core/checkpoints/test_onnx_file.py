@@ -83,6 +83,13 @@ def test_a_fixed_length_leaves_no_size_open():
     assert shapes == [[1, 321], [1, 2, 321]]
 
 
+@pytest.mark.parametrize("shape", [(1, 320), (2, 321), (321,), (1, 0)])
+def test_audio_of_another_shape_is_one_line(shape):
+    run = onnx_file.load_onnx(onnx_file.to_onnx(seeded(TINY, 0), 321))
+    with pytest.raises(UserError, match=r"ONNX: audio of shape \[.*\]; wanted \[1, 321\]$"):
+        run(np.zeros(shape, np.float32))
+
+
 def test_the_bytes_are_the_same_again_and_hold_no_path():
     network = seeded(VARIANT, 0)
     model = onnx_file.to_onnx(network)

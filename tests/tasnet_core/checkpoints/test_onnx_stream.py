@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasnet_core.__main__ import main as core
 from tasnet_core.checkpoints import checkpoint, onnx_file, onnx_graph
+from tasnet_core.errors import UserError
 from tasnet_core.inference.stream import Stream
 from tasnet_core.network.model import CumulativeNorm, seeded
 from tests.support.exact import largest_error, unlike_fresh
@@ -125,3 +126,25 @@ def test_a_stream_that_cannot_be_is_one_line_and_nothing_is_written(tmp_path, ca
     assert status == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize(("chunk", "shape", "wanted"), [
+    (None, (1, 5), r"\[1, samples\], 2 or more whole hops of 2 samples"), (None, (1, 2), ".*2 or more whole hops"),
+    (None, (1, 4, 2), ".*2 or more"), (None, (2, 4), r"\[1, samples\]"), (8, (1, 8), r"\[1, 10\]")])
+def test_a_first_chunk_of_another_shape_is_one_line(chunk, shape, wanted):
+    stream = onnx_file.load_onnx(onnx_file.to_onnx(seeded(CAUSAL, 0), chunk, streaming=True))
+    assert stream.finish().shape == (1, 2, 0)
+    with pytest.raises(UserError, match=f"ONNX: audio of shape .*; wanted {wanted}"):
+        stream(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize(("chunk", "shape"), [(None, (1, 3)), (None, (1, 0)), (8, (1, 6))])
+def test_a_later_chunk_of_another_length_is_refused_and_changes_nothing(chunk, shape):
+    network = unlike_fresh(CAUSAL)
+    stream = onnx_file.load_onnx(onnx_file.to_onnx(network, chunk, streaming=True))
+    mixture = noise(18)
+    parts = [stream(mixture[:, :10].numpy())]
+    with pytest.raises(UserError, match="1 or more whole hops of 2 samples"):
+        stream(np.zeros(shape, np.float32))
+    parts += [stream(mixture[:, 10:].numpy()), stream.finish()]
+    assert largest_error(np.concatenate(parts, -1), network, mixture) <= 1
