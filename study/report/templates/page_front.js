@@ -82,11 +82,11 @@ function draw() {
   const svg = find("chart").querySelector("svg")
   svg.setAttribute("viewBox", `0 0 ${on.width} ${on.height}`)
   svg.style.height = `${on.height}px`
-  const kept = points.filter((point) => point.kind !== "dominated")
+  const pareto = points.filter((point) => point.kind !== "dominated")
   const ring = make("circle", { class: "ring", id: "ring", r: 10, visibility: "hidden" })
-  svg.replaceChildren(...axes(on), ...limit(on), staircase(on), ...bars(on, kept), crowd(points),
-    ...kept.map(mark), ring)
-  label(svg, kept, on)
+  svg.replaceChildren(...axes(on), ...limit(on), staircase(on), ...bars(on, pareto), crowd(points),
+    ...pareto.map(mark), ring)
+  label(svg, pareto, on)
   legend()
   choosePoint(chart.at, false)
 }
@@ -139,10 +139,10 @@ function crowd(points) {
   return make("path", { class: name, d: dots.join("") })
 }
 
-function bars({ frame, y }, kept) {
-  const base = kept.find((point) => point.kind === "reference")
+function bars({ frame, y }, pareto) {
+  const base = pareto.find((point) => point.kind === "reference")
   const level = base ? [across(frame, base.y, "level")] : []
-  const sure = kept.filter(({ row }) => known(row.low_db))
+  const sure = pareto.filter(({ row }) => known(row.low_db))
   return [...level, ...sure.map(({ x, kind, row }) =>
     make("line", { class: `bar ${kind}`, x1: x, x2: x, y1: y(row.low_db), y2: y(row.high_db) }))]
 }
@@ -150,7 +150,8 @@ function bars({ frame, y }, kept) {
 /** A disc, hollow where another is better at this cost; the reference is a star. */
 function mark({ x, y, kind, best }) {
   if (kind !== "reference") {
-    return make("circle", { class: best ? "kept" : "kept hollow", cx: x, cy: y, r: best ? 5 : 4 })
+    const [looks, r] = best ? ["pareto", 5] : ["pareto hollow", 4]
+    return make("circle", { class: looks, cx: x, cy: y, r })
   }
   const corners = Array.from({ length: 10 }, (_, i) => {
     const angle = Math.PI * (i / 5 - 0.5)
@@ -168,15 +169,15 @@ function rank({ kind, row, best }) {
 }
 
 /** Names beside points where they cover no other point, bar or name, the most important first. */
-function label(svg, kept, { frame, y: place }) {
-  const taken = kept.map(({ x, y }) => ({ x: x - 5, y: y - 5, width: 10, height: 10 }))
-  for (const { x, row } of kept) {
+function label(svg, pareto, { frame, y: place }) {
+  const taken = pareto.map(({ x, y }) => ({ x: x - 5, y: y - 5, width: 10, height: 10 }))
+  for (const { x, row } of pareto) {
     const top = place(row.high_db ?? row.si_snri_db)
     const bottom = place(row.low_db ?? row.si_snri_db)
     taken.push({ x: x - 3, y: top, width: 6, height: bottom - top })
   }
   let room = Math.min(LABELS, (frame.right - frame.left) / 70)
-  for (const { x, y, row, kind } of [...kept].sort((a, b) => rank(a) - rank(b))) {
+  for (const { x, y, row, kind } of [...pareto].sort((a, b) => rank(a) - rank(b))) {
     if (room < 1) return
     const text = svg.appendChild(make("text", { class: `label ${kind}` }, row.name))
     const { width, height } = text.getBBox()
@@ -286,11 +287,11 @@ function pointing(box) {
 
 function legend() {
   const kinds = new Set(chart.points.map(({ kind, best }) =>
-    (kind === "kept" && !best ? "hollow" : kind)))
+    (kind === "pareto" && !best ? "hollow" : kind)))
   if (scored.some((row) => known(row.low_db))) kinds.add("bar")
   const objective = ["parameters", "macs_per_s"].includes(chart.axis)
   const hollow = objective ? "thanks to the other cost" : "but not the best at this cost"
-  const keys = { kept: "Pareto-optimal", hollow: `Pareto-optimal, ${hollow}`,
+  const keys = { pareto: "Pareto-optimal", hollow: `Pareto-optimal, ${hollow}`,
     dominated: "dominated", reference: "reference", bar: "95 % confidence interval" }
   find("legend").replaceChildren(...Object.keys(keys).filter((kind) => kinds.has(kind))
     .map((kind) => make("li", { class: kind }, keys[kind])))

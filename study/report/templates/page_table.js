@@ -85,7 +85,7 @@ function sortBy(column) {
 
 function kindOf(row) {
   if (row.trial === 0) return "reference"
-  return byTrial.get(row.trial)?.on_front ? "kept" : ""
+  return byTrial.get(row.trial)?.on_front ? "pareto" : ""
 }
 
 function line(row) {

@@ -223,7 +223,7 @@ def test_pointing_says_what_the_row_says_and_a_click_goes_there_whatever_hides_i
     tab.fill("#words", "no such variant")
     kept = [row for row in by_cost(made) if row["on_front"] and row["trial"]]
     last = kept[-1]
-    tab.mouse.move(*centre(tab.locator("#chart circle.kept").last))
+    tab.mouse.move(*centre(tab.locator("#chart circle.pareto").last))
     assert tab.inner_text("#tip b") == last["name"]
     assert last["letters"] in tab.inner_text("#tip")
     told = point(tab)
