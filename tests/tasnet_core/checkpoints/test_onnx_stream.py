@@ -107,9 +107,11 @@ def saved(tmp_path, variant):
     return ["export", "--checkpoint", str(tmp_path / "a.pt"), "--out", str(tmp_path / "net"), "--streaming"]
 
 
-def test_the_command_writes_a_stream_beside_the_whole(tmp_path, capsys):
-    assert core([*saved(tmp_path, CAUSAL), "--samples", "32"]) == 0
-    assert "chunks of [1, 32]" in capsys.readouterr().out
+@pytest.mark.parametrize(("more", "words"), [
+    (("--samples", "32"), "chunks of [1, 32], opset"), ((), "chunks of [1, any number of whole hops], opset")])
+def test_the_command_writes_a_stream_beside_the_whole(tmp_path, capsys, more, words):
+    assert core([*saved(tmp_path, CAUSAL), *more]) == 0
+    assert words in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "net").iterdir()} == {
         "model.onnx", "stream.onnx", "model.safetensors", "config.json"}
 
