@@ -162,6 +162,13 @@ class Study:
         """Bring what a bundle's measure.py measured on a device into the database."""
         self._do(options.Measured, file=file, device=device)
 
+    def take(self, trial: int, out: str | Path, *, audio_s: float | None = None, seeds: int = 1,
+             device: str = "auto") -> list[Path]:
+        """Write one network with its model card, ONNX, examples and a program that separates; the
+        files. `audio_s`: trained on first, to so many seconds of audio."""
+        return list(self._do(options.Take, trial=trial, out=out, audio_s=audio_s, seeds=seeds,
+                             device=device))
+
     def enqueue(self, *variants: str) -> None:
         """Let variants such as "X4 R1 H64" be the next trials of `run`."""
         self._do(options.Enqueue, variants=variants)

@@ -11,9 +11,9 @@ from tests.support import ROOT
 LINES = {
     "study": 525,
     "study/analysis": 4_000,
-    "study/cli": 1_725,
+    "study/cli": 1_900,
     "study/database": 2_225,
-    "study/devices": 700,
+    "study/devices": 1_050,
     "study/engines": 975,
     "study/maintenance": 475,
     "study/planning": 600,

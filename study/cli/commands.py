@@ -206,6 +206,11 @@ def measured(asked: options.Measured) -> None:
                        f"{found.study!r}, measured with {threads}{twice}")
 
 
+def take(asked: options.Take) -> list[Path]:
+    from study.cli.take import take as taken
+    return taken(asked)
+
+
 def space(asked: options.DescribeSpace) -> None:
     from study.space.toml import describe_space, space_named
     say(*describe_space(space_named(asked.name)).splitlines())
@@ -260,5 +265,5 @@ COMMANDS: dict[type[options.Options], Callable[[Any], Any]] = {
     options.Enqueue: enqueue, options.Suggest: suggest, options.Report: report,
     options.Status: status, options.Show: show,
     options.Compare: compare, options.Export: export, options.Bundle: bundle,
-    options.Measured: measured,
+    options.Measured: measured, options.Take: take,
     options.DescribeSpace: space, options.Doctor: doctor, options.Backup: backup}

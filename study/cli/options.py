@@ -273,6 +273,20 @@ class Measured(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Take(OfStudy):
+    command = "take"
+    help = "write one network with its model card, ONNX, examples and a program that separates"
+    trial: int = positional("TRIAL", type=natural)
+    out: Path = option(MISSING, "a new folder", type=path, metavar="DIR")
+    audio_s: float | None = option(
+        None, "train it on first, from before its decay, to so many seconds of audio",
+        type=number_upto(MOST_S), metavar="S")
+    seeds: int = option(1, "with --audio-s, of so many seeds the best on the validation mixtures "
+                        "(1: the seed that is best now)", type=upto(MOST_SEEDS), metavar="K")
+    device: str = option("auto", "that trains", choices=("auto", "cpu", "cuda"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DescribeSpace(Options):
     command, help = "space", "print a space as a file to start your own from"
     name: str = positional("NAME", "a preset, or a file")
@@ -291,7 +305,7 @@ class Backup(InDatabase):
 
 COMMANDS: tuple[type[Options], ...] = (
     Run, Enqueue, Suggest, Confirm, Fidelity, Continue, Report, Status, Show, Compare, Export,
-    Bundle, Measured, DescribeSpace, Doctor, Backup)
+    Bundle, Measured, Take, DescribeSpace, Doctor, Backup)
 
 
 def parser() -> argparse.ArgumentParser:

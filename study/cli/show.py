@@ -200,4 +200,6 @@ def _facts(row: Row, run: Row) -> dict[str, str]:
                   f"{counted(run['epoch_segments'], 'segment')} of {run['segment_s']:g} s, "
                   f"batch {run['batch_size']}, rate {run['learning_rate']:g}, {run['schedule']}",
         "wall time": known("seconds", "{:.0f} s"),
-        "checkpoint": run["checkpoint"]}
+        "checkpoint": run["checkpoint"],
+        **({"to take it home": f"python -m study take {run['trial']} --study {run['study']} "
+                               "--out DIR"} if run["state"] == "complete" else {})}

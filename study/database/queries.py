@@ -93,6 +93,10 @@ class Reader(Connection):
         run."""
         return self._study(study).get("identity") or ""
 
+    def fingerprint(self, study: str) -> str:
+        """Of what the study's corpus held at its start."""
+        return self._study(study).get("fingerprint") or ""
+
     def checkpoints(self, study: str) -> Path:
         """The folder of a study's checkpoints, wherever the database has been moved to."""
         folder = self._study(study).get("folder") or former_folder(study)

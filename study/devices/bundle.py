@@ -122,7 +122,11 @@ def _exported(one: Chosen, name: str) -> tuple[dict[str, Any], dict[str, bytes]]
     file = f"trial-{one.run['trial']:04d}.onnx"
     entry = {"trial": one.run["trial"], "variant": one.run["variant"], "name": name,
              "seed": one.run["seed"], "file": file}
-    return entry, {file: model_of(network)}
+    files = {file: model_of(network)}
+    if network.variant.causal:
+        entry |= {"streaming": f"stream-{file}", "hop": network.variant.hop}
+        files[f"stream-{file}"] = stream_of(network)
+    return entry, files
 
 
 def model_of(network: ConvTasNet) -> bytes:
@@ -131,8 +135,15 @@ def model_of(network: ConvTasNet) -> bytes:
     Raises:
         UserError: it is not the same.
     """
-    network = network.eval()
-    model = to_onnx(network)
+    return _compared(network.eval(), to_onnx(network.eval()))
+
+
+def stream_of(network: ConvTasNet) -> bytes:
+    """The same of a causal network, for chunks and states."""
+    return _compared(network.eval(), to_onnx(network.eval(), streaming=True))
+
+
+def _compared(network: ConvTasNet, model: bytes) -> bytes:
     if (difference := parity(network, model)) > ALLOWED:
         raise UserError(f"ONNX: differs from torch by {difference:.1e} of the largest sample, "
                         f"more than {ALLOWED:g}: not written")

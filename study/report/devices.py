@@ -1,8 +1,10 @@
 """What a report says of the devices that measured a study's variants."""
 
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from study.analysis.cost_axes import axis_of, device_of, is_predicted, of_devices
@@ -40,3 +42,16 @@ def _device(device: str, costs: Sequence[Mapping[str, Any]], fits: Mapping[str, 
         told.append(f"{what} would cost there is predicted from those that have one; left out one "
                     f"at a time, these are predicted typically so: {errors}.")
     return told
+
+
+def to_take_home(study: str, runs: Sequence[Row], recommended: Sequence[int]) -> list[str]:
+    """Where the networks of the recommended variants are, and the command that hands one on."""
+    kept = {run["trial"]: run["checkpoint"] for run in reversed(runs)
+            if run["state"] == "complete" and run["trial"] in recommended and run["checkpoint"]}
+    if not kept:
+        return []
+    files = ", ".join(f"trial {trial} in {Path(kept[trial]).name}" for trial in sorted(kept))
+    return [f"The networks are in the study's folder of checkpoints: {files}, further seeds beside "
+            f"it. python -m study take {min(kept)} --study {shlex.quote(study)} --out DIR writes "
+            "the best seed of one with its model card, ONNX, examples and a program that separates "
+            "recordings without torch."]

@@ -288,7 +288,8 @@ def _page(
         notes=[*found.notes, *analysis.notes], advice=analysis.advice,
         path=_readable(analysis.path), path_titles=reduction_path.TITLES,
         **_predicted(found, analysis),
-        small=[*summary.small_print(found.runs, analysis), *found.devices],
+        small=[*summary.small_print(found.runs, analysis), *found.devices,
+               *devices.to_take_home(found.name, found.runs, recommended)],
         unscored=trials.unscored(found.unscored),
         failures=[Failure(run["trial"], run["seed"], page.reason_of(run)) for run in runs
                   if run["state"] in ("failed", "stopped", "rejected")],

@@ -64,18 +64,24 @@ def whole_recording(path: Path, rate_hz: int, threads: int, seconds: float) -> F
     return {"times_s": times[WARM_UP:], "peak_bytes": peak_bytes(), "base_bytes": base}
 
 
+def zeros_of(state: Any) -> Any:
+    """The state of a model's input before the first chunk, for a batch of one."""
+    import numpy
+    kind = {"tensor(double)": numpy.float64}.get(state.type, numpy.float32)
+    return numpy.zeros([size if isinstance(size, int) else 1 for size in state.shape], kind)
+
+
 def in_chunks(path: Path, rate_hz: int, hop: int, threads: int) -> Facts:
     """Seconds of each chunk for each length of chunks, as audio arrives, and the peak of memory.
 
     The model's first input and output are audio, the others the state, in the same order.
     """
-    import numpy
     session = session_of(path, threads)
     audio, *states = session.get_inputs()
     times: Facts = {}
     for chunk_ms in CHUNKS_MS:
         samples = max(hop, round(chunk_ms * rate_hz / 1000 / hop) * hop)
-        kept = [numpy.zeros(one.shape, "f8" if "double" in one.type else "f4") for one in states]
+        kept = [zeros_of(one) for one in states]
         chunk, took = noise(samples), []
         for _ in range(WARM_UP + round(STREAMED_S * rate_hz / samples)):
             fed = dict(zip((one.name for one in states), kept, strict=True))
