@@ -195,15 +195,23 @@ def bundle(asked: options.Bundle) -> list[Path]:
 
 
 def measured(asked: options.Measured) -> None:
+    from study.analysis.cost_axes import device_of
+    from study.analysis.device_fit import fits_of
+    from study.analysis.wording import percent
     from study.cli.stored import to_write
     from study.devices.measured import bring_in
     with to_write(asked.storage) as database:
         found = bring_in(database, asked.file, asked.device, asked.study)
+        fits = fits_of(database.results(found.study))
     threads = counted(found.costs[0].threads, "thread")
     known = len(found.costs) - found.new
     twice = f"; {known} of them are from a file that was brought in before" if known else ""
     say(*found.failed, f"{asked.device}: {counted(len(found.costs), 'variant')} of study "
                        f"{found.study!r}, measured with {threads}{twice}")
+    for axis, fit in fits.items():
+        if device_of(axis) == asked.device:
+            say(f"{axis}: predicted for other variants from {', '.join(fit.factors)}, typically "
+                f"within {percent(fit.error)} of variants that were left out one at a time")
 
 
 def take(asked: options.Take) -> list[Path]:

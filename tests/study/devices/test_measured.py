@@ -85,6 +85,15 @@ def test_a_network_that_the_device_could_not_run_is_named(found, capsys):
     assert axes(2)["memory@phone"] is None
 
 
+def test_it_says_how_well_other_variants_are_predicted(found, monkeypatch, capsys):
+    from study.analysis import device_fit
+    monkeypatch.setattr(device_fit, "fit", lambda rows, axis: device_fit.DeviceFit(axis, ("MACs",), (0, 1), 0, 0.123, 3))
+    Study().measured(written(found), "phone")
+    said = capsys.readouterr().out
+    assert "memory@phone: predicted for other variants from MACs, typically within 12 % of variants that were left out" in said
+    assert "latency_ms@phone: " not in said
+
+
 CAUSAL = Variant(N=8, L=16, B=4, H=8, Sc=4, X=2, R=1, causal=True, norm="cumulative")
 
 
