@@ -131,11 +131,13 @@ class Study:
         """Print two trials side by side, and whether their difference is one."""
         self._do(options.Compare, A=A, B=B)
 
-    def answer(self) -> list[str]:
+    def answer(self, at_most: Sequence[str] = ()) -> list[str]:
         """What the report says first, in sentences: how small, at what loss; or why nothing can be
-        recommended yet."""
+        recommended yet. `at_most`: limits such as realtime_factor@phone=0.5, all of them at once.
+        """
         from study.report.write import answer
-        return answer(self.storage, self.name)
+        limits = dict(options.Report.of(at_most=at_most).at_most)
+        return answer(self.storage, self.name, [limits] if limits else [])
 
     def report(self, out: str | Path = "reports", *, watch: float | None = None,
                max_parameters: int | str | None = None, max_macs: int | str | None = None,

@@ -141,13 +141,17 @@ def _check_measured(rows: Sequence[Row], limits: Sequence[Mapping[str, float]]) 
                             "bring it in with: python -m study measured")
 
 
-def answer(url: str, study: str | None) -> list[str]:
-    """The first sentences of a report.
+def answer(
+    url: str, study: str | None, limits: Sequence[Mapping[str, float]] = ()
+) -> list[str]:
+    """The first sentences of a report; `limits` as of `write_report`.
 
     Raises:
         UserError: as `write_report`.
     """
-    analysis = _read(url, study).analyse()
+    found = _read(url, study)
+    _check_measured(found.runs, limits)
+    analysis = found.analyse(limits)
     recommended = [pick.sentence for pick in analysis.picks]
     told = [*_answer(analysis).sentences, *recommended, *analysis.notes]
     return list(dict.fromkeys(told))  # the smallest within the tolerance is recommended, too

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from study.analysis.recommendations import Compared, recommend
+from study.api import Study
 from study.database.device_costs import add_device_costs
 from study.database.store import open_database
 from study.records import DeviceCost
@@ -64,6 +65,13 @@ def test_a_limit_on_a_device_that_measured_nothing_is_refused(storage, tmp_path)
     with pytest.raises(UserError, match="realtime_factor@board: not measured for this study, which has realtime_factor@phone"):
         write_report(storage, "fake", tmp_path / "out", [{"realtime_factor@board": 0.5}])
     assert not (tmp_path / "out").exists()
+
+
+def test_the_answer_takes_limits_on_devices(storage):
+    answer = Study("fake", storage).answer(at_most=["realtime_factor@phone=0.05", "memory@phone=900M"])
+    assert any("at most 0.05 real-time factor on phone and 900M bytes of memory on phone" in sentence for sentence in answer)
+    with pytest.raises(UserError, match="is no limit such as"):
+        Study("fake", storage).answer(at_most=["speed@phone=1"])
 
 
 def test_a_recommendation_within_a_limit_says_where_its_cost_is_predicted():
