@@ -40,6 +40,18 @@ def test_a_few_large_values_are_cut_off_where_that_is_less_error():
     assert best_grid(values).error(values) < widest.error(values) / 2
 
 
+def test_calibration_on_a_sample_of_values_widens_no_steps(monkeypatch):
+    # Extremes added to a sample of 500 would count as what they are not, and widen the steps.
+    model = onnx_graph.model_of(unlike_fresh(replace(NETWORK, X=1)))
+    mixtures = [(0.1 * np.random.default_rng(seed).laplace(size=8000)).astype(np.float32) for seed in range(4)]
+    monkeypatch.setattr(onnx_int8, "SAMPLED", 500)
+    sampled = onnx_int8.calibrated(model, mixtures)
+    monkeypatch.setattr(onnx_int8, "SAMPLED", 10**9)
+    every = onnx_int8.calibrated(model, mixtures)
+    steps = [sampled[name].scale / every[name].scale for name in every]
+    assert 0.6 < np.exp(np.log(steps).mean()) < 1.05
+
+
 def test_weights_are_at_most_half_a_step_of_their_channel_off():
     network = unlike_fresh(NETWORK)
     model = onnx_graph.model_of(network)
