@@ -39,7 +39,7 @@ from tasnet_core.records import Variant
 MOST_POINTS = 3_000  # of a space at once; of a larger one a sample, and what is near the front
 CANDIDATES = 240  # of which the gains are computed
 SETTINGS = 3  # of the surface's grid, for the same
-MOST_TRAINED = 200  # variants for the surface, for the same
+MOST_TRAINED = 150  # variants for the surface, for the same
 OUTCOMES = stats.norm.ppf((np.arange(5) + 0.5) / 5)  # of a training, equally likely, in sds
 
 
@@ -71,7 +71,7 @@ def proposals(
     space: Space,
     budget: Budget,
     trained: Trained,
-    tried: Collection[int],
+    tried: Collection[int] | Places,
     rng: np.random.Generator,
     pending: Columns | None = None,
     count: int = 1,
@@ -175,7 +175,7 @@ def _around(
     inputs = coding.inputs(pool.fields)
     if len(pool) < len(space):
         for _ in range(2):
-            mean, _ = surface.predict(inputs)
+            mean, _ = surface.simplified(1).predict(inputs)
             front = np.unique(Sizes.of(pool, dearest(space, budget)).best(mean))
             near = neighbours(space, pool.indices[front])
             pool = points(space, np.union1d(pool.indices, near)).within(budget)

@@ -12,10 +12,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from study.analysis.proposals import proposals
-from study.analysis.replicates import SCORE, failed_trainings
+from study.analysis.replicates import LEARNED_DB, SCORE, failed_trainings
 from study.analysis.score_surface import Trained
 from study.records import Budget
-from study.space.points import Columns, index_of, of_variants
+from study.space.points import Columns, indices_of, of_variants
 from study.space.searched import TUNED
 from study.space.space import Space
 from tasnet_core.cost import count
@@ -47,8 +47,9 @@ def proposal(
     trained = Trained(columns([case for case, _ in scored]),
                       np.array([score for _, score in scored]), np.ones(len(scored)))
     ranges = space.ranges()
-    tried = {index_of(space, trial.params) for trial in known
-             if all(trial.params.get(name) in numbers for name, numbers in ranges.items())}
+    inside = [asked for trial in known if (asked := trial.params).keys() == ranges.keys()
+              and all(asked[name] in numbers for name, numbers in ranges.items())]
+    tried = indices_of(space, inside)
     found = proposals(space, budget, trained, tried, rng, columns(running) if running else None)
     return dict(space.point(found[0])) if found else None
 
@@ -69,8 +70,10 @@ def columns(cases: Sequence[Case]) -> Columns:
     return of_variants([variant for variant, _ in cases], [recipe for _, recipe in cases])
 
 
-def _learned(scored: Sequence[tuple[Case, float]]) -> list[tuple[Case, float]]:
+def _learned(scored: list[tuple[Case, float]]) -> list[tuple[Case, float]]:
     """Without trainings that failed by chance, which say nothing of their hyperparameters."""
+    if all(score >= LEARNED_DB for _, score in scored):
+        return scored
     rows = []
     for place, ((variant, _), score) in enumerate(scored):
         cost = count.exact(variant)

@@ -33,7 +33,7 @@ LADDER, LADDER_SHARE = 16, 1 / 8
 POPULATION = LADDER
 MOST_NEIGHBOURS = 5_000     # points looked at for one without a trial
 MOST_LEARNT = 1_000         # trials, beside the front, for a model (benchmarks/RESULTS.md)
-MOST_MODELLED = 200         # the same for the score surface
+MOST_MODELLED = 150         # the same for the score surface
 
 
 def tpe(seed: int) -> BaseSampler:

@@ -53,7 +53,7 @@ def points(space: Space, indices: NDArray[np.int64]) -> Points:
 
 def of_variants(variants: Sequence[Variant], recipes: Iterable[Mapping[str, Any]]) -> Columns:
     """The columns of these variants, trained by recipes of which the tuned fields are given."""
-    rows = [{**asdict(variant), **recipe}
+    rows = [{**vars(variant), **recipe}
             for variant, recipe in zip(variants, recipes, strict=True)]
     return {name: np.array([row.get(name, default) for row in rows])
             for name, default in DEFAULTS.items()}
@@ -61,9 +61,19 @@ def of_variants(variants: Sequence[Variant], recipes: Iterable[Mapping[str, Any]
 
 def index_of(space: Space, parameters: Mapping[str, int]) -> int:
     """The inverse of `Space.point`."""
+    return int(indices_of(space, [parameters])[0])
+
+
+def indices_of(space: Space, some: Sequence[Mapping[str, int]]) -> NDArray[np.int64]:
+    """Those of many points of the space."""
     ranges = space.ranges()
-    places = [numbers.index(parameters[name]) for name, numbers in ranges.items()]
-    return int(np.ravel_multi_index(places, [len(numbers) for numbers in ranges.values()]))
+    asked = np.array([[one[name] for name in ranges] for one in some], dtype=np.int64)
+    starts = [numbers.start for numbers in ranges.values()]
+    steps = [numbers.step for numbers in ranges.values()]
+    places = (asked.reshape(-1, len(ranges)) - starts) // steps
+    counts = [len(numbers) for numbers in ranges.values()]
+    found: NDArray[np.int64] = np.ravel_multi_index(places.T, counts)
+    return found
 
 
 def fixed(space: Space) -> dict[str, Any]:
