@@ -213,7 +213,7 @@ def test_dropout_leaves_out_its_share_in_training_alone():
 @given(variants)
 @settings(max_examples=20, deadline=None)
 def test_weights_show_their_letters(variant):
-    found = weights._letters_of(ConvTasNet(variant).state_dict())
+    found = weights.letters_of(ConvTasNet(variant).state_dict())
     expected = {letter: getattr(variant, letter) for letter in ("N", "L", "B", "H", "P", "Sc", "C")}
     assert found == {**expected, "X·R": variant.X * variant.R}
 
