@@ -71,7 +71,8 @@ class Scheduler:
         self.waiting.pause_if_asked()
         with self.database.lock(self.name):
             known = self.study.get_trials(False)
-            self._tell_untold(known)
+            if self._tell_untold(known):
+                known = self.study.get_trials(False)    # the sampler is to see what was told
             if unfinished := self.database.take_up(self.name, at_work):
                 return unfinished
             while True:
@@ -205,12 +206,16 @@ class Scheduler:
 
     # ── after the death of a process ────────────────────────────────────────────────────────
 
-    def _tell_untold(self, known: Sequence[FrozenTrial]) -> None:
-        """Tell Optuna the results that are in our tables but not yet in its own."""
+    def _tell_untold(self, known: Sequence[FrozenTrial]) -> bool:
+        """Tell Optuna the results that are in our tables but not yet in its own; whether there were
+        any."""
+        told = False
         for trial, number in self._not_at_work(known):
             run = self.database.run_of(self.name, number, self.seed)
             if run is not None and run["state"] != "running":
                 tell(self.study, self.settings, opened(self.study, trial, known), measured(run))
+                told = True
+        return told
 
     def _unstarted(self, known: Sequence[FrozenTrial]) -> Trial | None:
         """A trial whose process died between Optuna's proposal and our row of it."""

@@ -104,7 +104,7 @@ def test_means_over_seeds_say_what_their_trainings_say_one_by_one():
 
 def test_intervals_hold_what_they_say_where_scores_are_of_another_kind():
     rng, inside = np.random.default_rng(4), []
-    for _ in range(40):
+    for _ in range(16):
         bottleneck = rng.dirichlet(np.ones(6))
         values = np.column_stack([SPACE.fields[name] for name in ("N", "B", "H", "Sc", "X", "R")])
         shortage = (bottleneck * (values.max(axis=0) / values)).sum(axis=1)
