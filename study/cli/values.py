@@ -42,7 +42,7 @@ def number_upto(most: float) -> Callable[[str], float]:
 
 def decibels(text: str) -> float:
     """A number above 0, with or without its unit, such as 0.3dB."""
-    return number_upto(100)(text.removesuffix("dB").strip())
+    return number_upto(100)(text.lower().removesuffix("db").strip())
 
 
 def whole_or_auto(text: str) -> int | str:

@@ -145,3 +145,8 @@ def test_a_metric_without_its_package_stops_a_study_that_wants_it_and_is_said_of
     assert capsys.readouterr().out == ""
     settings.check_installed(could, chosen=False)
     assert capsys.readouterr().out == "PESQ is not measured: the package pesq is not installed (pip install pesq)\n"
+
+
+@pytest.mark.parametrize("text", ["0.3dB", "0.3 db", "0.3"])
+def test_decibels_are_read_with_and_without_their_unit(text):
+    assert read(["run", "--trials", "1", "--until", text]).until == 0.3
