@@ -93,8 +93,8 @@ def proposals(
         places, candidates = _contenders(surface, inputs, sizes, free, rng)
         some = Sizes(sizes.log_costs[:, places], sizes.limits)
         known = gains(surface, inputs.only(places), some, candidates)
-        # By turns, also where both come from the same trainings: see the module's docstring.
-        by_turns = known.rise_db if len(surface.inputs.octaves) % 2 else known.variance
+        # By the count of all that was tried, which is the same after a restart.
+        by_turns = known.rise_db if (len(tried) + len(found)) % 2 else known.variance
         best = int(places[candidates[int(np.argmax(by_turns))]])
         found.append(int(pool.indices[best]))
         own = {name: column[[best]] for name, column in pool.fields.items()}

@@ -98,6 +98,13 @@ def test_proposals_are_new_differ_and_keep_to_the_budget():
     assert again == found
 
 
+def test_both_rules_have_their_turn_however_many_were_trained():
+    rng, tried = np.random.default_rng, some(400)
+    surface_of = trained(tried)
+    found = [proposals(QUICK, Budget(), surface_of, tried[:number], rng(0))[0] for number in (398, 399, 400)]
+    assert found[0] != found[1]
+
+
 def test_a_space_that_is_used_up_has_no_proposal_left():
     everything = range(len(QUICK))
     left = proposals(QUICK, Budget(), trained(some(10)), set(everything) - {5, 9}, np.random.default_rng(0), count=4)
