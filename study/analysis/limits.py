@@ -13,7 +13,14 @@ import numpy as np
 from scipy import stats
 
 from study.analysis.device_fit import DeviceFit, fit
-from study.analysis.predicted_front import SETTINGS, Step, foretold, shown_points, trained_of
+from study.analysis.predicted_front import (
+    SETTINGS,
+    Step,
+    foretold,
+    index_of_row,
+    shown_points,
+    trained_of,
+)
 from study.analysis.replicates import Row, number
 from study.analysis.score_surface import Coding, Surface
 from study.analysis.trials import finished
@@ -50,24 +57,24 @@ def best_within(
     coding = Coding.of(fixed(space), trained.fields, pool.fields)
     surface = Surface(coding, trained).simplified(SETTINGS)
     mean, _ = surface.predict(coding.inputs(pool.fields))
+    measured = {index: row for row in known if (index := index_of_row(space, row)) is not None}
     for place in sorted(np.flatnonzero(inside).tolist(), key=lambda place: -mean[place]):
-        variant = space.variant_of(space.point(int(pool.indices[place])))
+        index = int(pool.indices[place])
+        variant = space.variant_of(space.point(index))
         row = {**vars(variant), **{axis: float(getattr(pool, axis)[place]) for axis in EXACT}}
-        chance = math.prod(_chance(found, limits[axis], row, known)
+        chance = math.prod(_chance(found, limits[axis], row, measured.get(index, {}))
                            for axis, found in fits.items() if found)
         if chance >= LIKELY:
-            [step] = foretold(space, rows, [int(pool.indices[place])])
+            [step] = foretold(space, rows, [index])
             return Fitting(step, chance, int(inside.sum()))
     return None
 
 
-def _chance(found: DeviceFit, limit: float, row: Row, known: Sequence[Row]) -> float:
+def _chance(found: DeviceFit, limit: float, row: Row, measured: Row) -> float:
     """That a variant's cost is within the limit: sure where it was measured."""
-    for one in known:
-        measured = number(one.get(found.axis))
-        same = all(one.get(name) == value for name, value in row.items() if name not in EXACT)
-        if same and measured is not None:
-            return float(measured <= limit)
+    known = number(measured.get(found.axis))
+    if known is not None:
+        return float(known <= limit)
     off = math.log(limit / found.cost(row))
     sd = math.log1p(found.error)
     return float(stats.norm.cdf(off / sd)) if sd else float(off >= 0)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from study.analysis import pareto
 from study.analysis.mixture_scores import Floats
 from study.analysis.replicates import SCORE, Row, failed_trainings, pooled_seed_sd
 from study.analysis.score_surface import Coding, Inputs, Surface, Trained
@@ -27,6 +28,7 @@ COSTS = ("parameters", "macs_per_s")
 SIZES = 24  # steps of each cost
 FINE_SIZES = 200  # the same, for what is shown
 AT_LEAST = 6  # scores of variants, for a front to be predicted
+MOST_TRAINED = 300  # variants for the surface, whose time grows with their cube
 MOST_SHOWN = 50_000  # points of a space; of a larger one an even sample
 SETTINGS = 8  # of the surface's grid, for a look at all points
 CONTENDERS = 12  # at each size, that may be the best
@@ -128,18 +130,34 @@ def name_of(
     return write(differs) or "reference"
 
 
+def limited(trained: Trained, most: int) -> Trained:
+    """The first, which is the reference, the Pareto-optimal, and the newest: `most` of them and
+    one. Of more that are Pareto-optimal than half of that, an even choice."""
+    count = len(trained.scores_db)
+    if count <= most:
+        return trained
+    costs = np.log(totals(trained.fields))
+    best = np.flatnonzero(pareto.front(np.column_stack([-trained.scores_db, *costs])))
+    places = np.linspace(0, len(best) - 1, min(len(best), most // 2)).astype(np.int64)
+    newest = np.arange(count - (most - len(places)), count)
+    kept = np.unique(np.concatenate([[0], best[places], newest]))
+    return trained._replace(
+        fields={name: column[kept] for name, column in trained.fields.items()},
+        scores_db=trained.scores_db[kept], seeds=trained.seeds[kept])
+
+
 def trained_of(rows: Sequence[Row], score: str = SCORE) -> Trained:
     """What is known of the finished variants, rows of `replicates.per_trial`, but for trainings
-    that failed."""
+    that failed; of very many the `limited`."""
     failed = failed_trainings(rows)
     known = [row for row in finished(rows) if row not in failed]
     spread = pooled_seed_sd(known)
     sd_db, freedom = spread or (0.0, 0)
-    return Trained(
+    return limited(Trained(
         of_variants([Variant.of(row) for row in known], [recipe_fields(row) for row in known]),
         np.array([row[score] for row in known], dtype=float),
         np.array([row.get("seeds", 1) for row in known], dtype=float),
-        sd_db**2 * freedom, freedom)
+        sd_db**2 * freedom, freedom), MOST_TRAINED)
 
 
 def predicted_front(

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from study.analysis import pareto
 from study.analysis.mixture_scores import Floats
 from study.analysis.predicted_front import (
     AT_LEAST,
@@ -24,6 +23,7 @@ from study.analysis.predicted_front import (
     dearest,
     foretold,
     index_of_row,
+    limited,
     recipe_fields,
     trained_of,
 )
@@ -33,7 +33,6 @@ from study.analysis.trials import finished
 from study.records import Budget
 from study.space.points import Columns, Points, fixed, of_variants, points
 from study.space.space import Space
-from tasnet_core.cost.formulas import totals
 from tasnet_core.records import Variant
 
 MOST_POINTS = 3_000  # of a space at once; of a larger one a sample, and what is near the front
@@ -82,7 +81,7 @@ def proposals(
     the variants in training, which count as trained with the score that is expected of them. Fewer
     where fewer are left within the budget.
     """
-    trained = _limited(trained)
+    trained = limited(trained, MOST_TRAINED)
     found: list[int] = []
     for _ in range(count):
         surface, pool, inputs = _around(space, budget, trained, pending, rng)
@@ -143,19 +142,6 @@ def believed(surface: Surface, trained: Trained, pending: Columns) -> Trained:
         fields=joined(trained.fields, pending),
         scores_db=np.concatenate([trained.scores_db, expected]),
         seeds=np.concatenate([trained.seeds, np.ones(len(expected))]))
-
-
-def _limited(trained: Trained) -> Trained:
-    """The Pareto-optimal and the newest, as many as a proposal has time for."""
-    count = len(trained.scores_db)
-    if count <= MOST_TRAINED:
-        return trained
-    costs = np.log(totals(trained.fields))
-    best = np.flatnonzero(pareto.front(np.column_stack([-trained.scores_db, *costs])))
-    kept = np.union1d(best, np.arange(count - MOST_TRAINED, count))[-2 * MOST_TRAINED:]
-    return trained._replace(
-        fields={name: column[kept] for name, column in trained.fields.items()},
-        scores_db=trained.scores_db[kept], seeds=trained.seeds[kept])
 
 
 def _around(

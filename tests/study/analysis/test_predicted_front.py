@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from study.analysis.predicted_front import Sizes, dearest, predicted_front
+from study.analysis import pareto
+from study.analysis.predicted_front import Sizes, dearest, limited, predicted_front
 from study.analysis.proposals import believed, gains, neighbours, proposals, suggestions
 from study.analysis.score_surface import Coding, Surface, Trained
 from study.records import Budget, Estimate
@@ -229,3 +230,17 @@ def test_what_is_suggested_is_chosen_by_scores_on_the_validation_mixtures(known)
         return [step.variant for step in suggestions(QUICK, Budget(), some, 3)]
     assert chosen(valid) == chosen(other_test)
     assert chosen(rows) != chosen([{**row, "si_snri_db": 9 - row["si_snri_db"]} for row in rows])
+
+
+def test_of_very_many_trained_the_reference_the_front_and_the_newest_are_looked_at():
+    places = np.append(REFERENCE, np.random.default_rng(3).choice(REFERENCE, 799, replace=False))
+    known = trained(places)
+    found = limited(known, 100)
+    kept = [int(np.flatnonzero(known.scores_db == score)[0]) for score in found.scores_db]
+    points_of = np.column_stack([-known.scores_db, np.log(SPACE.parameters[places]), np.log(SPACE.macs_per_s[places])])
+    best = set(np.flatnonzero(pareto.front(points_of)).tolist())
+    assert len(best) < 50
+    assert {0, *best, *range(800 - (100 - len(best)), 800)} == set(kept)
+    assert limited(known, 800) is known
+    crowd = limited(known._replace(scores_db=np.log(SPACE.parameters[places]) + np.arange(800) * 1e-9), 20)
+    assert len(crowd.scores_db) <= 21
