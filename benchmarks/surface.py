@@ -16,9 +16,11 @@ import numpy as np
 from prices import tables
 from samplers import SEED_SD_DB, World, simulated
 
-from study.analysis.predicted_front import COSTS, NEAR_DB, Sizes, dearest, predicted_front
+from study.analysis.learned import TOLERANCE_DB
+from study.analysis.predicted_front import Sizes, dearest, predicted_front
 from study.analysis.proposals import proposals
 from study.analysis.score_surface import Coding, Surface, Trained
+from study.analysis.trials import COSTS
 from study.records import Budget
 from study.space.points import fixed, index_of, of_variants
 from study.space.presets import QUICK
@@ -100,13 +102,13 @@ def main(worlds: int = 40) -> None:
                         trained = step.trial is not None
                         own[count, trained].append(step.score.low <= true <= step.score.high)
                         if step.near is not None and step.near >= 0.8 and true != world.true_db[-1]:
-                            near[count].append((step.near, world.true_db[-1] - true <= NEAR_DB))
+                            near[count].append((step.near, world.true_db[-1] - true <= TOLERANCE_DB))
             trained_ = Trained({name: column[order] for name, column in world.pool.fields.items()},
                                world.measured_db[order], np.ones(count))
             order += proposals(QUICK, Budget(), trained_, order, np.random.default_rng((seed, count)))
     print(f"{worlds} simulated worlds, seeds with a standard deviation of {SEED_SD_DB} dB:\n")
     print("| trainings | band holds the best | half its width, dB | interval holds, trained | untrained "
-          f"| said to be within {NEAR_DB} dB | true |\n|---|---|---|---|---|---|---|")
+          f"| said to be within {TOLERANCE_DB} dB | true |\n|---|---|---|---|---|---|---|")
     for count in AT:
         said, true = np.mean(near[count], axis=0) if near[count] else (np.nan, np.nan)
         print(f"| {count} | {np.mean(band[count]):.1%} | {np.mean(width[count]):.2f} | {np.mean(own[count, True]):.1%} "

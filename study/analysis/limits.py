@@ -23,13 +23,12 @@ from study.analysis.predicted_front import (
 )
 from study.analysis.replicates import Row, number
 from study.analysis.score_surface import Coding, Surface
-from study.analysis.trials import finished
+from study.analysis.trials import COSTS, finished
 from study.records import Budget
 from study.space.points import fixed
 from study.space.space import Space
 
-LIKELY = 0.8  # the chance of being within the limits from which a variant is taken
-EXACT = ("parameters", "macs_per_s")
+SURE = 0.8  # the chance of being within limits from which a variant is recommended
 
 
 class Fitting(NamedTuple):
@@ -46,12 +45,12 @@ def best_within(
     """From the finished variants, rows of `replicates.per_trial`; None where nothing is likely to
     be within the limits, or a cost can be foretold for nobody."""
     known = finished(rows)
-    fits = {axis: fit(known, axis) for axis in limits if axis not in EXACT}
+    fits = {axis: fit(known, axis) for axis in limits if axis not in COSTS}
     if None in fits.values() or len(known) < 2:
         return None
     pool = shown_points(space, budget)
     inside = np.ones(len(pool), dtype=bool)
-    for axis in (axis for axis in EXACT if axis in limits):
+    for axis in (axis for axis in COSTS if axis in limits):
         inside &= getattr(pool, axis) <= limits[axis]
     trained = trained_of(rows)
     coding = Coding.of(fixed(space), trained.fields, pool.fields)
@@ -61,10 +60,10 @@ def best_within(
     for place in sorted(np.flatnonzero(inside).tolist(), key=lambda place: -mean[place]):
         index = int(pool.indices[place])
         variant = space.variant_of(space.point(index))
-        row = {**vars(variant), **{axis: float(getattr(pool, axis)[place]) for axis in EXACT}}
+        row = {**vars(variant), **{axis: float(getattr(pool, axis)[place]) for axis in COSTS}}
         chance = math.prod(_chance(found, limits[axis], row, measured.get(index, {}))
                            for axis, found in fits.items() if found)
-        if chance >= LIKELY:
+        if chance >= SURE:
             [step] = foretold(space, rows, [index])
             return Fitting(step, chance, int(inside.sum()))
     return None

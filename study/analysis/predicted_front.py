@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from study.analysis import pareto
+from study.analysis.learned import TOLERANCE_DB
 from study.analysis.mixture_scores import Floats
 from study.analysis.replicates import SCORE, Row, failed_trainings, pooled_seed_sd
 from study.analysis.score_surface import Coding, Inputs, Surface, Trained
-from study.analysis.trials import finished
+from study.analysis.trials import COSTS, finished
 from study.records import Budget, Estimate
 from study.space.points import Points, fixed, index_of, of_variants, points
 from study.space.searched import TUNED, changes, short, value_of
@@ -24,7 +25,6 @@ from study.space.space import Space
 from tasnet_core.cost.formulas import totals
 from tasnet_core.records import Variant
 
-COSTS = ("parameters", "macs_per_s")
 SIZES = 24  # steps of each cost
 FINE_SIZES = 200  # the same, for what is shown
 AT_LEAST = 6  # scores of variants, for a front to be predicted
@@ -33,7 +33,6 @@ MOST_SHOWN = 50_000  # points of a space; of a larger one an even sample
 SETTINGS = 8  # of the surface's grid, for a look at all points
 CONTENDERS = 12  # at each size, that may be the best
 DRAWS = 2_000
-NEAR_DB = 0.5  # the reference, for the chance of a variant to be within
 
 Places = NDArray[np.int64]
 
@@ -88,7 +87,7 @@ class Step(NamedTuple):
     macs_per_s: float
     score: Estimate  # SI-SNRi in dB that its trainings have on average
     loss: Estimate | None  # below the reference; None without one
-    near: float | None  # probability of being at most NEAR_DB below it
+    near: float | None  # probability of being at most TOLERANCE_DB below it
 
 
 class Band(NamedTuple):
@@ -248,7 +247,7 @@ class _Known(NamedTuple):
         loss = self.mean[-1] - self.mean[own]
         both = self.covariance[own, own] + self.covariance[-1, -1] - 2 * self.covariance[own, -1]
         sd = np.sqrt(max(both, 1e-12))
-        near = stats.t.cdf((NEAR_DB - loss) / sd, self.surface.degrees)
+        near = stats.t.cdf((TOLERANCE_DB - loss) / sd, self.surface.degrees)
         return self.estimate(loss, both), float(near)
 
     def estimate(self, value: float, variance: float) -> Estimate:

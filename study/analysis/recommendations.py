@@ -11,7 +11,7 @@ from typing import NamedTuple
 from study.analysis import trials
 from study.analysis.cost_axes import axis_of, is_predicted
 from study.analysis.learned import TOLERANCE_DB
-from study.analysis.limits import best_within
+from study.analysis.limits import SURE, best_within
 from study.analysis.predicted_front import AT_LEAST, name_of
 from study.analysis.replicates import SCORE, Row, number, with_seeds
 from study.analysis.shrinkage import Shrunk
@@ -20,7 +20,6 @@ from study.analysis.wording import change, decibels, engineering, percent, proba
 from study.records import Budget, Estimate
 from study.space.space import Space
 
-SURE = 0.8  # the chance from which a variant is recommended
 TOLERANCES_DB = (0.1, TOLERANCE_DB, 1.0)
 
 

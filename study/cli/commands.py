@@ -62,17 +62,17 @@ def suggest(asked: options.Suggest) -> list[str]:
     """
     from study.analysis.predicted_front import AT_LEAST, name_of
     from study.analysis.proposals import suggestions
+    from study.analysis.replicates import per_trial
     from study.analysis.trials import finished
     from study.cli.stored import settings_in, to_write
     from study.report.predicted import suggestion
     from study.search import optuna_study
-    from study.search.known_front import rows_with_validation
     from study.space.plan import StudyPlan
     from study.space.searched import words
     with to_write(asked.storage) as database:
         name, settings = settings_in(database, asked.study)
         plan = StudyPlan.of(name, settings)
-        rows = rows_with_validation(database, name)
+        rows = per_trial(database.results(name))
         if len(finished(rows)) < AT_LEAST:
             raise UserError(f"study {name!r}: {len(finished(rows))} finished variants, and "
                             f"{AT_LEAST} are needed to say what to train next; go on with: "

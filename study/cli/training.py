@@ -37,7 +37,7 @@ from study.engines.base import Engine, Job, Outcome
 from study.maintenance.doctor import checkpoint_of, ranges
 from study.records import SCRATCH
 from study.search.follow_up_studies import best, derive, from_scratch, longer, spread
-from study.search.known_front import half_width_db, rows_with_validation
+from study.search.known_front import half_width_db
 from study.space.plan import StudyPlan
 from study.space.presets import SPACES
 from study.space.searched import TUNED
@@ -245,8 +245,7 @@ def _progress(plan: StudyPlan, database: Database, wanted: int, ended: Outcome) 
 def _known_enough(plan: StudyPlan, database: Database) -> bool:
     if plan.until_db is None:
         return False
-    rows = rows_with_validation(database, plan.name)
-    width = half_width_db(plan.space, plan.settings.budget, rows)
+    width = half_width_db(database, plan.name, plan.space, plan.settings.budget)
     return width is not None and width <= plan.until_db
 
 

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from study.analysis.predicted_front import NEAR_DB, PredictedFront, Step, name_of
+from study.analysis.learned import TOLERANCE_DB
+from study.analysis.predicted_front import PredictedFront, Step, name_of
 from study.analysis.wording import Table, Titles, change, decibels, engineering, probability
 from tasnet_core.errors import counted
 from tasnet_core.records import Variant
@@ -14,7 +15,7 @@ TITLES: Titles = {
     "name": ("variant", "against the reference"),
     "si_snri_db": ("SI-SNRi", "dB, expected"),
     "loss_db": ("loss", "dB, expected"),
-    "near": (f"within {NEAR_DB:g} dB", "of the reference"),
+    "near": (f"within {TOLERANCE_DB:g} dB", "of the reference"),
     "taken_by": ("taken", "by its"),
 }
 COLUMNS = (

@@ -92,7 +92,7 @@ class Study(NamedTuple):
         return None
 
 
-RUN_COLUMNS = ("kind", "epoch_segments", "checkpoint", "valid_si_snri_db")
+RUN_COLUMNS = ("kind", "epoch_segments", "checkpoint")
 
 
 def write_report(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from study.analysis import trials
 from study.analysis.hypervolume_curve import point_of
 from study.analysis.pareto import gains
-from study.analysis.replicates import SCORE, Row
+from study.analysis.replicates import SCORE, VALID, Row
 from study.database.store import Database
 from study.records import Settings
 from study.search import optuna_study
@@ -63,9 +63,9 @@ def best(rows: Sequence[Row], count: int | None = None) -> list[int]:
 def _by_validation(rows: Sequence[Row]) -> list[Row]:
     """The rows with their validation scores in place of test scores, where all have one: nothing is
     chosen on the test set."""
-    if any(row.get("valid_si_snri_db") is None for row in rows):
+    if any(row.get(VALID) is None for row in rows):
         return list(rows)
-    return [{**row, SCORE: row["valid_si_snri_db"]} for row in rows]
+    return [{**row, SCORE: row[VALID]} for row in rows]
 
 
 def spread(rows: Sequence[Row], count: int) -> list[Row]:

@@ -17,7 +17,7 @@ from study.database.study_names import checkpoint_name
 from study.records import TRAINED, Result
 from study.search.events import Message, TrialEnded
 from study.search.inherit_recipe import recipe_of
-from study.search.known_front import half_width_db, rows_with_validation
+from study.search.known_front import half_width_db
 from study.search.optuna_study import (
     created,
     measured,
@@ -190,8 +190,7 @@ class Scheduler:
         """Whether the front is known as well as was asked for, and nothing is queued."""
         if self.until_db is None or any(trial.state == TrialState.WAITING for trial in known):
             return False
-        rows = rows_with_validation(self.database, self.name)
-        width = half_width_db(self.space, self.settings.budget, rows)
+        width = half_width_db(self.database, self.name, self.space, self.settings.budget)
         if width is None or width > self.until_db:
             return False
         self.on_event(Message(f"the front is known to ±{width:.2f} dB; no further trial is begun"))
