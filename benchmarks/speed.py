@@ -5,6 +5,9 @@ turn, in one process; medians and the median ratio. Asteroid takes part where th
 a folder with asteroid and asteroid_filterbanks in it; torch.compile where --compiled asks for it,
 which takes minutes.
 
+"fast, scipy" and the like are the fast steps by matrix products of another library than the usual
+one.
+
 On a GPU trainings alone: "fast" is there what `Training` does, with the precision that is its
 default on that device.
 
@@ -12,6 +15,7 @@ default on that device.
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
@@ -28,7 +32,7 @@ from asteroid_parity import asteroid_from
 from torch import Tensor, nn
 
 from study.space.presets import QUICK
-from tasnet_core.backend import build
+from tasnet_core.backend import blas, build
 from tasnet_core.backend.devices import device_of, precision_of
 from tasnet_core.backend.fused import speed_up
 from tasnet_core.corpora.mixture import Mixture
@@ -140,6 +144,27 @@ def training(
     return lambda: next(steps)
 
 
+def others() -> dict[str, blas.Routines]:
+    """Matrix products of the libraries that are not the usual one."""
+    found = {}
+    for name, find in blas.SOURCES.items():
+        with contextlib.suppress(blas.Unavailable):
+            found[f"fast, {name}"] = find()
+    return dict(list(found.items())[1:])
+
+
+def by(routines: blas.Routines, step: Callable[[], None]) -> Callable[[], None]:
+    """A step by other matrix products than the usual ones."""
+    library, usual = build.compiled()[0], blas.routines()
+    assert library is not None
+
+    def switched() -> None:
+        build.use(library, routines)
+        step()
+        build.use(library, usual)
+    return switched
+
+
 def separator(network: nn.Module, mixture: Tensor) -> Callable[[], None]:
     network.eval()
 
@@ -212,7 +237,8 @@ def train_table(
         f"\n{where}: {limits.operations / 1e9:.0f} GFLOP/s {precision}, "
         f"{limits.bytes / 1e9:.0f} GB/s copy. "
         f"Seconds of sound trained per second, medians of {ROUNDS} rounds.\n")
-    print(header("network, batch × s", list(kinds), "floor, operations", "floor, bytes"))
+    more = {} if device.type == "cuda" or build.why_not() else others()
+    print(header("network, batch × s", [*kinds, *more], "floor, operations", "floor, bytes"))
     for name, variant, batch, seconds in TRAININGS:
         if variant == without:
             continue
@@ -220,6 +246,8 @@ def train_table(
         work = {
             kind: trainer(make(variant).to(device), sources.to(device))
             for kind, make in kinds.items()}
+        for kind, routines in more.items():
+            work[kind] = by(routines, trainer(kinds["fast"](variant), sources))
         if device.type == "cuda":
             work["fast"] = training(variant, sources, device, precision)
         steps = timed(work, device)

@@ -260,13 +260,14 @@ def recipe_of(given: argparse.Namespace) -> Recipe:
 def separate(given: argparse.Namespace) -> int:
     if bool(given.files) == bool(given.corpus) or bool(given.corpus) != bool(given.mixture):
         raise UserError("wanted either FILES, or --corpus CORPUS with --mixture ID")
-    from tasnet_core.backend.devices import device_of
+    from tasnet_core.backend.devices import device_of, say_if_plain
     from tasnet_core.backend.fused import speed_up
     from tasnet_core.corpora.registry import open_corpus
     from tasnet_core.inference import separate_command
     from tasnet_core.inference.separate import How
     how = How(given.chunk_s, given.overlap_s, given.batch, given.channel, given.overwrite)
     network = speed_up(network_of(given.checkpoint, given).to(device_of(given.device)))
+    say_if_plain(network.variant, given.device, say)
     if not given.corpus:
         return separate_command.separate_all(network, given.files, given.out, how, given.checkpoint)
     corpus = open_corpus(given.corpus, network.variant.C, network.variant.sample_rate_hz, say=say)

@@ -44,6 +44,21 @@ def own_cache(tmp_path_factory, monkeypatch):
     return cache
 
 
+@pytest.fixture(scope="module", params=["mkl", "scipy"])
+def each_blas(request):
+    """Matrix products from each library in turn."""
+    from tasnet_core.backend import blas, build
+    if build.why_not():
+        pytest.skip(build.why_not())
+    library, before = build.compiled()[0], blas.routines()
+    try:
+        build.use(library, blas.SOURCES[request.param]())
+    except blas.Unavailable as error:
+        pytest.skip(str(error))
+    yield request.param
+    build.use(library, before)
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """Variants that were given to a made-up evaluation instead of a training."""

@@ -21,7 +21,7 @@ LINES = {
     "study/search": 1_525,
     "study/space": 1_050,
     "tasnet_core": 1_575,
-    "tasnet_core/backend": 775,
+    "tasnet_core/backend": 900,
     "tasnet_core/checkpoints": 2_375,
     "tasnet_core/corpora": 3_100,
     "tasnet_core/cost": 375,

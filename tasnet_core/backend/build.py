@@ -22,23 +22,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasnet_core.backend import processor
+from tasnet_core.backend import blas, processor
+from tasnet_core.backend.blas import Unavailable
 from tasnet_core.errors import UserError
 from tasnet_core.files import cache_folder
 
 SOURCES = [Path(__file__).with_name(name) for name in ("kernels.cpp", "kernels.h")]
 # A loop may forget about errno and floating-point exceptions, and so be vectorised; it may not
-# reorder or assume finite.
-FLAGS = (
-    "-O3", "-march=native", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno",
-    "-fno-trapping-math")
+# reorder or assume finite. For ARM, clang knows this machine by -mcpu alone.
+NATIVE = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
+FLAGS = ("-O3", NATIVE, "-std=c++20", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
+# Several threads, or one: where the compiler has no OpenMP, or another than torch has loaded.
+OPENMP = ("-fopenmp", "-fopenmp-simd")
 FOLDER = "compiled"     # of the cache: only this user's, also where a group may write the rest
 BY_DESCRIPTOR = "/proc/self/fd/{}"
 PATIENCE_S = 120.0
-
-
-class _Unavailable(Exception):
-    """No library, and why."""
 
 
 def why_not() -> str:
@@ -76,22 +74,17 @@ def compiled() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get("TASNET_PLAIN"):
         return None, "TASNET_PLAIN is set"
     try:
-        return _with_blas(load_or_make()), ""
-    except _Unavailable as error:
+        routines = blas.routines()
+        library = load_or_make()
+    except Unavailable as error:
         return None, str(error)
+    use(library, routines)
+    return library, ""
 
 
-def _with_blas(library: ctypes.CDLL) -> ctypes.CDLL:
-    """Give it the matrix products that torch itself uses."""
-    try:
-        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).with_name("lib") / "libtorch_cpu.so"))
-        routines = [
-            ctypes.cast(getattr(torch_cpu, name), ctypes.c_void_p)
-            for name in ("sgemm_", "dgemm_", "gemm_bf16bf16f32_")]
-    except (OSError, AttributeError):
-        raise _Unavailable("this build of torch does not share its matrix products (MKL)") from None
-    library.use_blas((ctypes.c_void_p * 3)(*routines))
-    return library
+def use(library: ctypes.CDLL, routines: blas.Routines) -> None:
+    """Let it multiply matrices by these."""
+    library.use_blas((ctypes.c_void_p * len(routines))(*routines))
 
 
 def load_or_make() -> ctypes.CDLL:
@@ -99,14 +92,14 @@ def load_or_make() -> ctypes.CDLL:
     names = (os.environ.get("CXX") or "", "g++", "c++", "clang++")
     compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
-        raise _Unavailable("no C++ compiler was found; install g++, or name one in CXX")
+        raise Unavailable("no C++ compiler was found; install g++, or name one in CXX")
     made_of = [
-        *(source.read_text() for source in SOURCES), *FLAGS, compiler, *_machine(),
+        *(source.read_text() for source in SOURCES), *FLAGS, *OPENMP, compiler, *_machine(),
         torch.__version__]
     try:
         folder = cache_folder()
     except UserError as error:
-        raise _Unavailable(str(error)) from None
+        raise Unavailable(str(error)) from None
     place = folder / FOLDER / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
     # Not there yet, damaged, or somebody else may have written it.
     with contextlib.suppress(OSError):
@@ -123,7 +116,7 @@ def load_or_make() -> ctypes.CDLL:
             except OSError:
                 return open_library(made)
     except OSError as error:
-        raise _Unavailable(f"{place.parent}: {error.strerror or error}") from None
+        raise Unavailable(f"{place.parent}: {error.strerror or error}") from None
 
 
 def open_library(place: Path) -> ctypes.CDLL:
@@ -190,22 +183,39 @@ def _keep(made: Path, place: Path) -> None:
 
 
 def compile_library(compiler: str, library: Path) -> None:
-    """Write the library; raises _Unavailable where the compiler fails."""
+    """Write the library, with OpenMP where that can be had.
+
+    Raises:
+        Unavailable: when the compiler fails, or the library cannot be loaded.
+    """
+    for openmp in OPENMP:
+        try:
+            _compile(compiler, openmp, library)
+            ctypes.CDLL(str(library))
+            return
+        except Unavailable as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"{compiler} made what cannot be loaded: {error}"
+    raise Unavailable(reason)
+
+
+def _compile(compiler: str, openmp: str, library: Path) -> None:
     # -fopenmp at the linker would bring a second OpenMP along; torch has loaded its own, and its
     # threads are to be used.
     made = library.with_suffix(".o")
     for step in (
-        [*FLAGS, "-c", str(SOURCES[0]), "-o", str(made)],
+        [*FLAGS, openmp, "-c", str(SOURCES[0]), "-o", str(made)],
         ["-shared", str(made), "-o", str(library)]):
         try:
             done = subprocess.run(
                 [compiler, *step], capture_output=True, text=True, timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
-            raise _Unavailable(f"{compiler} took more than {PATIENCE_S:g} s") from None
+            raise Unavailable(f"{compiler} took more than {PATIENCE_S:g} s") from None
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if "error" in line]
             first = errors[0] if errors else done.stderr.strip()[:200]
-            raise _Unavailable(f"{compiler} failed: {first}")
+            raise Unavailable(f"{compiler} failed: {first}")
 
 
 def _machine() -> list[str]:

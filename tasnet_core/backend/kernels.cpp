@@ -9,7 +9,7 @@
 // mean and var over all rows of the item (global), those up to this one (cumulative) or this one (frame). The gradient
 // of p is then gain s dy + u + v p, with one u and one v per row. Gradients of weights are added to what is there, zeros.
 //
-// C++20 with OpenMP and no header of torch's: compiled within seconds when first used.
+// C++20, with OpenMP where the compiler has it, and no header of torch's: compiled within seconds when first used.
 
 #include "kernels.h"
 

@@ -12,7 +12,12 @@
 #include <type_traits>
 #include <vector>
 
+#ifdef _OPENMP
 #include <omp.h>
+#else       // the compiler has none: one thread, and of the pragmas those alone that vectorise
+inline int omp_get_thread_num() { return 0; }
+inline int omp_get_max_threads() { return 1; }
+#endif
 
 constexpr double EPS = 1e-8;        // model.py's
 constexpr long TILE = 1 << 16;      // values in a tile: with its neighbours it stays in a core's own cache
@@ -29,7 +34,7 @@ struct Aligned {
 template <class T>
 using Values = std::vector<T, Aligned<T>>;
 
-// BLAS as torch brings it along, by address: sgemm, dgemm, and the product of bfloat16 where there is one.
+// BLAS by address, as blas.py finds it: sgemm, dgemm, and the product of bfloat16 where there is one.
 inline void* blas[3];
 
 template <class In, class Out>
@@ -44,18 +49,30 @@ void gemm(void* routine, char of_a, char of_b, int m, int n, int k, const In* a,
     reinterpret_cast<Gemm<In, Out>*>(routine)(&of_b, &of_a, &n, &m, &k, &one, b, &ldb, a, &lda, &beta, c, &n);
 }
 
-// float32 rounded to the nearest bfloat16, its upper half; what is not a number stays none.
-inline const uint16_t* rounded(const float* x, long size, Values<uint16_t>& into) {
+// float32 rounded to the nearest bfloat16, as its upper half or as a whole; what is not a number stays none.
+template <class To>
+const To* rounded(const float* x, long size, Values<To>& into) {
     into.resize(size);
-    uint16_t* y = into.data();
+    To* y = into.data();
 #pragma omp simd
     for (long i = 0; i < size; ++i) {
         uint32_t bits;
         std::memcpy(&bits, x + i, sizeof bits);
-        const uint32_t nearest = bits + 0x7fff + (bits >> 16 & 1);
-        y[i] = (x[i] == x[i] ? nearest : bits | 0x400000) >> 16;
+        const uint32_t nearest = x[i] == x[i] ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000;
+        if constexpr (sizeof(To) == 2) {
+            y[i] = nearest >> 16;
+        } else {
+            const uint32_t whole = nearest & 0xffff0000;
+            std::memcpy(y + i, &whole, sizeof whole);
+        }
     }
     return y;
+}
+
+template <class As>
+void of_rounded(void* routine, char of_a, char of_b, long m, long n, long k, const float* a, const float* b, float beta, float* c) {
+    thread_local Values<As> near_a, near_b;
+    gemm(routine, of_a, of_b, m, n, k, rounded(a, m * k, near_a), rounded(b, k * n, near_b), beta, c);
 }
 
 // Matrix products; of float32 rounded to bfloat16 where `half` says so, their sums in float32 all the same.
@@ -65,10 +82,8 @@ struct Products {
     template <class T>
     void operator()(char of_a, char of_b, long m, long n, long k, const T* a, const T* b, T beta, T* c) const {
         if constexpr (std::is_same_v<T, float>)
-            if (half) {
-                thread_local Values<uint16_t> half_a, half_b;
-                return gemm(blas[2], of_a, of_b, m, n, k, rounded(a, m * k, half_a), rounded(b, k * n, half_b), beta, c);
-            }
+            if (half) return blas[2] ? of_rounded<uint16_t>(blas[2], of_a, of_b, m, n, k, a, b, beta, c)
+                                     : of_rounded<float>(blas[0], of_a, of_b, m, n, k, a, b, beta, c);
         gemm(blas[sizeof(T) / 8], of_a, of_b, m, n, k, a, b, beta, c);
     }
 };

@@ -1,8 +1,10 @@
 """The compiled layers of a network against the plain ones, which are the definition."""
 
+import ctypes
 import gc
 import os
 import re
+import shutil
 import weakref
 from dataclasses import replace
 
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tasnet_core.backend import build, fused
+from tasnet_core.backend import blas, build, fused
 from tasnet_core.backend.fused import Blocks, Decode, Narrow, Plan, Reach, speed_up, supports
 from tasnet_core.files import cache_folder
 from tasnet_core.network.loss import pit_loss
@@ -108,7 +110,7 @@ def gradients(network, sources):
     return [weight.grad for weight in network.parameters()]
 
 
-@compiled
+@pytest.mark.usefixtures("each_blas")
 @given(variants, st.integers(1, 120), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_a_whole_network_trains_on_the_same_numbers(variant, samples, seed):
@@ -139,7 +141,7 @@ def test_tiles_and_neighbours_join_without_a_seam(changes):
         assert (other - one).norm() <= 1e-9 * one.norm()
 
 
-@compiled
+@pytest.mark.usefixtures("each_blas")
 @pytest.mark.parametrize("variant", [TINY, SMALL, Variant(X=3, R=1)], ids=str)
 def test_in_float32_the_output_is_equal_to_one_part_in_a_hundred_thousand(variant):
     sound = torch.randn(3, 4000)
@@ -149,14 +151,28 @@ def test_in_float32_the_output_is_equal_to_one_part_in_a_hundred_thousand(varian
         assert torch.equal(speed_up(seeded(variant, 0))(sound), found)
 
 
-@compiled
+@pytest.mark.usefixtures("each_blas")
 def test_the_same_threads_give_the_same_gradients_to_the_last_bit():
     sources = torch.randn(2, 2, 20_000)
     one, other = (gradients(speed_up(seeded(SMALL, 0)), sources) for _ in range(2))
     assert all(map(torch.equal, one, other))
 
 
-@compiled
+@pytest.mark.usefixtures("each_blas")
+def test_two_threads_multiply_at_the_same_time():
+    sources = torch.randn(2, 2, 20_000)
+    expected = gradients(speed_up(seeded(SMALL, 0)), sources)
+    torch.set_num_threads(2)
+    try:
+        found = [gradients(speed_up(seeded(SMALL, 0)), sources) for _ in range(2)]
+    finally:
+        torch.set_num_threads(1)
+    assert all(map(torch.equal, *found))
+    for one, other in zip(found[0], expected, strict=True):
+        assert (one - other).norm() <= 1e-4 * other.norm() + 1e-6
+
+
+@pytest.mark.usefixtures("each_blas")
 def test_bf16_rounds_the_factors_of_products_and_nothing_else():
     x, w, b = torch.randn(2, 50, 12), torch.randn(7, 12), torch.randn(7)
     x[0, 0, 0] = float("nan")
@@ -226,6 +242,37 @@ def test_without_a_compiler_one_line_says_so(tmp_path, monkeypatch):
     assert "no such standard" in reason(monkeypatch, PATH="", CXX=str(tmp_path / "bad"), TASNET_CACHE=cache)
     assert reason(monkeypatch, TASNET_PLAIN="1") == "TASNET_PLAIN is set"
     assert [path.name for path in tmp_path.iterdir()] == ["bad"]      # nothing half made
+
+
+@pytest.mark.parametrize("failing", ["echo 'omp.h: error: no such file' >&2; exit 1", "echo nothing > $out"],
+                         ids=["does not compile", "cannot be loaded"])
+def test_a_compiler_without_the_openmp_of_torch_makes_layers_for_one_thread(library, tmp_path, failing):
+    compiler = tmp_path / "c++"
+    compiler.write_text(f"""#!/bin/sh
+        for last; do out=$last; done
+        case "$*" in
+        *-fopenmp\\ *) {failing};;
+        *-c*) touch $out;;
+        *) object=${{out%so}}o; [ -s $object ] && cp $object $out || cp {library} $out;;
+        esac""")
+    compiler.chmod(0o755)
+    build.compile_library(str(compiler), tmp_path / "made.so")
+    assert (tmp_path / "made.so").read_bytes() == library.read_bytes()
+
+
+@pytest.mark.long
+def test_clang_without_openmp_makes_layers_with_the_same_numbers(tmp_path, monkeypatch):
+    compiler = next(filter(None, map(shutil.which, ["clang++", *(f"clang++-{version}" for version in range(14, 30))])), None)
+    if compiler is None:
+        pytest.skip("no clang++")
+    build._compile(compiler, "-fopenmp-simd", tmp_path / "made.so")
+    made = ctypes.CDLL(str(tmp_path / "made.so"))
+    build.use(made, blas.routines())
+    sources = torch.randn(2, 2, 20_000)
+    expected = gradients(seeded(SMALL, 0), sources)
+    monkeypatch.setattr(build, "compiled", lambda: (made, ""))
+    for found, wanted in zip(gradients(speed_up(seeded(SMALL, 0)), sources), expected, strict=True):
+        assert (found - wanted).norm() <= 1e-4 * wanted.norm() + 1e-6
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,14 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tmp_path, sc
     assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
 
 
+@pytest.mark.usefixtures("each_blas")
+def test_so_does_one_by_the_matrix_products_of_each_library(tmp_path):
+    whole = list(train(TINY, RECIPE, Tiny(), tmp_path / "whole.pt"))
+    next(train(TINY, RECIPE, Tiny(), tmp_path / "cut.pt"))
+    assert curve(train(TINY, RECIPE, Tiny(), tmp_path / "cut.pt")) == curve(whole)
+    assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
+
+
 @pytest.mark.parametrize("variant", [TINY, replace(TINY, dropout=0.3), replace(TINY, norm="batch")], ids=str)
 def test_a_training_paused_after_every_step_equals_an_uninterrupted_one_bit_for_bit(tmp_path, variant):
     whole = list(train(variant, RECIPE, Tiny(), tmp_path / "whole.pt"))
