@@ -15,7 +15,7 @@ from tasnet_core.arguments import (
     variant_of,
 )
 from tasnet_core.errors import UserError
-from tasnet_core.records import DEFAULT_CORPUS, Recipe, Variant, as_word
+from tasnet_core.records import DEFAULT_CORPUS, DEVICES, Recipe, Variant, as_word
 from tasnet_core.terminal import complain, guarded, say
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def add_train(commands: Any) -> None:
     train.add_argument("--corpus", default=DEFAULT_CORPUS, metavar="CORPUS")
     train.add_argument("--checkpoint", type=path, required=True, metavar="FILE",
                        help="made, or continued")
-    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    train.add_argument("--device", default="auto", choices=DEVICES)
     for field in fields(Recipe):
         kind: Any = batch_size if field.name == "batch_size" else type(field.default)
         default = "auto" if field.name == "precision" else field.default
@@ -120,7 +120,7 @@ def add_separate(commands: Any) -> None:
                           help="of neighbouring chunks (5)")
     separate.add_argument("--batch", type=int_from(1), default=1, metavar="N",
                           help="chunks in one pass of the network (1)")
-    separate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    separate.add_argument("--device", default="auto", choices=DEVICES)
     separate.add_argument("--overwrite", action="store_true",
                           help="write over results that are there already")
 

@@ -20,6 +20,7 @@ TAUGHT = 2              # slices that are trained with a teacher at each step
 INITS = ("scratch", "inherit", "teacher")   # what a training starts from, see Recipe
 # bf16: the factors of matrix products alone; norms, loss and weights stay float32.
 PRECISIONS = ("float32", "bf16")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 # What epochs are compared by: the mean SI-SNRi over whole validation mixtures. It was one over
 # segments of them, which says nothing where one of the speakers pauses; what was trained so is

@@ -32,7 +32,7 @@ from study.cli.values import (
 from study.records import COST_WORDS, DEFAULT_URL, QUALITY_WORDS, SAMPLERS
 from tasnet_core.arguments import Parser, number_above_0, path
 from tasnet_core.errors import UserError
-from tasnet_core.records import DEFAULT_CORPUS, INITS, METRICS, PRECISIONS
+from tasnet_core.records import DEFAULT_CORPUS, DEVICES, INITS, METRICS, PRECISIONS
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────
 
@@ -86,7 +86,7 @@ class Training(OfStudy):
         "1)", type=upto(MOST_WORKERS), metavar="W")
     timeout: float | None = option(None, "stop after 600 (seconds), 90m or 11h; continue later",
                                    type=duration, metavar="T")
-    device: str = option("auto", choices=("auto", "cpu", "cuda"))
+    device: str = option("auto", choices=DEVICES)
     engine: str = option("local", "where trainings run: on this machine, or on the nodes of a Ray "
                          "cluster, as many as there is room for (local)", choices=("local", "ray"))
     gpus_per_trial: float | None = option(
@@ -283,7 +283,7 @@ class Take(OfStudy):
         type=number_upto(MOST_S), metavar="S")
     seeds: int = option(1, "with --audio-s, of so many seeds the best on the validation mixtures "
                         "(1: the seed that is best now)", type=upto(MOST_SEEDS), metavar="K")
-    device: str = option("auto", "that trains", choices=("auto", "cpu", "cuda"))
+    device: str = option("auto", "that trains", choices=DEVICES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,16 +108,18 @@ def plan_of(asked: Training, name: str, settings: Settings) -> StudyPlan:
     """How the options want a study to be trained.
 
     Raises:
-        UserError: for shares of GPUs that nobody hands out, and a device that is not there.
+        UserError: for shares of GPUs that nobody hands out, a device that is not there, and a
+            precision that it has not.
     """
-    from tasnet_core.backend.devices import device_of
+    from tasnet_core.backend.devices import device_of, precision_of
     gpus = gpus_per_trial(asked)
     micro_batches = int(getattr(asked, "batch_size", None) != "auto")
     if asked.engine == "ray":
         device = "cuda" if gpus else "cpu"
         return StudyPlan.of(name, settings, device, asked.workers, micro_batches, gpus)
     device = device_of(asked.device).type
-    workers = asked.workers or default_workers(device == "cuda", settings.threads)
+    precision_of(settings.recipe.precision, device)
+    workers = asked.workers or default_workers(device != "cpu", settings.threads)
     return StudyPlan.of(name, settings, device, workers, micro_batches)
 
 
@@ -126,6 +128,8 @@ def gpus_per_trial(asked: Training) -> float:
     if asked.gpus_per_trial and asked.engine != "ray":
         raise UserError(f"--gpus-per-trial {asked.gpus_per_trial:g}: only --engine ray shares GPUs "
                         "out; here --workers says how many trainings have one at a time")
+    if asked.engine == "ray" and asked.device == "mps":
+        raise UserError("--device mps: only --engine local trains there; use cpu, cuda or auto")
     return asked.gpus_per_trial or float(asked.device == "cuda")
 
 

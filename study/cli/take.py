@@ -15,7 +15,7 @@ from study.records import Result
 from study.search.evaluate import Hooks, Task, evaluate
 from study.search.events import EpochEnded, Message, Progress
 from study.space.plan import StudyPlan
-from tasnet_core.backend.devices import device_of
+from tasnet_core.backend.devices import device_of, precision_of
 from tasnet_core.checkpoints.safetensors_file import optional
 from tasnet_core.checkpoints.training_files import before_decay
 from tasnet_core.corpora.registry import Corpus, open_corpus
@@ -39,6 +39,7 @@ def take(asked: Take) -> list[Path]:
     with open_database(asked.storage) as database:
         name, settings = settings_in(database, asked.study)
         best = chosen(database, name, asked.trial)
+        precision_of(Recipe.of(best.run).precision, asked.device)
         _check_more(asked, Recipe.of(best.run), name)
         plan = StudyPlan.of(name, settings)
         reference = plan.space.reference

@@ -179,7 +179,7 @@ def _opened(asked: Training, plan: StudyPlan) -> Corpus:
 def _dry_run(asked: Run, plan: StudyPlan, corpus: Corpus, begun: bool) -> None:
     from study.planning.dry_run import dry_run
     if plan.workers is None:
-        workers = default_workers(plan.device == "cuda", plan.settings.threads)
+        workers = default_workers(plan.device != "cpu", plan.settings.threads)
         plan = replace(plan, workers=workers)
     with ExitStack() as stack:
         database = stack.enter_context(open_database(asked.storage)) if begun else None

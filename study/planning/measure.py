@@ -226,9 +226,9 @@ class Timed:
         mixtures."""
         times, start = [], time.perf_counter()
         for _ in self.training.steps():
-            if self.device.type == "cuda":      # where work is only begun when a call returns
+            if self.device.type != "cpu":       # where work is only begun when a call returns
                 import torch
-                torch.cuda.synchronize(self.device)
+                torch.accelerator.synchronize(self.device)
             now = time.perf_counter()
             times.append(now - start)
             start = now

@@ -21,7 +21,7 @@ def environment(device: str) -> dict[str, str | int]:
     return {
         "machine": platform.machine(), "system": f"{platform.system()} {platform.release()}",
         "cpu": cpu_name(), "cores": os.cpu_count() or 0, "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type,
         "python": platform.python_version(), **packages, "commit": _commit()}
 
 

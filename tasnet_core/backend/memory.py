@@ -13,13 +13,14 @@ import torch
 
 # Of the memory that is free, for the tensors counted: allocators need some between them.
 SHARE = 0.8
+OUT_OF_MEMORY = ("can't allocate memory", "MPS backend out of memory")      # a CPU's, Apple's GPU's
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on whatever device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return "can't allocate memory" in str(error)
+    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def micro_sizes(batch: int) -> list[int]:

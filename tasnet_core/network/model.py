@@ -44,6 +44,11 @@ class FrameNorm(nn.Module):
         return x * self.weight[:, None] + self.bias[:, None]
 
 
+def _wide(x: Tensor) -> Tensor:
+    """In float64; that of Apple's GPU, which has none, on the CPU."""
+    return (x.cpu() if x.is_mps else x).double()
+
+
 class CumulativeState(NamedTuple):
     """Running sums of a cumulative norm over all frames so far; float64, [B, 1, 1] each."""
 
@@ -70,18 +75,18 @@ class CumulativeNorm(FrameNorm):
              state: CumulativeState | None) -> tuple[Tensor, CumulativeState]:
         """The norm of frames that follow those in `state`, and the state behind them."""
         mean = x.mean(1, keepdim=True)                                                  # [B, 1, K]
-        within = (x - mean).square().mean(1, keepdim=True).double()
-        mean = mean.double()
+        within = _wide((x - mean).square().mean(1, keepdim=True))
+        mean = _wide(mean)
         zero = torch.zeros_like(mean[..., :1])
         past = state or CumulativeState(0, mean[..., :1].detach(), zero, zero, zero)
         means = (mean - past.start).cumsum(-1) + past.means
         squares = (mean - past.start).square().cumsum(-1) + past.squares
         within = within.cumsum(-1) + past.within
         frames = past.frames + x.shape[-1]
-        count = torch.arange(past.frames + 1, frames + 1, dtype=torch.float64, device=x.device)
+        count = torch.arange(past.frames + 1, frames + 1, dtype=torch.float64, device=mean.device)
         between = (squares / count - (means / count).square()).clamp(min=0)
-        spread = (within / count + between + EPS).rsqrt().to(x.dtype)
-        x = (x - (past.start + means / count).to(x.dtype)) * spread
+        spread = (within / count + between + EPS).rsqrt().to(x)
+        x = (x - (past.start + means / count).to(x)) * spread
         state = CumulativeState(
             frames, past.start, means[..., -1:], squares[..., -1:], within[..., -1:])
         return x * self.weight[:, None] + self.bias[:, None], state

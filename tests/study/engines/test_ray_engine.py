@@ -277,7 +277,8 @@ def test_changes_of_a_folder_are_those_since_it_was_asked_and_make_another_the_s
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    (("--gpus-per-trial", "0.5"), "only --engine ray shares GPUs out"), (("--engine", "dask"), "'dask'")])
+    (("--gpus-per-trial", "0.5"), "only --engine ray shares GPUs out"), (("--engine", "dask"), "'dask'"),
+    (("--engine", "ray", "--device", "mps"), "only --engine local"), (("--device", "mps"), "finds no GPU of Apple's")])
 def test_options_of_engines_that_cannot_be_followed_are_refused(options, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     try:

@@ -180,6 +180,16 @@ def test_a_norm_is_its_definition_in_a_float64_loop(word, offset):
     torch.testing.assert_close(model.NORMS[word](5).double()(x.double())[1], by_loop(x[1], word), rtol=0, atol=1e-11)
 
 
+def test_where_a_device_has_no_float64_the_cpu_sums_for_a_cumulative_norm(monkeypatch):
+    x, norm = torch.randn(2, 5, 40), model.CumulativeNorm(5)
+    expected = norm(x)
+    monkeypatch.setattr(torch.Tensor, "is_mps", True)
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: moved.append(x.shape) or x)
+    moved = []
+    assert torch.equal(norm(x), expected)
+    assert moved == [(2, 1, 40)] * 2
+
+
 @pytest.mark.parametrize(("offset", "spread"), [(0.0, 1.0), (1000.0, 1.0), (30.0, 1e-3), (5.0, 0.0)])
 def test_cumulative_variance_stays_right_for_ten_minutes_of_float32(offset, spread):
     # E[x²] − E[x]² in float32 is wrong in its first digit here, and negative somewhere for every offset but zero.

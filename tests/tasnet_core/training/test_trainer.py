@@ -1,6 +1,7 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasnet_core.backend import devices, memory
+from tasnet_core.backend import blas, devices, memory
 from tasnet_core.checkpoints import checkpoint
 from tasnet_core.checkpoints.training_files import before_decay, within_epoch
 from tasnet_core.errors import CheckpointError, CorpusError, DiskFull, UserError
@@ -344,6 +345,20 @@ def test_a_device_that_is_not_there_is_one_line(monkeypatch):
     assert devices.device_of("auto") == torch.device("cpu")
     with pytest.raises(UserError, match="finds no CUDA device"):
         devices.device_of("cuda")
+    with pytest.raises(UserError, match="finds no GPU of Apple's"):
+        devices.device_of("mps")
+
+
+def test_on_a_gpu_of_apples_a_training_is_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"amx_bf16"})
+    assert devices.device_of("mps") == torch.device("mps")
+    assert devices.device_of("auto") == torch.device("cpu")
+    assert [devices.precision_of(name, "mps") for name in ("float32", "auto")] == ["float32", "float32"]
+    with pytest.raises(UserError, match="use float32"):
+        devices.precision_of("bf16", "mps")
+    assert memory.out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8 GB, max allowed: 9 GB)"))
 
 
 class Allocator:
@@ -466,6 +481,13 @@ def test_dropout_is_a_function_of_where_the_training_is(tmp_path):
     assert trained(tmp_path / "cut.pt", variant=variant)[0] == losses
     assert equal(tmp_path / "cut.pt", tmp_path / "whole.pt")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("bf16", "word"), [(None, "float32"), (1, "bf16")])
+def test_auto_is_bf16_only_where_the_matrix_products_are(monkeypatch, bf16, word):
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"amx_bf16"})
+    monkeypatch.setattr(devices.blas, "SOURCES", {"mine": lambda: SimpleNamespace(bf16=blas.Address(bf16))})
+    assert devices.precision_of("auto", "cpu") == word
 
 
 @pytest.mark.parametrize(("flags", "word"), [({"avx512f", "amx_bf16"}, "bf16"), ({"avx512_bf16"}, "float32"), (set(), "float32")])
