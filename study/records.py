@@ -22,6 +22,7 @@ DEFAULT_URL = "sqlite:///results/study.db"     # of the study database, where no
 STATES = ("running", "complete", "stopped", "rejected", "failed")
 TRAINED = ("complete", "stopped", "failed")  # counted by --trials; a rejected variant cost nothing
 SCRATCH = "-scratch"    # behind a study's name: its front, trained from scratch
+TUNED_ON = "-tuned"     # the same of a given reference: trained on from its slices
 FAILURES = ("diverged", "out-of-memory", "data", "killed", "error")
 SAMPLERS = ("model", "tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid")
 # What a study may weigh against each other. A small receptive field is a short wait and a small
@@ -155,6 +156,12 @@ class Settings:
     tune: tuple[str, ...] = ()  # fields of the recipe that are searched together with the size
     threads: int = 1  # of the CPU for each training: another number rounds otherwise
     inherit_epochs: int | None = None  # of variants that inherit; None: a tenth of the recipe's
+    # A trained network that is the reference: its file, what it holds (`weights.digest`), and the
+    # epochs in which its slices are adapted; None: `inherit_recipe.ADAPTED` of the recipe's.
+    reference: str = ""
+    reference_digest: str = ""
+    adapt_epochs: int | None = None
+    adapted_in: str = ""    # the study whose adapted reference this one's variants begin from
     grown_from: str = ""  # a study with fewer epochs, whose trainings this one's go on from
     # What the search is told of quality: scores on the validation mixtures, so that nothing is
     # chosen on the test set. Studies begun before that were told test scores, and go on so.

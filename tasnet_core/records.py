@@ -17,7 +17,8 @@ NORMS = ("global", "cumulative", "frame", "batch")
 PADDING_MODES = ("zeros", "reflect")     # reflect: the frames mirrored
 SCHEDULES = ("plateau", "decay")
 TAUGHT = 2              # slices that are trained with a teacher at each step
-INITS = ("scratch", "inherit", "teacher")   # what a training starts from, see Recipe
+# What a training starts from, see Recipe.
+INITS = ("scratch", "inherit", "teacher", "given", "adapted")
 # bf16: the factors of matrix products alone; norms, loss and weights stay float32.
 PRECISIONS = ("float32", "bf16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -260,13 +261,14 @@ class Recipe:
     precision: str = "float32"
     seed: int = 0
     # scratch: weights by chance; inherit: a slice of a larger network's; teacher: by chance, and
-    # trained together with slices
+    # trained together with slices; given: a network's as it is; adapted: a network's, its most
+    # important channels first, and trained together with slices
     init: str = "scratch"
 
     def __post_init__(self) -> None:
         _check_count(
-            "Recipe", "epochs", self.epochs, least=0 if self.init == "inherit" else 1
-        )  # 0: a slice as it is
+            "Recipe", "epochs", self.epochs, least=0 if self.init in ("inherit", "given") else 1
+        )  # 0: a network or slice as it is
         for name in ("epoch_segments", "batch_size", "patience"):
             _check_count("Recipe", name, getattr(self, name))
         _check_count("Recipe", "seed", self.seed, least=0, most=None)
@@ -287,7 +289,12 @@ class Recipe:
             epochs
             * self.epoch_segments
             * self.segment_s
-            * (1 + TAUGHT if self.init == "teacher" else 1))
+            * (1 + TAUGHT if self.teaches else 1))
+
+    @property
+    def teaches(self) -> bool:
+        """Whether slices are trained together with the network."""
+        return self.init in ("teacher", "adapted")
 
     @property
     def audio_s(self) -> float:

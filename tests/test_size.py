@@ -10,16 +10,16 @@ from tests.support import ROOT
 
 LINES = {
     "study": 550,
-    "study/analysis": 4_000,
-    "study/cli": 1_925,
+    "study/analysis": 4_025,
+    "study/cli": 1_975,
     "study/database": 2_225,
     "study/devices": 1_050,
     "study/engines": 975,
     "study/maintenance": 475,
     "study/planning": 600,
-    "study/report": 3_650,
-    "study/search": 1_525,
-    "study/space": 1_050,
+    "study/report": 3_675,
+    "study/search": 1_625,
+    "study/space": 1_100,
     "tasnet_core": 1_575,
     "tasnet_core/backend": 900,
     "tasnet_core/checkpoints": 2_375,
@@ -27,8 +27,8 @@ LINES = {
     "tasnet_core/cost": 375,
     "tasnet_core/evaluation": 475,
     "tasnet_core/inference": 1_150,
-    "tasnet_core/network": 475,
-    "tasnet_core/training": 825,
+    "tasnet_core/network": 575,
+    "tasnet_core/training": 850,
 }
 LONG, WIDE = 400, 100
 

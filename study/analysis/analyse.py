@@ -19,7 +19,9 @@ from study.analysis.replicates import (
     Row,
     counts,
     failed_trainings,
+    given,
     per_trial,
+    seeds_in_means,
     unlearned,
 )
 from study.analysis.score_model import ScoreModel, score_model
@@ -133,17 +135,17 @@ def analyse(
     kept, tested, notes = comparable(runs, scores)
     rows, per_variant = per_trial(kept), tested.per_trial(kept)
     known = trials.finished(rows)
-    seeds = {row["trial"]: row["seeds"] for row in known}
+    seeds = seeds_in_means(known)
     uncertainty = Uncertainty(per_variant, seeds, SeedSpread.of(known))
     with_seeds = uncertainty if uncertainty.spread else None
     losses = uncertainty.losses(list(seeds), 0)
     failed = failed_trainings(known)
-    learned = [row for row in known if row not in failed]
+    learned = [row for row in known if row not in failed and not given(row)]
     base = trials.reference(rows) or max(learned, key=lambda row: row["parameters"])
     design = effects.design(learned, base)
 
     why = finding(rows, losses, per_variant.of(0, SCORE))
-    model, refused = _model(design, reference)
+    model, refused = _model(design, reference, trials.reference(known))
     drawn = shrunk(model, uncertainty) if model else None
     picks = []
     if not why:
@@ -168,15 +170,14 @@ def analyse(
 
 
 def _model(
-    design: effects.Design, reference: Variant | None
+    design: effects.Design, reference: Variant | None, measured: Row | None
 ) -> tuple[ScoreModel | None, str]:
     """The score model; or None, and why there is none."""
-    trained = trials.reference(design.rows)
-    if reference is None or trained is None:
+    if reference is None or measured is None:
         return None, "the reference is missing"
     if refused := effects.refusal(design):
         return None, refused
-    return score_model(design, reference, trained[SCORE]), ""
+    return score_model(design, reference, measured[SCORE]), ""
 
 
 def _reduction(

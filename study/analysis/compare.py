@@ -13,7 +13,7 @@ from study.analysis import trials, wording
 from study.analysis.analyse import comparable, learned_nothing
 from study.analysis.learned import finding
 from study.analysis.mixture_scores import Mixtures
-from study.analysis.replicates import BESIDE, SCORE, Row, number, per_trial
+from study.analysis.replicates import BESIDE, SCORE, Row, number, per_trial, seeds_in_means
 from study.analysis.uncertainty import SeedSpread, Uncertainty
 from study.analysis.wording import decibels, signed
 from study.records import COSTS, Estimate
@@ -34,7 +34,7 @@ def compare(runs: Sequence[Row], scores: Mixtures, a: int, b: int) -> list[str]:
         _check(trial, {run["trial"] for run in runs}, by_number)
     pair = by_number[a], by_number[b]
     known = trials.finished(rows)
-    seeds = {row["trial"]: row["seeds"] for row in known}
+    seeds = seeds_in_means(known)
     uncertainty = Uncertainty(scores.per_trial(kept), seeds, SeedSpread.of(known))
     estimates = uncertainty.scores([a, b])
     names = trials.names(rows)

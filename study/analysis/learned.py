@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from study.analysis import trials
 from study.analysis.extrapolation import rising
-from study.analysis.replicates import LEARNED_DB, SCORE, Row, pooled_seed_sd
+from study.analysis.replicates import LEARNED_DB, SCORE, Row, given, pooled_seed_sd
 from study.analysis.wording import decibels, percent
 from study.records import Estimate
 from tasnet_core.errors import counted
@@ -59,7 +59,7 @@ def limit_db(known: Sequence[Row]) -> float:
     """Below which difference the scores of two of these variants may differ by chance."""
     spread = pooled_seed_sd(known)
     once = max(NO_FINDING_DB, SURE * spread[0] if spread else 0.0)
-    return once / math.sqrt(min(row.get("seeds", 1) for row in known))
+    return once / math.sqrt(min(row.get("seeds", 1) for row in known if not given(row)))
 
 
 def ended(row: Row) -> bool:

@@ -15,7 +15,7 @@ from scipy import stats
 from study.analysis import pareto
 from study.analysis.learned import TOLERANCE_DB
 from study.analysis.mixture_scores import Floats
-from study.analysis.replicates import SCORE, Row, failed_trainings, pooled_seed_sd
+from study.analysis.replicates import SCORE, Row, failed_trainings, given, pooled_seed_sd
 from study.analysis.score_surface import Coding, Inputs, Surface, Trained
 from study.analysis.trials import COSTS, finished
 from study.records import Budget, Estimate
@@ -147,9 +147,9 @@ def limited(trained: Trained, most: int) -> Trained:
 
 def trained_of(rows: Sequence[Row], score: str = SCORE) -> Trained:
     """What is known of the finished variants, rows of `replicates.per_trial`, but for trainings
-    that failed; of very many the `limited`."""
+    that failed and a network that was given; of very many the `limited`."""
     failed = failed_trainings(rows)
-    known = [row for row in finished(rows) if row not in failed]
+    known = [row for row in finished(rows) if row not in failed and not given(row)]
     spread = pooled_seed_sd(known)
     sd_db, freedom = spread or (0.0, 0)
     return limited(Trained(
@@ -177,7 +177,7 @@ def predicted_front(
     best = sizes.best(mean)
     contenders = _contenders(Sizes.of(pool, ends), mean, np.sqrt(variance))
     places = np.unique(np.concatenate([best, contenders]))
-    known = _Known.of(space, pool, places, surface, rows)
+    known = _Known.of(space, pool, places, surface, rows, score)
     of_contenders = Sizes(sizes.log_costs[:, places], sizes.limits)
     halves = np.split(places[of_contenders.best(known.mean[:-1])], len(COSTS))
     return PredictedFront(
@@ -199,7 +199,7 @@ def foretold(
     """The points with these indices, as the finished variants foretell them."""
     pool, trained = points(space, np.unique(indices)), trained_of(rows, score)
     surface = Surface(Coding.of(fixed(space), trained.fields, pool.fields), trained)
-    known = _Known.of(space, pool, np.arange(len(pool)), surface, rows)
+    known = _Known.of(space, pool, np.arange(len(pool)), surface, rows, score)
     return [known.step(int(np.searchsorted(pool.indices, index))) for index in indices]
 
 
@@ -214,18 +214,21 @@ class _Known(NamedTuple):
     surface: Surface
     trials: Mapping[int, int]  # by index of the point
     has_reference: bool
+    given_db: float | None  # of a reference that was given: measured once, the same with any seed
 
     @classmethod
     def of(cls, space: Space, pool: Points, places: Places, surface: Surface,
-           rows: Sequence[Row]) -> "_Known":
+           rows: Sequence[Row], score: str) -> "_Known":
         inputs = surface.coding.inputs(pool.fields).only(places)
         reference = {name: np.array([value]) for name, value in fixed(space).items()}
         both = zip(inputs, surface.coding.inputs(reference), strict=True)
         joint = surface.joint(Inputs(*(np.concatenate([part, own]) for part, own in both)))
         trials = {index: row["trial"] for row in rows if row["state"] == "complete"
                   and (index := index_of_row(space, row)) is not None}
-        return cls(space, pool, places, *joint, surface, trials,
-                   any(row["trial"] == 0 for row in rows))
+        reference_row = next((row for row in rows if row["trial"] == 0), None)
+        given_db = reference_row[score] if reference_row and given(reference_row) else None
+        return cls(space, pool, places, *joint, surface, trials, reference_row is not None,
+                   given_db)
 
     def step(self, place: int) -> Step:
         own = int(np.searchsorted(self.places, place))
@@ -234,7 +237,8 @@ class _Known(NamedTuple):
         recipe = self.space.recipe_of(asked, self.space.recipe)
         loss, near = None, None
         if self.has_reference:
-            loss, near = self.against_reference(own, variant == self.space.reference)
+            same = variant == self.space.reference and self.given_db is None
+            loss, near = self.against_reference(own, same)
         return Step(
             variant, {name: getattr(recipe, name) for name in TUNED if name in self.space.choices},
             self.trials.get(int(self.pool.indices[place])),
@@ -244,8 +248,12 @@ class _Known(NamedTuple):
     def against_reference(self, own: int, same: bool) -> tuple[Estimate, float]:
         if same:
             return Estimate(0.0, 0.0, 0.0), 1.0
-        loss = self.mean[-1] - self.mean[own]
-        both = self.covariance[own, own] + self.covariance[-1, -1] - 2 * self.covariance[own, -1]
+        if self.given_db is None:
+            loss = self.mean[-1] - self.mean[own]
+            both = (self.covariance[own, own] + self.covariance[-1, -1]
+                    - 2 * self.covariance[own, -1])
+        else:
+            loss, both = self.given_db - self.mean[own], self.covariance[own, own]
         sd = np.sqrt(max(both, 1e-12))
         near = stats.t.cdf((TOLERANCE_DB - loss) / sd, self.surface.degrees)
         return self.estimate(loss, both), float(near)

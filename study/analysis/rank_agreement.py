@@ -13,7 +13,7 @@ from scipy import stats
 from study.analysis import trials
 from study.analysis.extrapolation import next_doubling
 from study.analysis.learned import TOLERANCE_DB, finding
-from study.analysis.replicates import SCORE, Row
+from study.analysis.replicates import SCORE, Row, given
 from study.analysis.wording import signed
 from study.records import Estimate
 
@@ -40,15 +40,19 @@ class Agreement(NamedTuple):
 def agreement(rows: Sequence[Row], believed: Sequence[Row]) -> Agreement | None:
     """Compare rows of two studies, one per variant; None where fewer than two variants have both
     scores, or no reference."""
-    mine, theirs = ({row["variant"]: row for row in trials.finished(some)}
+    # The first trial of a variant: of a given reference that as it is, not the adapted one.
+    mine, theirs = ({row["variant"]: row for row in reversed(trials.finished(some))}
                     for some in (rows, believed))
-    both = [key for key in mine if key in theirs]
+    both = [key for key in reversed(mine) if key in theirs]
     base = next((row["variant"] for row in theirs.values() if row["trial"] == 0), None)
     if len(both) < 2 or base is None or base not in both:
         return None
     names = trials.names([theirs[key] for key in both])
     shared = [[some[key] for key in both] for some in (mine, theirs)]
-    scores = np.array([[row[SCORE] for row in some] for some in shared])
+    # A network that was given has one score at any budget.
+    scores = np.array([[row[SCORE] for row in some if not given(row)] for some in shared])
+    if scores.shape[1] < 2:
+        return None
     picks = ["" if finding(whole) else pick(some, base)
              for whole, some in zip((rows, believed), shared, strict=True)]
     fronts = [{row["variant"] for row in trials.front(some)} for some in shared]

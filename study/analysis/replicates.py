@@ -63,6 +63,16 @@ def per_mixture(rows: Iterable[Row], mixtures: Iterable[Row]) -> list[dict[str, 
     return [_merged(some, SCORES) for _, some in sorted(_grouped(own, "trial", "mixture").items())]
 
 
+def given(row: Row) -> bool:
+    """Whether it is no training of the study, but a trained network that was given as reference."""
+    return row.get("init") == "given"
+
+
+def seeds_in_means(rows: Iterable[Row]) -> dict[int, float]:
+    """By trial, the seeds in its mean; a network that was given has no chance of seeds in it."""
+    return {row["trial"]: math.inf if given(row) else row["seeds"] for row in rows}
+
+
 def counts(row: Row) -> bool:
     """Whether a run is complete and has a score."""
     return row["state"] == "complete" and number(row[SCORE]) is not None

@@ -40,10 +40,15 @@ class Shrunk(NamedTuple):
 def shrunk(model: ScoreModel, uncertainty: Uncertainty) -> Shrunk | None:
     """From the model of the finished variants; None where the noise of a score is unknown."""
     trials = [row["trial"] for row in model.design.rows]
-    noise = uncertainty.noise(trials, 0, SEED_SD_DB) if 0 in trials else None
+    count = len(trials)
+    if 0 not in trials:     # a network that was given: no variant's model says anything of it
+        trials.append(0)
+    noise = uncertainty.noise(trials, 0, SEED_SD_DB)
     if noise is None:
         return None
-    score, variance = posterior(model.table, model.design.scores, noise)
+    score, variance = posterior(model.table, model.design.scores, noise[:count])
+    score = np.append(score, [model.reference_db] * (len(trials) - count))
+    variance = np.append(variance, noise[count:])
     base = trials.index(0)
     sd_db = np.sqrt(variance + variance[base])
     return Shrunk(dict(zip(trials, (score[base] - score).tolist(), strict=True)),

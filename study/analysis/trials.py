@@ -29,7 +29,7 @@ def finished(rows: Iterable[Row]) -> list[Row]:
 
 def inherited(row: Row) -> bool:
     """Whether weights are a slice of another network's, or were trained to be inherited."""
-    return bool(row.get("init", "scratch") != "scratch")
+    return row.get("init", "scratch") in ("inherit", "teacher", "adapted")
 
 
 def reference(rows: Iterable[Row]) -> Row | None:

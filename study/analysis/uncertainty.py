@@ -224,7 +224,7 @@ class Uncertainty:
     Owners of the mixtures are trials; `seeds` of each are in its mean.
     """
 
-    def __init__(self, test_scores: Mixtures, seeds: Mapping[int, int], spread: SeedSpread | None,
+    def __init__(self, test_scores: Mixtures, seeds: Mapping[int, float], spread: SeedSpread | None,
                  draws: int = DRAWS, seed: int = 0):
         self.test_scores, self.seeds, self.spread = test_scores, seeds, spread
         self.count, self.seed = draws, seed

@@ -48,7 +48,7 @@ def enqueue(asked: options.Enqueue) -> None:
         for variant, recipe in wanted:
             tuned = [as_word(field, getattr(recipe, field)) for field in TUNED if field in choices]
             named = " ".join([str(variant), *tuned])
-            own_recipe = recipe_of(recipe, settings, variant == reference)
+            own_recipe = recipe_of(recipe, settings, variant == reference, None)
             if known := database.first_run(name, variant, own_recipe):
                 say(f"{named}: is trial {known['trial']} already ({known['state']}); "
                     "nothing to train")

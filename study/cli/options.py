@@ -119,10 +119,19 @@ class Run(Training):
     tune: tuple[str, ...] | None = option(
         None, "search learning_rate, segment_s, batch_size too, for each variant anew",
         type=words, metavar="LIST")
+    reference: Path | None = option(
+        None, "a trained network of yours, of this project, Asteroid, torchaudio, SpeechBrain or "
+        "ESPnet: trial 0 as it is, and every loss is against it (trained anew)", type=path,
+        metavar="FILE")
+    hyperparameters: str | None = option(
+        None, "with --reference: what its file does not say", metavar="R=3,mask=relu")
     init: str | None = option(
         None, "inherit: train the reference together with its sub-networks, then tune each variant "
-        "from its sub-network for a tenth of the epochs; confirm trains from scratch (scratch)",
-        choices=INITS[:2])
+        "from its sub-network for a tenth of the epochs; confirm trains from scratch (scratch; "
+        "with --reference inherit)", choices=INITS[:2])
+    adapt_epochs: int | None = option(
+        None, "with --reference: first train it together with its sub-networks for so many "
+        "epochs (half of them)", type=upto(MOST_EPOCHS), metavar="E")
     inherit_epochs: int | None = option(
         None, "with --init inherit: tune each variant for so many epochs; 0: score sub-networks "
         "as they are, hundreds of them (a tenth of the epochs)", type=natural, metavar="E")

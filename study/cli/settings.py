@@ -62,7 +62,8 @@ def settings_of(asked: Run, known: Settings | None, space: Space | None) -> Sett
     base = _defaults(space, known) if space else known
     assert base is not None
     top = given({"corpus": "corpus", "sampler": "sampler", "metrics": "metrics",
-                 "threads": "threads", "inherit_epochs": "inherit_epochs"})
+                 "threads": "threads", "inherit_epochs": "inherit_epochs",
+                 "adapt_epochs": "adapt_epochs"})
     if asked.tune is not None:      # in whatever order they are named, it is the same search
         top["tune"] = tuple(sorted(set(asked.tune)))
     if asked.objectives is not None:
@@ -79,6 +80,24 @@ def settings_of(asked: Run, known: Settings | None, space: Space | None) -> Sett
         metrics = tuple(name for name in METRICS if name in (*settings.metrics, "sdr"))
         settings = replace(settings, metrics=metrics)
     return settings
+
+
+def with_reference(settings: Settings, asked: Run, digest: str, known: Settings | None) -> Settings:
+    """The settings with a given network as the reference; a study that goes on keeps its file's
+    name.
+
+    Raises:
+        UserError: the study began with another network.
+    """
+    if known and known.reference:
+        if known.reference_digest != digest:
+            raise UserError(f"--reference {asked.reference}: holds another network than the "
+                            f"study's, {known.reference} ({digest}, not {known.reference_digest}); "
+                            "leave it out, or name another --study")
+        return settings
+    init = asked.init or "inherit"
+    return replace(settings, reference=str(asked.reference), reference_digest=digest,
+                   recipe=replace(settings.recipe, init=init))
 
 
 def _defaults(space: Space, known: Settings | None) -> Settings:
@@ -159,6 +178,9 @@ def check_possible(plan: StudyPlan) -> None:
     if settings.inherit_epochs is not None and not inherits:
         raise UserError(f"--inherit-epochs {settings.inherit_epochs}: nothing is inherited here; "
                         "add --init inherit")
+    if settings.adapt_epochs is not None and not (inherits and settings.reference):
+        raise UserError(f"--adapt-epochs {settings.adapt_epochs}: only the slices of a given "
+                        "reference are adapted; add --reference FILE, and leave --init out")
     if isinstance(space, VariantList) and settings.sampler not in OF_LISTS:
         raise UserError(f"--sampler {settings.sampler}: space {space.name!r} is a list that is "
                         "measured in its order; leave --sampler out")

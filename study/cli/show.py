@@ -75,6 +75,8 @@ def _inherited(settings: Settings) -> str:
     if settings.recipe.init != "inherit":
         return ""
     epochs = counted(tuned_epochs(settings), "epoch")
+    if settings.reference:
+        return f", slices of {settings.reference} {epochs}"
     return f", others than the reference {epochs} on inherited weights"
 
 

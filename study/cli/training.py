@@ -27,6 +27,7 @@ from study.cli.settings import (
     plan_of,
     settings_of,
     study_of,
+    with_reference,
 )
 from study.cli.stored import settings_in, to_write
 from study.database.connection import url_of
@@ -35,16 +36,24 @@ from study.database.study_names import check_name
 from study.engines import local
 from study.engines.base import Engine, Job, Outcome
 from study.maintenance.doctor import checkpoint_of, ranges
-from study.records import SCRATCH
-from study.search.follow_up_studies import best, derive, from_scratch, longer, spread
+from study.records import SCRATCH, TUNED_ON
+from study.search import given_reference
+from study.search.follow_up_studies import best, derive, from_scratch, longer, spread, tuned_whole
+from study.search.inherit_recipe import teacher_of
 from study.search.known_front import half_width_db
+from study.space.around import around
 from study.space.plan import StudyPlan
 from study.space.presets import SPACES
 from study.space.searched import TUNED
+from study.space.space import Space
 from study.space.toml import space_named
+from tasnet_core.arguments import hyperparameters
 from tasnet_core.backend.devices import precision_of, say_if_plain
+from tasnet_core.checkpoints.checkpoint import load
+from tasnet_core.checkpoints.weights import digest
 from tasnet_core.corpora.registry import Corpus, open_corpus, tell_unusable
 from tasnet_core.errors import UserError, counted
+from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import Variant
 from tasnet_core.terminal import say
 
@@ -54,15 +63,20 @@ def run(asked: Run) -> str:
     gpu = bool(gpus_per_trial(asked)) if asked.engine == "ray" else torch.cuda.is_available()
     space = space_named(asked.space) if asked.space else None
     preset = space.name if space else default_space(gpu)
-    name = study_of(asked, preset)
+    network, own_space = _given_reference(asked, space, SPACES[default_space(gpu)])
+    name = study_of(asked, own_space.name if own_space else preset)
     known = stored_settings(asked.storage, name, read_only=asked.dry_run)
-    if not (space or known):
+    if own_space and not (known and space is None):
+        space = own_space
+    elif not (space or known):
         space = SPACES[preset]
     resolved = asked
     if asked.precision == "auto" or not (asked.precision or known or preset not in SPACES):
         precision = known.recipe.precision if known else precision_of("auto", device_here(asked))
         resolved = replace(asked, precision=precision)
     settings = settings_of(resolved, known, space)
+    if network:
+        settings = with_reference(settings, asked, digest(network), known)
     plan = replace(plan_of(asked, name, settings), until_db=asked.until)
     check_possible(plan)
     if known:       # a corpus is known by what it holds, wherever that lies now
@@ -77,11 +91,24 @@ def run(asked: Run) -> str:
         return name
     with open_database(asked.storage, read_only=False) as database:
         database.register(name, settings, corpus.notes, corpus.fingerprint)
+        given_reference.keep(database, name, settings, network)
         finished = _train(asked, plan, database, asked.trials)
         if finished and asked.seeds > 1 and database.trained(name, settings.recipe.seed):
             trials = best(per_trial(database.results(name)))
             _confirm(asked, asked.seeds, plan, database, corpus, trials)
     return name
+
+
+def _given_reference(asked: Run, named: Space | None,
+                     default: Space) -> tuple[ConvTasNet | None, Space | None]:
+    """The network that is the reference, and the space around it; nothing where none is given."""
+    if asked.reference is None:
+        if asked.hyperparameters is not None:
+            raise UserError("--hyperparameters: belong to a network; add --reference FILE")
+        return None, None
+    words = (asked.hyperparameters or "").replace(",", " ").split()
+    network = load(asked.reference, **hyperparameters(words))
+    return network, around(network.variant, named or default, named is not None, asked.reference)
 
 
 def confirm(asked: Confirm) -> None:
@@ -104,17 +131,25 @@ def confirm(asked: Confirm) -> None:
 
 def _confirm(asked: Training, seeds: int, plan: StudyPlan, database: Database, corpus: Corpus,
              trials: list[int]) -> None:
-    """Train these trials with further seeds; where weights were inherited, from scratch in a
-    study of their own."""
-    inherited = plan.name
-    if plan.settings.recipe.init == "inherit":
+    """Train these trials with further seeds; where weights were inherited, by the whole recipe in a
+    study of their own: from scratch, or from the slices of a reference that was given."""
+    inherited, tuned_on = plan.name, bool(plan.settings.reference)
+    if plan.settings.recipe.init == "inherit" and not plan.settings.adapted_in:
         variants = _variants(database, plan.name, trials)
-        plan = plan.of_study(plan.name + SCRATCH, from_scratch(plan.settings))
-        say(f"their weights were inherited: trained from scratch in study {plan.name!r}")
+        if tuned_on:
+            following = tuned_whole(plan.settings, plan.name)
+            plan = plan.of_study(plan.name + TUNED_ON, following)
+            say("their weights were tuned for a short while: trained on from the slices of the "
+                f"reference, by the whole recipe, in study {plan.name!r}")
+        else:
+            plan = plan.of_study(plan.name + SCRATCH, from_scratch(plan.settings))
+            say(f"their weights were inherited: trained from scratch in study {plan.name!r}")
         if not _follow_up(asked, plan, database, corpus, variants):
             return
         trials = sorted({0, *(run["trial"] for run in database.runs(plan.name)
                               if database.variant(run["variant"]) in variants)})
+    if tuned_on:        # the given reference is the same with every seed
+        trials = [trial for trial in trials if trial]
     database.queue_replicates(plan.name, trials, seeds)
     if _train(asked, plan, database, 0) and plan.name != inherited:
         say(*lines([(study, per_trial(database.results(study)))
@@ -154,14 +189,16 @@ def go_on(asked: Continue) -> None:
         name, settings = settings_in(database, asked.study)
         plan = plan_of(asked, name, settings)
         _check_trials(database, plan, asked.trials, ("stopped", "failed", "running"))
-        inherits = settings.recipe.init == "inherit" and set(asked.trials) != {0}
+        teacher = teacher_of(settings)
+        inherits = teacher is not None and set(asked.trials) != {teacher}
         _check_checkpoints(
             database, name, (run for run in database.runs(name) if (
-                run["trial"] == 0 and inherits and run["state"] == "complete") or (
+                run["trial"] == teacher and inherits and run["state"] == "complete") or (
                 run["trial"] in asked.trials and run["state"] != "complete"
                 and database.curve(run["id"]))), "leave these trials out")
         corpus = _opened(asked, plan)
         database.register(name, settings, corpus.notes, corpus.fingerprint)
+        given_reference.keep(database, name, settings, None)
         for trial in asked.trials:
             database.reopen(name, trial)
         _train(asked, plan, database, 0)
@@ -253,6 +290,8 @@ def _follow_up(asked: Training, plan: StudyPlan, database: Database, corpus: Cor
                variants: list[Variant]) -> bool:
     """Train variants of one study in another; whether the time was enough."""
     trials = derive(database, plan, variants, corpus.notes, corpus.fingerprint)
+    if plan.settings.adapted_in:
+        given_reference.copy(database, plan.name, plan.settings.adapted_in)
     return _train(asked, plan, database, trials)
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from tasnet_core.errors import UserError
 
+# Among a study's checkpoints a network that was given as its reference: as it is, and, where the
+# study confirms another one, as that one adapted it.
+GIVEN, ADAPTED = "reference.pt", "adapted.pt"
 MOST_BYTES = 150        # of a name: with what folders and files add, it fits on any file system
 
 

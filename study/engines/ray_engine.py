@@ -217,7 +217,7 @@ class Ray(Engine):
         # By name: a look through the folder takes longer with every trial that has files there.
         needed = [path for path in files_of(task.checkpoint) if path.exists()]
         teacher = task.lineage.teacher
-        if task.recipe.init == "inherit" and teacher and teacher.exists():
+        if teacher and teacher.exists():
             needed.append(teacher)
         files: Files = {path.name: path.read_bytes() for path in needed}
         self._wait_for(worker, worker.actor.begin.remote(task, files))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from study.database.leases import LEASE_S, is_held, started
 from study.database.store import Database
+from study.database.study_names import ADAPTED, GIVEN
 from study.maintenance import repairs
 from tasnet_core.checkpoints.training_files import checkpoint_beside, within_epoch
 from tasnet_core.errors import CheckpointError, counted
@@ -183,7 +184,7 @@ def _strangers(database: Database, study: str, files: Iterable[Path]) -> Iterato
     home = (database.folder / "checkpoints").resolve()
     for path in files:
         place = (path.parent.name, checkpoint_beside(path.name))
-        if path.suffix == ".tmp" or place in known:
+        if path.suffix == ".tmp" or place in known or path.name in (GIVEN, ADAPTED):
             continue
         # Of a name such as `..`, which older versions took, the folder is no folder of checkpoints.
         if path.parent.resolve().parent != home:

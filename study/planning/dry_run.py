@@ -25,7 +25,7 @@ from study.planning.measure import (
     step_macs,
 )
 from study.records import TRAINED, Settings
-from study.search.inherit_recipe import recipe_of
+from study.search.inherit_recipe import first, recipe_of
 from study.search.samplers import Proposals
 from study.space.plan import StudyPlan
 from study.space.space import Space, VariantList
@@ -73,6 +73,7 @@ class Forecast:
     def __init__(self, settings: Settings, space: Space, speeds: Speeds, sizes: Sizes,
                  workers: int, cores: int):
         self.settings, self.space = settings, space
+        self.first = first(settings, space)
         self.speeds, self.sizes = speeds, sizes
         self.workers = workers
         # Slow metrics are computed on as many cores as other workers leave.
@@ -81,7 +82,7 @@ class Forecast:
 
     def trial(self, variant: Variant, recipe: Recipe) -> Trial:
         """One trial from its cost to its scores."""
-        slices = [self.smallest, self.at(0.5)[0]] if recipe.init == "teacher" else []
+        slices = [self.smallest, self.at(0.5)[0]] if recipe.teaches else []
         steps = recipe.epoch_segments / recipe.batch_size
         step_s = sum(self.speeds.step(step_macs(one, recipe)) for one in (variant, *slices))
         separation = self.speeds.separation(exact(variant).macs_per_s)
@@ -125,8 +126,8 @@ class Forecast:
         for place in range(first, end):
             if len(found) == number:
                 break
-            if place < len(self.space.first):
-                found.append(self.case(self.space.first[place], self.settings.recipe))
+            if place < len(self.first):
+                found.append(self.case(self.first[place], self.settings.recipe, place))
             elif (point := sampler.unlearned(place)) is None:
                 break
             elif not self.settings.budget.excess(exact((case := self._at(point))[0])):
@@ -143,9 +144,10 @@ class Forecast:
     def smallest(self) -> Variant:
         return self.space.extremes("macs_per_s")[0]
 
-    def case(self, variant: Variant, recipe: Recipe) -> Case:
+    def case(self, variant: Variant, recipe: Recipe, trial: int | None = None) -> Case:
         """A proposal, with the recipe it is trained by."""
-        return variant, recipe_of(recipe, self.settings, variant == self.space.reference)
+        is_reference = variant == self.space.reference
+        return variant, recipe_of(recipe, self.settings, is_reference, trial)
 
     def _at(self, point: Mapping[str, int]) -> Case:
         recipe = self.space.recipe_of(point, self.settings.recipe)
@@ -206,7 +208,7 @@ def _case(run: Mapping[str, Any], database: Database) -> Case:
 
 def _facts(corpus: Corpus, space: Space, settings: Settings, sizes: Sizes) -> Iterator[str]:
     recipe = settings.recipe
-    tuned_s = recipe_of(recipe, settings, False).audio_s
+    tuned_s = recipe_of(recipe, settings, False, None).audio_s
     yield (f"corpus {settings.corpus}: {counted(corpus.C, 'speaker')}, {corpus.sample_rate_hz} Hz, "
            f"{sizes.valid} validation and {sizes.test} test mixtures")
     yield (f"space {settings.space}: {len(space):,} variants; sampler {settings.sampler}, "

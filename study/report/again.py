@@ -31,6 +31,8 @@ def commands(
         text = as_toml(parse_space(settings.definition, settings.space))
         lines.append(f"cat > {shlex.quote(_space(settings))} <<'END'\n{text}END")
     first = next((place for place, trial in enumerate(trials) if trial in named), len(trials))
+    if settings.adapted_in:
+        return [*lines, *_confirmed(name, settings, named, max(1, len(seeds)))]
     count = max(1, first)
     lines.append(_run(name, settings, count))
     for enqueued, some in groupby(list(trials)[count:], lambda trial: trial in named):
@@ -47,6 +49,21 @@ def commands(
     return [*lines, f"python -m study report {study}"]
 
 
+def _confirmed(name: str, settings: Settings, named: Mapping[int, str], seeds: int) -> list[str]:
+    """The same for a study that confirms one of a given reference: from that one's adapted
+    network, which is its trial 1."""
+    base, count = settings.adapted_in, 2 + len(named)
+    study = f"--study {shlex.quote(base)}"
+    begun = replace(settings, adapted_in="", inherit_epochs=None)
+    trials = " ".join(map(str, range(2, count)))
+    return [
+        _run(base, begun, 2),
+        f"python -m study enqueue {study} {' '.join(map(shlex.quote, named.values()))}",
+        f"python -m study run --trials {count} {study}",
+        f"python -m study confirm {study} {trials} --seeds {seeds}",
+        f"python -m study report --study {shlex.quote(name)}"]
+
+
 def by_hand(
     name: str, settings: Settings, trials: Mapping[int, Row], put_in: Collection[int]
 ) -> dict[int, str]:
@@ -56,7 +73,7 @@ def by_hand(
     space.
     """
     space = space_of(settings)
-    derived = name.endswith(SCRATCH) or bool(settings.grown_from)
+    derived = name.endswith(SCRATCH) or bool(settings.grown_from or settings.adapted_in)
     base = dict(vars(space.reference))
     base |= {field: getattr(settings.recipe, field) for field in TUNED}
     named = {}
@@ -78,6 +95,7 @@ def _space(settings: Settings) -> str:
 
 def _run(name: str, settings: Settings, trials: int) -> str:
     recipe, budget, usual = settings.recipe, settings.budget, Settings()
+    usual_init = "inherit" if settings.reference else "scratch"
     option_words = {column: word for word, column in OBJECTIVE_WORDS.items()}
 
     def changed(field: str) -> Any:
@@ -101,7 +119,9 @@ def _run(name: str, settings: Settings, trials: int) -> str:
         "batch-size": recipe.batch_size,
         "precision": recipe.precision,
         "seed": recipe.seed,
-        "init": None if recipe.init == "scratch" else recipe.init,
+        "reference": settings.reference or None,
+        "init": None if recipe.init == usual_init else recipe.init,
+        "adapt-epochs": settings.adapt_epochs,
         "inherit-epochs": settings.inherit_epochs,
         "max-parameters": budget.max_parameters,
         "max-macs": budget.max_macs_per_s,

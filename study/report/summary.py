@@ -15,6 +15,7 @@ from study.analysis.replicates import (
     EXPECTED,
     SCORE,
     Row,
+    given,
     number,
     pooled_seed_sd,
     with_seeds,
@@ -59,12 +60,28 @@ def inherited(rows: Sequence[Row], name: str) -> list[str]:
     """A sentence where weights were inherited; none where all were trained from scratch."""
     if not any(map(trials.inherited, rows)):
         return []
+    if any(map(given, rows)):
+        return [_slices_of_given(rows, name)]
     tuned = max((row["epochs"] for row in rows if row["init"] == "inherit"), default=0)
     began = "is a slice of the reference as it is, without a training of its own"
     if tuned:
         began = f"began as a slice of the reference and was tuned for {counted(tuned, 'epoch')}"
     return [f"Every variant {began}: scores to search by. The front from scratch counts: "
             f"python -m study confirm --study {name} trains it so."]
+
+
+def _slices_of_given(rows: Sequence[Row], name: str) -> str:
+    """How the variants of a network that was given began."""
+    epochs = max((row["epochs"] for row in rows if row["init"] == "inherit"), default=0)
+    adapted = next((row for row in rows if row["init"] == "adapted"), None)
+    began = "Every variant began as a slice of the given network, adapted together with its slices"
+    tuned = counted(epochs, "epoch")
+    if adapted is None:     # in the study that this one confirms
+        return f"{began}, and was trained on for {tuned}."
+    audio_s = f" for {adapted['audio_s']:,.0f} s of audio (trial {adapted['trial']})"
+    end = f"and was tuned for {tuned}" if epochs else "and was not trained further"
+    return (f"{began}{audio_s}, {end}: scores to search by. "
+            f"python -m study confirm --study {name} trains the front on by the whole recipe.")
 
 
 def _front(compared: Compared) -> str:
@@ -94,6 +111,8 @@ def _reference(compared: Compared) -> str:
         return (f"The reference, trial 0, has no score (state: {base['state']}{why}), so no loss "
                 "against it can be given.")
     seeds = f" ({with_seeds(base)})" if with_seeds(base) else ""
+    if given(base):
+        seeds = ", the given network as it is"
     return f"The reference is {configuration(base)}: {decibels(base[SCORE])} dB SI-SNRi{seeds}."
 
 

@@ -21,6 +21,13 @@ def from_scratch(settings: Settings) -> Settings:
     return replace(settings, recipe=recipe, stop=None, inherit_epochs=None)
 
 
+def tuned_whole(settings: Settings, adapted_in: str) -> Settings:
+    """The settings of a study that confirms one of a given reference: each variant begins as the
+    same slice, adapted in the study `adapted_in`, and is trained by the whole recipe."""
+    return replace(settings, stop=None, inherit_epochs=settings.recipe.epochs,
+                   adapted_in=adapted_in)
+
+
 def longer(settings: Settings, times: int, grown_from: str) -> Settings:
     """The settings of a study with `times` the epochs, which goes on from the trainings of the
     study `grown_from`."""

@@ -21,6 +21,7 @@ from study.space.space import Space
 from tasnet_core.cost import count
 from tasnet_core.records import Variant
 
+GIVEN = "given"     # an attribute of Optuna's trial of a network that was trained elsewhere
 AT_LEAST = 2  # scores, before there is anything to learn from
 
 Case = tuple[Variant, Mapping[str, Any]]  # with the tuned fields of its recipe
@@ -38,7 +39,8 @@ def proposal(
     budget. `recent` are those of the `known` trials to learn from."""
     quality = list(directions).index(StudyDirection.MAXIMIZE)
     scored = [(case, float(trial.values[quality])) for trial in recent
-              if trial.state == TrialState.COMPLETE and (case := case_of(space, trial))]
+              if trial.state == TrialState.COMPLETE and GIVEN not in trial.user_attrs
+              and (case := case_of(space, trial))]
     scored = _learned(scored)
     if len(scored) < AT_LEAST:
         return None

@@ -10,6 +10,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.database.store import Database
 from study.records import OBJECTIVES, Result, Selection, Settings
+from study.search.inherit_recipe import first
+from study.search.model_sampler import GIVEN
 from study.search.samplers import Known, Proposals
 from study.space.plan import StudyPlan
 from study.space.searched import TUNED
@@ -37,8 +39,12 @@ def open_study(plan: StudyPlan, database: Database) -> optuna.Study:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(list(metrics))     # for optuna-dashboard's axes
-        for variant in space.first[known:]:     # also those that a process died before queueing
-            study.enqueue_trial(space.parameters_of(variant, settings.recipe) or {})
+        # Also those that a process died before queueing.
+        for place, variant in enumerate(first(settings, space)):
+            if place >= known:
+                study.enqueue_trial(
+                    space.parameters_of(variant, settings.recipe) or {},
+                    user_attrs={GIVEN: True} if settings.reference and not place else None)
     return study
 
 

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from study.analysis.pareto import Curve, hopeless
 from study.database.store import Database
-from study.database.study_names import checkpoint_name
+from study.database.study_names import ADAPTED, GIVEN, checkpoint_name
 from study.records import MEASURED, OBJECTIVES, Result
 from study.search.evaluate import Hooks, Task
 from study.search.events import (
@@ -22,6 +22,7 @@ from study.search.events import (
     Progress,
     TrialStarted,
 )
+from study.search.inherit_recipe import teacher_of
 from study.search.waiting import Heartbeat, Waiting
 from study.space.plan import StudyPlan
 from tasnet_core.checkpoints.checkpoint import Origin
@@ -75,10 +76,19 @@ class RunExecutor:
         micro_batches = 2 ** run["deaths"] if out_of_memory else self.plan.micro_batches
         subnets = {name: axis.values for name, axis in self.plan.space.variant_axes.items()
                    if name in SLICED}
-        lineage = Lineage(self.checkpoints / checkpoint_name(0), subnets, self._origin(run))
+        lineage = Lineage(self._teacher(run), subnets, self._origin(run))
         return Task(variant, Recipe.of(run), self.checkpoint_of(run), self.plan.device,
                     self.settings.metrics, cost, micro_batches, lineage, run["trial"],
                     ("si_snr", "sdr") if "sdri_db" in self.settings.objectives else ("si_snr",))
+
+    def _teacher(self, run: Run) -> Path | None:
+        """The checkpoint whose weights a run begins with."""
+        if run["init"] in ("given", "adapted"):
+            return self.checkpoints / GIVEN
+        if run["init"] != "inherit":
+            return None
+        teacher = teacher_of(self.settings)
+        return self.checkpoints / (ADAPTED if teacher is None else checkpoint_name(teacher))
 
     def checkpoint_of(self, run: Run) -> Path:
         """The checkpoint of a run, in the folder that the database now lies in."""
@@ -162,7 +172,7 @@ class RunExecutor:
 
     def _origin(self, run: Run) -> Origin:
         """The study a run's checkpoint must be of; older checkpoints are known by their curve."""
-        grown_from = self.settings.grown_from
+        grown_from = self.settings.grown_from or self.settings.adapted_in
         curve = self.database.curve(run["id"])
         if not curve:
             curve = next((self.database.curve(one["id"]) for one in self._shorter(run)), ())

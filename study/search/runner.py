@@ -12,6 +12,7 @@ from study.records import Result
 from study.search.environment import environment
 from study.search.evaluate import Hooks, Task, evaluate, one_line
 from study.search.events import Message, OnEvent, TrialEnded, silent
+from study.search.inherit_recipe import teacher_of
 from study.search.run_executor import Run, RunExecutor
 from study.search.scheduler import Scheduler
 from study.search.waiting import Waiting
@@ -56,7 +57,8 @@ class Runner:
                     text = f"trial {run['trial']}: another worker has taken it over"
                     self.on_event(Message(text))
             elif self.scheduler.teacher_state() == "running":
-                self.waiting.wait("trial 0, from which all others inherit, is in training", 2.0)
+                self.waiting.wait(f"trial {teacher_of(self.scheduler.settings)}, from which all "
+                                  "others inherit, is in training", 2.0)
             else:
                 return
 

@@ -16,7 +16,7 @@ from study.database.store import Database
 from study.database.study_names import checkpoint_name
 from study.records import TRAINED, Result
 from study.search.events import Message, TrialEnded
-from study.search.inherit_recipe import recipe_of
+from study.search.inherit_recipe import first, recipe_of, teacher_of
 from study.search.known_front import half_width_db
 from study.search.optuna_study import (
     created,
@@ -45,6 +45,7 @@ class Scheduler:
 
     def __init__(self, plan: StudyPlan, database: Database, waiting: Waiting):
         self.name, self.settings, self.space = plan.name, plan.settings, plan.space
+        self.first = first(plan.settings, plan.space)
         self.seed, self.database = plan.settings.recipe.seed, database
         self.until_db = plan.until_db
         self.waiting, self.on_event = waiting, waiting.on_event
@@ -93,19 +94,21 @@ class Scheduler:
                 known = self.study.get_trials(False)
 
     def teacher_state(self) -> str:
-        """The state of the network that others inherit from; "" where nothing is inherited, or
-        before it begins.
+        """The state of the network that others inherit from; "" where it is no trial of the study,
+        or before it begins.
 
         Raises:
             UserError: it has failed.
         """
-        if self.settings.recipe.init != "inherit":
+        teacher = teacher_of(self.settings)
+        if teacher is None:
             return ""
-        run = self.database.run_of(self.name, 0, self.seed)
+        run = self.database.run_of(self.name, teacher, self.seed)
         if run is not None and run["state"] not in ("running", "complete"):
             raise UserError(
-                f"trial 0, from which all others inherit, is {run['state']} ({run['reason']}); "
-                f"go on with it: python -m study continue 0 --study {self.name}")
+                f"trial {teacher}, from which all others inherit, is {run['state']} "
+                f"({run['reason']}); go on with it: python -m study continue {teacher} "
+                f"--study {self.name}")
         return "" if run is None else str(run["state"])
 
     def report(self, number: int, result: Result) -> None:
@@ -142,7 +145,7 @@ class Scheduler:
         run = self.database.begin_run(
             self.name, trial.number, variant, recipe, exact,
             str(self.checkpoints / checkpoint_name(trial.number)), environment,
-            stoppable=variant not in self.space.first)
+            stoppable=variant not in self.first)
         # The reference is the yardstick, not a candidate: no budget rejects it.
         if trial.number and (excess := self.settings.budget.excess(exact)):
             rejected = Result("rejected", reason=excess, cost=exact)
@@ -162,7 +165,8 @@ class Scheduler:
         if by_hand is None or self.space.parameters_of(variant, recipe):
             variant = suggest(trial, self.space)
             recipe = suggested_recipe(trial, self.space, self.settings.recipe)
-        return variant, recipe_of(recipe, self.settings, variant == self.space.reference)
+        is_reference = variant == self.space.reference
+        return variant, recipe_of(recipe, self.settings, is_reference, trial.number)
 
     def _new_trial(self, known: Sequence[FrozenTrial]) -> Trial | None:
         """The next trial, queued ones first; None where no variant is left to measure.

@@ -52,7 +52,8 @@ def space_of(settings: Settings) -> Space:
     space = (parse_space(settings.definition, settings.space) if settings.definition
              else space_named(settings.space))
     space = space.tuned(settings.tune, settings.recipe) if settings.tune else space
-    return space.slices() if settings.recipe.init == "inherit" else space
+    sliced = settings.recipe.init == "inherit" or settings.reference
+    return space.slices() if sliced else space
 
 
 def read_space(path: Path) -> Space:

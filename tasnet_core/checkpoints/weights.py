@@ -1,5 +1,6 @@
 """Weights from a file in the network of a variant; misfits are refused before that is built."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,15 @@ from tasnet_core.network.model import ConvTasNet, unfilled
 from tasnet_core.records import Variant
 
 NAMES = {letter: letter for letter in ("N", "L", "B", "H", "Sc", "P", "X·R", "C")}
+
+
+def digest(network: ConvTasNet) -> str:
+    """16 hex digits for a network's variant and weights, whichever file they come from."""
+    content = hashlib.sha256(network.variant.key.encode())
+    for name, weight in sorted(network.state_dict().items()):
+        content.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        content.update(weight.cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()[:16]
 
 
 def network_with(variant: Variant, weights: Mapping[str, Tensor],

@@ -45,7 +45,7 @@ class Stepper:
         self.network = speed_up(seeded(variant, recipe.seed).to(device), recipe.precision)
         self.optimizer = adam(self.network, device)
         self.subnetworks: Subnetworks | None = None
-        if recipe.init == "teacher":
+        if recipe.teaches:
             self.subnetworks = Subnetworks(self.network, values or {}, recipe.precision)
         # Dropout and sub-networks are drawn anew in each step, and a recording is not.
         recorder = None if variant.dropout or self.subnetworks else recorder_of(device)

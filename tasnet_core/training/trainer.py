@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tasnet_core.backend.devices import device_of
 from tasnet_core.backend.fused import speed_up
@@ -24,15 +25,19 @@ from tasnet_core.corpora.registry import Corpus
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull, UserError
 from tasnet_core.evaluation.metrics import estimates_of, in_order, silent
 from tasnet_core.files import clear_scratch
+from tasnet_core.network.importance import first_order, reorder_channels
+from tasnet_core.network.loss import pit_loss
 from tasnet_core.network.slices import take
 from tasnet_core.records import Epoch, Recipe, Variant
-from tasnet_core.training.batches import Drawer
+from tasnet_core.training.batches import Drawer, batch_of
 from tasnet_core.training.schedule import constant_epochs, rate_factor
 from tasnet_core.training.slimmable import NO_LINEAGE, Lineage, Values
 from tasnet_core.training.step import Stepper, silently
 
 # A training that takes longer for an epoch is also saved in the middle of it.
 SAVE_S = 300.0
+FROM_ANOTHER = ("inherit", "given", "adapted")      # trainings that begin with a network's weights
+IMPORTANCE_STEPS = 64   # batches whose gradients tell which channels are important
 
 
 class Diverged(Exception):
@@ -71,7 +76,7 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
     for file in files_of(path):
         clear_scratch(file)
     if not training.resume(path):
-        if recipe.init == "inherit":
+        if recipe.init in FROM_ANOTHER:
             training.inherit(lineage.teacher)
         if not micro_batches:
             training.stepper.fit_memory()
@@ -136,7 +141,8 @@ class Training:
     def inherit(self, teacher: Path | None) -> None:
         """Begin with the weights of a slice of the teacher's best network."""
         if teacher is None:
-            raise UserError(f"{self.variant}: init 'inherit' needs a network to inherit from")
+            raise UserError(f"{self.variant}: init {self.recipe.init!r} needs a network to inherit "
+                            "from")
         if self.origin.study and (how := self.origin.foreign_teacher(checkpoint.read(teacher))):
             raise CheckpointError(f"{teacher}: {how}, so nothing can be inherited from it; put the "
                                   "checkpoint of the study's own trial 0 there")
@@ -144,7 +150,23 @@ class Training:
         if why := self.variant.no_slice_of(whole.variant):
             raise UserError(f"{self.variant}: is no slice of {teacher}: {why}")
         self.network.load_state_dict(take(whole, self.variant).state_dict())
+        if self.recipe.init == "adapted":
+            reorder_channels(self.network, self._importance())
         self.best = copy.deepcopy(self.network.state_dict())
+
+    def _importance(self) -> list[Tensor]:
+        """Of each kind of channels, on segments of no epoch, how much the loss hangs on each."""
+        network, size = speed_up(self.network, self.recipe.precision).eval(), self.recipe.batch_size
+        steps = []
+        for step in range(IMPORTANCE_STEPS):
+            drawn = [self.corpus.segment(self.recipe.seed, 0, index, self.stepper.segment)
+                     for index in range(step * size, (step + 1) * size)]
+            batch = batch_of(drawn, self.device)
+            self.optimizer.zero_grad()
+            pit_loss(batch.sources, network(batch.mixture), batch.valid).backward()
+            steps.append(first_order(network))
+        self.optimizer.zero_grad()
+        return [torch.stack(kind).sum(0) for kind in zip(*steps, strict=True)]
 
     @property
     def scores(self) -> list[float]:

@@ -108,7 +108,7 @@ def test_a_variant_that_inherits_without_learning_is_its_slice():
     teacher, variant = next(Path("results").rglob("trial-0000.pt")), next(tiny_study.SPACE.variants())
     with open_database(STORAGE) as database:
         settings = database.settings("tiny-tiny")
-        recipe = recipe_of(settings.recipe, settings, False)
+        recipe = recipe_of(settings.recipe, settings, False, None)
     training = Training(variant, recipe, Tiny(), device_of("cpu"))
     training.inherit(teacher)
     expected = take(checkpoint.load(teacher), variant).state_dict()
