@@ -27,7 +27,8 @@ NETWORK_HELP = ("hyperparameters of the variant such as N128 X6 H=128 norm=globa
 NETWORKS = (".pt", ".pth", ".ckpt", ".safetensors")     # suffixes of what `describe` reads
 RECIPE_HELP = {
     "batch_size": "; auto: in as few parts as memory allows",
-    "precision": "; float32, bf16; auto: bf16 where the hardware has units for it"}
+    "precision": "; float32, bf16; auto: bf16 where the hardware has units for it",
+    "distill": "; weight of the teacher's estimates as second targets"}
 
 
 def batch_size(text: str) -> int | str:
@@ -96,7 +97,8 @@ def add_train(commands: Any) -> None:
         train.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default,
                            help=f"({default})" + RECIPE_HELP.get(field.name, ""))
     train.add_argument("--teacher", type=path, metavar="FILE",
-                       help="whose sub-network --init inherit begins with")
+                       help="whose sub-network --init inherit begins with, and whose estimates "
+                       "--distill has as second targets")
 
 
 def add_separate(commands: Any) -> None:
@@ -224,7 +226,7 @@ def train(given: argparse.Namespace) -> int:
         for epoch in trainer.train(
                 variant, recipe, corpus, given.checkpoint, given.device,
                 micro_batches=int(given.batch_size != "auto"), log=say,
-                lineage=Lineage(given.teacher)):
+                lineage=Lineage(given.teacher, given.teacher)):
             say(f"epoch {epoch.number}/{recipe.epochs}: train {-epoch.train_loss_db:6.2f} dB, "
                 f"valid {epoch.valid_si_snri_db:6.2f} dB SI-SNRi, "
                 f"rate {epoch.learning_rate:.2g}, {epoch.seconds:.1f} s")
@@ -249,9 +251,12 @@ def recipe_of(given: argparse.Namespace) -> Recipe:
         recipe = Recipe(**{name: value for name, value in values.items() if value != "auto"})
     except ValueError as error:
         raise UserError(str(error)) from None
-    if recipe.init == "teacher":
-        raise UserError("--init teacher: that is done by python -m study run --init inherit; "
+    if recipe.init not in ("scratch", "inherit"):
+        raise UserError(f"--init {recipe.init}: that is done by python -m study run; "
                         "choose scratch or inherit")
+    if recipe.distill and not given.teacher:
+        raise UserError(f"--distill {recipe.distill:g}: which network? name its checkpoint with "
+                        "--teacher")
     if recipe.init == "inherit" and not given.teacher:
         raise UserError("--init inherit: from which network? name its checkpoint with --teacher")
     return recipe

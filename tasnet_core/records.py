@@ -264,11 +264,13 @@ class Recipe:
     # trained together with slices; given: a network's as it is; adapted: a network's, its most
     # important channels first, and trained together with slices
     init: str = "scratch"
+    # Knowledge distillation: the weight of SI-SNR against another network's estimates in the loss,
+    # beside that against the sources
+    distill: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_count(
-            "Recipe", "epochs", self.epochs, least=0 if self.init in ("inherit", "given") else 1
-        )  # 0: a network or slice as it is
+        as_it_is = self.init in ("inherit", "given")    # possibly
+        _check_count("Recipe", "epochs", self.epochs, least=0 if as_it_is else 1)
         for name in ("epoch_segments", "batch_size", "patience"):
             _check_count("Recipe", name, getattr(self, name))
         _check_count("Recipe", "seed", self.seed, least=0, most=None)
@@ -277,6 +279,8 @@ class Recipe:
         _check_word("Recipe", "schedule", self.schedule, SCHEDULES)
         _check_word("Recipe", "precision", self.precision, PRECISIONS)
         _check_word("Recipe", "init", self.init, INITS)
+        if not (isinstance(self.distill, float) and 0 <= self.distill < 1):
+            raise ValueError(f"Recipe: distill={self.distill!r} must be a number from 0 to below 1")
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Recipe":
@@ -285,11 +289,8 @@ class Recipe:
 
     def audio_s_of(self, epochs: int) -> float:
         """Seconds of audio of so many epochs, for every network: sub-networks count, too."""
-        return (
-            epochs
-            * self.epoch_segments
-            * self.segment_s
-            * (1 + TAUGHT if self.teaches else 1))
+        networks = 1 + TAUGHT if self.teaches else 1
+        return epochs * self.epoch_segments * self.segment_s * networks
 
     @property
     def teaches(self) -> bool:
@@ -392,9 +393,8 @@ def differences(record: Any, other: Any) -> list[str]:
         if is_dataclass(here) and is_dataclass(there):
             found += differences(here, there)
         elif isinstance(here, dict) and isinstance(there, dict):
-            found += [
-                f"{name} {line}" for line in differences(here, there)
-            ]  # names in tables may be anybody's, such as 'to'
+            # Names in tables may be anybody's, such as 'to'.
+            found += [f"{name} {line}" for line in differences(here, there)]
         elif here != there:
             found.append(f"{name}: {here}, not {there}")
     return found

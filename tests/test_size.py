@@ -11,14 +11,14 @@ from tests.support import ROOT
 LINES = {
     "study": 550,
     "study/analysis": 4_025,
-    "study/cli": 1_975,
+    "study/cli": 2_000,
     "study/database": 2_225,
     "study/devices": 1_050,
     "study/engines": 975,
     "study/maintenance": 475,
     "study/planning": 600,
     "study/report": 3_675,
-    "study/search": 1_625,
+    "study/search": 1_650,
     "study/space": 1_100,
     "tasnet_core": 1_575,
     "tasnet_core/backend": 900,
@@ -28,7 +28,7 @@ LINES = {
     "tasnet_core/evaluation": 475,
     "tasnet_core/inference": 1_150,
     "tasnet_core/network": 575,
-    "tasnet_core/training": 850,
+    "tasnet_core/training": 875,
 }
 LONG, WIDE = 400, 100
 

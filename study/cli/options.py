@@ -24,6 +24,7 @@ from study.cli.values import (
     metric_names,
     natural,
     number_upto,
+    share,
     upto,
     whole,
     whole_or_auto,
@@ -132,6 +133,9 @@ class Run(Training):
     adapt_epochs: int | None = option(
         None, "with --reference: first train it together with its sub-networks for so many "
         "epochs (half of them)", type=upto(MOST_EPOCHS), metavar="E")
+    distill: float | None = option(
+        None, "with --reference: weight of its estimates as second targets, beside the sources "
+        "(0)", type=share, metavar="W")
     inherit_epochs: int | None = option(
         None, "with --init inherit: tune each variant for so many epochs; 0: score sub-networks "
         "as they are, hundreds of them (a tenth of the epochs)", type=natural, metavar="E")

@@ -181,6 +181,9 @@ def check_possible(plan: StudyPlan) -> None:
     if settings.adapt_epochs is not None and not (inherits and settings.reference):
         raise UserError(f"--adapt-epochs {settings.adapt_epochs}: only the slices of a given "
                         "reference are adapted; add --reference FILE, and leave --init out")
+    if settings.recipe.distill and not settings.reference:
+        raise UserError(f"--distill {settings.recipe.distill:g}: no network was given to learn "
+                        "from; add --reference FILE")
     if isinstance(space, VariantList) and settings.sampler not in OF_LISTS:
         raise UserError(f"--sampler {settings.sampler}: space {space.name!r} is a list that is "
                         "measured in its order; leave --sampler out")

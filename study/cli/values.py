@@ -1,6 +1,7 @@
 """The values that options may have, read from text; what cannot be read is told to argparse."""
 
 import argparse
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -38,6 +39,17 @@ def number_upto(most: float) -> Callable[[str], float]:
                 f"{_short(text)} is more than {most:,.0f}, the most there may be")
         return found
     return number
+
+
+def share(text: str) -> float:
+    """A number from 0 to below 1."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < 1:
+        raise argparse.ArgumentTypeError(f"{_short(text)} is no number from 0 to below 1")
+    return found
 
 
 def decibels(text: str) -> float:

@@ -115,8 +115,9 @@ class Trainer:
                 folder = Path(scratch)
                 write_files(folder, files)
                 changes = Changes(folder)
-                teacher = task.lineage.teacher
-                lineage = replace(task.lineage, teacher=teacher and folder / teacher.name)
+                lent = {name: path and folder / path.name for name in ("teacher", "guide")
+                        for path in [getattr(task.lineage, name)]}
+                lineage = replace(task.lineage, **lent)
                 here = replace(task, checkpoint=folder / task.checkpoint.name, lineage=lineage)
                 end = self._end_of(here, changes)
                 self.events.put(Report(end, changes()))

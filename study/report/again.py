@@ -122,6 +122,7 @@ def _run(name: str, settings: Settings, trials: int) -> str:
         "reference": settings.reference or None,
         "init": None if recipe.init == usual_init else recipe.init,
         "adapt-epochs": settings.adapt_epochs,
+        "distill": recipe.distill or None,
         "inherit-epochs": settings.inherit_epochs,
         "max-parameters": budget.max_parameters,
         "max-macs": budget.max_macs_per_s,

@@ -50,11 +50,11 @@ def recipe_of(recipe: Recipe, settings: Settings, is_reference: bool, trial: int
     None for one that has no number yet.
     """
     if settings.reference and trial == 0:
-        return replace(recipe, init="given", epochs=0)
+        return replace(recipe, init="given", epochs=0, distill=0.0)
     if recipe.init != "inherit":
         return recipe
     if settings.reference and trial == teacher_of(settings):
-        return replace(recipe, init="adapted", epochs=adapted_epochs(settings))
+        return replace(recipe, init="adapted", epochs=adapted_epochs(settings), distill=0.0)
     if is_reference and not settings.reference:
         return replace(recipe, init="teacher")
     return replace(recipe, epochs=tuned_epochs(settings))

@@ -76,7 +76,8 @@ class RunExecutor:
         micro_batches = 2 ** run["deaths"] if out_of_memory else self.plan.micro_batches
         subnets = {name: axis.values for name, axis in self.plan.space.variant_axes.items()
                    if name in SLICED}
-        lineage = Lineage(self._teacher(run), subnets, self._origin(run))
+        guide = self.checkpoints / GIVEN if run["distill"] else None
+        lineage = Lineage(self._teacher(run), guide, subnets, self._origin(run))
         return Task(variant, Recipe.of(run), self.checkpoint_of(run), self.plan.device,
                     self.settings.metrics, cost, micro_batches, lineage, run["trial"],
                     ("si_snr", "sdr") if "sdri_db" in self.settings.objectives else ("si_snr",))

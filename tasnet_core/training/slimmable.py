@@ -32,6 +32,7 @@ class Lineage:
 
     # For init "inherit": the checkpoint of the network it is part of.
     teacher: Path | None = None
+    guide: Path | None = None       # with `distill`: of the network whose estimates are imitated
     values: Values = field(default_factory=dict)    # for init "teacher": its sub-networks' values
     origin: Origin = NOWHERE        # the study they belong to; the corpus is that of the training
 

@@ -20,7 +20,7 @@ from tasnet_core.backend.memory import SHARE, available_bytes, largest_fitting, 
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.cost.count import LiveBytes
 from tasnet_core.network.loss import pit_loss, speaks
-from tasnet_core.network.model import chance, seeded
+from tasnet_core.network.model import ConvTasNet, chance, seeded
 from tasnet_core.records import Recipe, Variant
 from tasnet_core.training.batches import Batch, batch_of
 from tasnet_core.training.gpu_corpus import resident
@@ -50,6 +50,7 @@ class Stepper:
         # Dropout and sub-networks are drawn anew in each step, and a recording is not.
         recorder = None if variant.dropout or self.subnetworks else recorder_of(device)
         self.captured = Captured(recorder) if recorder else None
+        self.guide: ConvTasNet | None = None
         self.segment = round(recipe.segment_s * variant.sample_rate_hz)  # samples
         self.resident = resident(corpus, device)    # None: segments are mixed on the host
         self.micro_batch = recipe.batch_size        # items at once, whose gradients add up
@@ -66,6 +67,12 @@ class Stepper:
             loss = self.within_memory(partial(self.gradients, drawn, chance))
             self._update()
         return loss
+
+    def imitate(self, guide: ConvTasNet) -> None:
+        """Let the recipe's share of the loss be SI-SNR against this network's estimates."""
+        guide = guide.to(self.device).eval().requires_grad_(False)
+        self.guide = speed_up(guide, self.recipe.precision)
+        self.captured = None
 
     @property
     def splits(self) -> bool:
@@ -162,11 +169,21 @@ class Stepper:
     def _backward(self, batch: Batch, share: float = 1.0, chance: tuple[int, ...] = ()) -> Tensor:
         signals = self.network(batch.mixture)
         loss = pit_loss(batch.sources, signals, batch.valid) * share
-        loss.backward()
+        self._with_guide(loss, batch, signals, share).backward()
         if self.subnetworks:
             self.subnetworks.add_gradients(batch, signals, chance, share)
         speaking = speaks(batch.sources, batch.valid_of_sources).mean() * share
         return torch.stack([loss.detach(), speaking])
+
+    def _with_guide(self, loss: Tensor, batch: Batch, signals: Tensor, share: float) -> Tensor:
+        """The loss that is trained by: with another network's estimates as second targets."""
+        if self.guide is None:
+            return loss
+        with torch.no_grad():
+            targets = self.guide(batch.mixture)
+        weight = self.recipe.distill
+        imitation = pit_loss(targets, signals, batch.valid) * share
+        return (1 - weight) * loss + weight * imitation
 
     @contextmanager
     def _chance(self, *where: int) -> Iterator[None]:

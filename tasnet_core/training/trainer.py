@@ -69,10 +69,13 @@ def train(variant: Variant, recipe: Recipe, corpus: Corpus, path: Path, device: 
         Foreign: when `path` holds a training of another corpus or study, or the teacher is of one.
         CheckpointError: when `path` holds another training, or cannot be read or written; when the
             teacher's cannot be read.
-        UserError: when there is no teacher, or the variant is no slice of it.
+        UserError: when there is no teacher, or the variant is no slice of it; when there is no
+            network to distil, or one of other speakers or another rate.
     """
     training = Training(variant, recipe, corpus, device_of(device), lineage.values, log)
     training.origin = replace(lineage.origin, corpus=corpus.fingerprint)
+    if recipe.distill:
+        training.imitate(lineage.guide)
     for file in files_of(path):
         clear_scratch(file)
     if not training.resume(path):
@@ -153,6 +156,19 @@ class Training:
         if self.recipe.init == "adapted":
             reorder_channels(self.network, self._importance())
         self.best = copy.deepcopy(self.network.state_dict())
+
+    def imitate(self, guide: Path | None) -> None:
+        """Learn from the estimates of this network, too, as much as the recipe says."""
+        if guide is None:
+            raise UserError(f"{self.variant}: distill={self.recipe.distill:g} needs a network to "
+                            "learn from")
+        network = checkpoint.load(guide)
+        for name in ("C", "sample_rate_hz"):
+            own, its = getattr(self.variant, name), getattr(network.variant, name)
+            if own != its:
+                raise UserError(f"{guide}: {name}={its}, but {own} in the network that is to learn "
+                                "from it")
+        self.stepper.imitate(network)
 
     def _importance(self) -> list[Tensor]:
         """Of each kind of channels, on segments of no epoch, how much the loss hangs on each."""

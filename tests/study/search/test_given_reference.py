@@ -95,6 +95,15 @@ def test_from_scratch_the_given_network_is_only_the_yardstick():
     assert "inherited" not in page_of()
 
 
+def test_variants_learn_from_its_estimates_where_asked_and_it_and_the_adapted_one_do_not():
+    assert study([*RUN, "--trials", "3", "--distill", "0.5"]) == 0
+    assert [run["distill"] for run in runs()] == [0, 0, 0.5]
+    plain = [*RUN, "--trials", "3", "--study", "plain"]
+    assert study(plain) == 0
+    assert runs("plain")[1]["si_snri_db"] == runs()[1]["si_snri_db"]
+    assert runs("plain")[2]["si_snri_db"] != runs()[2]["si_snri_db"]
+
+
 def test_its_front_is_confirmed_by_whole_trainings_from_its_slices(capsys):
     assert study([*RUN, "--trials", "4"]) == 0
     capsys.readouterr()
@@ -171,6 +180,8 @@ def test_a_network_of_asteroid_is_a_reference_and_what_it_is_stays(capsys):
     (("--reference", "mine.pt", "--space", "quick"), ("mine.pt: N=8, but space 'quick' has N 32, 64, 96, 128",)),
     (("--reference", "mine.pt", "--init", "scratch", "--adapt-epochs", "2"), ("--adapt-epochs 2",)),
     (("--reference", "mine.pt", "--tune", "learning_rate"), ("--tune",)),
+    (("--reference", "mine.pt", "--distill", "1"), ("--distill", "below 1")),
+    (("--distill", "0.5"), ("--distill 0.5", "--reference FILE")),
     (("--adapt-epochs", "2"), ("--adapt-epochs 2", "--reference FILE")),
     (("--hyperparameters", "R=2"), ("--hyperparameters", "--reference FILE"))])
 def test_what_cannot_be_a_reference_is_refused_in_one_line(capsys, options, words):
