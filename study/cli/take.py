@@ -11,9 +11,10 @@ from study.cli.stored import settings_in
 from study.database.store import Database, open_database
 from study.devices.bundle import Chosen, check_free, chosen
 from study.devices.take import Taken, write_taken
-from study.records import Result
+from study.records import Result, Settings
 from study.search.evaluate import Hooks, Task, evaluate
 from study.search.events import EpochEnded, Message, Progress
+from study.search.given_reference import lent
 from study.space.plan import StudyPlan
 from tasnet_core.backend.devices import device_of, precision_of
 from tasnet_core.checkpoints.safetensors_file import optional
@@ -23,6 +24,7 @@ from tasnet_core.cost.count import exact
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
 from tasnet_core.terminal import say
+from tasnet_core.training.slimmable import Lineage
 
 
 def take(asked: Take) -> list[Path]:
@@ -40,7 +42,7 @@ def take(asked: Take) -> list[Path]:
         name, settings = settings_in(database, asked.study)
         best = chosen(database, name, asked.trial)
         precision_of(Recipe.of(best.run).precision, asked.device)
-        _check_more(asked, Recipe.of(best.run), name)
+        _check_more(asked, Recipe.of(best.run), name, settings)
         plan = StudyPlan.of(name, settings)
         reference = plan.space.reference
         corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=say)
@@ -49,7 +51,7 @@ def take(asked: Take) -> list[Path]:
                             f"{name!r} was trained, so its test mixtures are gone; restore them")
         taken = _as_it_is(database, name, best)
         if asked.audio_s:
-            taken = _trained_on(asked, database, taken, corpus, settings.metrics)
+            taken = _trained_on(asked, database, taken, corpus, settings)
     files = write_taken(taken, corpus, asked.out)
     score = taken.scores[SCORE]
     shown = f", {score:.2f} dB SI-SNRi on the test set" if score is not None else ""
@@ -59,17 +61,21 @@ def take(asked: Take) -> list[Path]:
     return files
 
 
-def _check_more(asked: Take, recipe: Recipe, study: str) -> None:
+def _check_more(asked: Take, recipe: Recipe, study: str, settings: Settings) -> None:
     if asked.audio_s is None:
         if asked.seeds > 1:
             raise UserError(f"--seeds {asked.seeds}: only with --audio-s; without it the best seed "
                             f"there is is taken, and more are trained by: "
                             f"python -m study confirm {asked.trial} --seeds {asked.seeds}")
         return
-    if recipe.init != "scratch":
+    if recipe.init == "given":
+        raise UserError(f"trial {asked.trial}: is the network that was given, so there is no "
+                        "training of it to go on with; leave --audio-s out")
+    # What confirms a given reference has trained its slices by the whole recipe.
+    if recipe.init != "scratch" and not settings.adapted_in:
         raise UserError(f"trial {asked.trial}: its weights were inherited, so there is no training "
                         f"of its own to go on with; python -m study confirm {asked.trial} "
-                        f"--study {study} trains it from scratch")
+                        f"--study {study} trains it by the whole recipe")
     if asked.audio_s <= recipe.audio_s:
         raise UserError(f"--audio-s {asked.audio_s:g}: it was trained on {recipe.audio_s:,.0f} s "
                         "already; give more, or leave it out")
@@ -89,7 +95,7 @@ def _as_it_is(database: Database, study: str, best: Chosen) -> Taken:
 
 
 def _trained_on(asked: Take, database: Database, taken: Taken, corpus: Corpus,
-                metrics: tuple[str, ...]) -> Taken:
+                settings: Settings) -> Taken:
     """The best seed by validation of trainings to so much audio.
 
     The checkpoints lie beside the study's, so the same command goes on where it was interrupted.
@@ -106,8 +112,10 @@ def _trained_on(asked: Take, database: Database, taken: Taken, corpus: Corpus,
         mine = replace(longer, seed=seed)
         how = "goes on" if path.exists() else "is trained from its start"
         say(f"trial {taken.trial}, seed {seed}: {how} to {mine.audio_s:,.0f} s of audio, in {path}")
-        result = evaluate(Task(taken.variant, mine, path, asked.device, metrics,
-                               exact(taken.variant), trial=taken.trial), corpus, Hooks(_told))
+        lineage = Lineage(*lent(settings, database.checkpoints(taken.study), mine))
+        result = evaluate(Task(taken.variant, mine, path, asked.device, settings.metrics,
+                               exact(taken.variant), lineage=lineage, trial=taken.trial),
+                          corpus, Hooks(_told))
         if result.state != "complete":
             say(f"trial {taken.trial}, seed {seed}: {result.state}: {result.reason}")
             continue

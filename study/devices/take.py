@@ -25,6 +25,12 @@ from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import LETTERS, Recipe, Variant
 
 EXAMPLES = 5
+BEGUN = {   # by `Recipe.init`, how its training began
+    "scratch": "",
+    "teacher": "It was trained together with its sub-networks.\n\n",
+    "inherit": "It began as a part of a larger network.\n\n",
+    "given": "It was given as the reference of a study, and is taken as it was.\n\n",
+    "adapted": "It was given as the reference of a study, and trained on with its parts.\n\n"}
 
 Row = Mapping[str, Any]
 
@@ -108,7 +114,6 @@ def card(taken: Taken, sure: Estimate | None) -> str:
               if name not in LETTERS and value != ""]
     score = taken.scores[SCORE]
     known = f" [{decibels(sure.low)}, {decibels(sure.high)}]" if sure else ""
-    recipe = taken.recipe
     kind, _, path = taken.corpus.partition(":")
     corpus = f"{kind}:{Path(path).name}" if path else kind     # no path of this machine
     return f"""\
@@ -152,15 +157,23 @@ Means over the {len(taken.mixtures)} test mixtures of `{corpus}`, of this very n
 {_lines(_costs(taken))}
 ## Training
 
-{taken.audio_s:,.0f} s of audio of `{corpus}`: {recipe.epochs} epochs of {recipe.epoch_segments}
-segments of {recipe.segment_s:g} s, batch {recipe.batch_size}, rate {recipe.learning_rate:g},
-schedule {recipe.schedule}, {recipe.precision}. The seed was chosen on the validation mixtures; no
-choice was made on the test set.
+{BEGUN[taken.recipe.init]}{_trained(taken, corpus)}
 
 ## Hyperparameters
 
 In the letters of arXiv 1809.07454, Table I: `{letters}`. Also {', '.join(others)}.
 """
+
+
+def _trained(taken: Taken, corpus: str) -> str:
+    recipe = taken.recipe
+    if not recipe.epochs:
+        return f"It was not trained on `{corpus}`."
+    return f"""\
+{taken.audio_s:,.0f} s of audio of `{corpus}`: {recipe.epochs} epochs of {recipe.epoch_segments}
+segments of {recipe.segment_s:g} s, batch {recipe.batch_size}, rate {recipe.learning_rate:g},
+schedule {recipe.schedule}, {recipe.precision}. The seed was chosen on the validation mixtures; no
+choice was made on the test set."""
 
 
 def _streaming(taken: Taken) -> str:

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from study.database.store import Database
 from study.database.study_names import ADAPTED, GIVEN, checkpoint_name
 from study.records import Settings
+from study.search.inherit_recipe import teacher_of
 from tasnet_core.checkpoints import checkpoint
 from tasnet_core.errors import UserError
 from tasnet_core.files import write_atomically
@@ -48,6 +49,17 @@ def copy(database: Database, study: str, source: str) -> None:
             raise UserError(f"{wanted}: {error.strerror}; the variants of study {study!r} begin "
                             "from it, so put it back") from None
         write_atomically(path, partial(_put, content))
+
+
+def lent(settings: Settings, folder: Path, recipe: Recipe) -> tuple[Path | None, Path | None]:
+    """The checkpoints whose weights a training begins with, and whose estimates it imitates."""
+    guide = folder / GIVEN if recipe.distill else None
+    if recipe.init in ("given", "adapted"):
+        return folder / GIVEN, guide
+    if recipe.init != "inherit":
+        return None, guide
+    teacher = teacher_of(settings)
+    return folder / (ADAPTED if teacher is None else checkpoint_name(teacher)), guide
 
 
 def _put(content: bytes, file: BinaryIO) -> None:

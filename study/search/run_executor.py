@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from study.analysis.pareto import Curve, hopeless
 from study.database.store import Database
-from study.database.study_names import ADAPTED, GIVEN, checkpoint_name
+from study.database.study_names import checkpoint_name
 from study.records import MEASURED, OBJECTIVES, Result
 from study.search.evaluate import Hooks, Task
 from study.search.events import (
@@ -22,7 +22,7 @@ from study.search.events import (
     Progress,
     TrialStarted,
 )
-from study.search.inherit_recipe import teacher_of
+from study.search.given_reference import lent
 from study.search.waiting import Heartbeat, Waiting
 from study.space.plan import StudyPlan
 from tasnet_core.checkpoints.checkpoint import Origin
@@ -76,20 +76,12 @@ class RunExecutor:
         micro_batches = 2 ** run["deaths"] if out_of_memory else self.plan.micro_batches
         subnets = {name: axis.values for name, axis in self.plan.space.variant_axes.items()
                    if name in SLICED}
-        guide = self.checkpoints / GIVEN if run["distill"] else None
-        lineage = Lineage(self._teacher(run), guide, subnets, self._origin(run))
-        return Task(variant, Recipe.of(run), self.checkpoint_of(run), self.plan.device,
+        recipe = Recipe.of(run)
+        lineage = Lineage(*lent(self.settings, self.checkpoints, recipe), subnets,
+                          self._origin(run))
+        return Task(variant, recipe, self.checkpoint_of(run), self.plan.device,
                     self.settings.metrics, cost, micro_batches, lineage, run["trial"],
                     ("si_snr", "sdr") if "sdri_db" in self.settings.objectives else ("si_snr",))
-
-    def _teacher(self, run: Run) -> Path | None:
-        """The checkpoint whose weights a run begins with."""
-        if run["init"] in ("given", "adapted"):
-            return self.checkpoints / GIVEN
-        if run["init"] != "inherit":
-            return None
-        teacher = teacher_of(self.settings)
-        return self.checkpoints / (ADAPTED if teacher is None else checkpoint_name(teacher))
 
     def checkpoint_of(self, run: Run) -> Path:
         """The checkpoint of a run, in the folder that the database now lies in."""

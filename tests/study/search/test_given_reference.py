@@ -125,6 +125,23 @@ def test_its_front_is_confirmed_by_whole_trainings_from_its_slices(capsys):
         assert "all is well" in capsys.readouterr().out
 
 
+def test_what_was_confirmed_is_taken_and_trained_on(capsys):
+    pytest.importorskip("onnxruntime")
+    assert study([*RUN, "--trials", "3"]) == 0
+    assert study(["confirm", "2", "--seeds", "1", "--workers", "1"]) == 0
+    capsys.readouterr()
+    assert study(["take", "1", "--study", "mine-tiny-tuned", "--out", "home", "--audio-s", "2", "--seeds", "2"]) == 0
+    card = Path("home/README.md").read_text()
+    assert "It began as a part of a larger network." in card
+    assert "2 s of audio" in card
+    kept, other = sorted(next(Path("results").rglob("taken")).glob("*epochs-10.pt"))
+    assert checkpoint.read(kept)["recipe"].init == checkpoint.read(other)["recipe"].init == "inherit"
+    refused(study, ("take", "2", "--study", "mine-tiny", "--out", "b", "--audio-s", "2"), capsys, "confirm 2", "whole recipe")
+    refused(study, ("take", "0", "--study", "mine-tiny", "--out", "b", "--audio-s", "2"), capsys, "is the network that was given")
+    assert study(["take", "0", "--study", "mine-tiny", "--out", "b"]) == 0
+    assert "It was not trained on `tiny`." in Path("b/README.md").read_text()
+
+
 def test_both_are_made_again_by_the_commands_on_their_pages(tmp_path, monkeypatch):
     assert study([*RUN, "--trials", "4"]) == 0
     assert study(["confirm", "2", "3", "--seeds", "2", "--workers", "1"]) == 0
