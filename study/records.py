@@ -1,7 +1,7 @@
 """The nouns of a study: what is searched, within which budget, and what came of each trial."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +16,7 @@ from tasnet_core.records import (
     MixtureScore,
     Recipe,
     Scores,
+    Variant,
 )
 
 DEFAULT_URL = "sqlite:///results/study.db"     # of the study database, where none is named
@@ -43,6 +44,9 @@ COST_WORDS = {
     "parameters": "parameters", "macs": "macs_per_s", "receptive_field": "receptive_field_s",
     "realtime_factor": "realtime_factor", "peak_memory": "peak_memory_bytes"}
 OBJECTIVE_WORDS = {**QUALITY_WORDS, **COST_WORDS}
+# By the word before the @ of an axis such as memory@phone, the column of DeviceCost.
+DEVICE_AXES = {
+    "realtime_factor": "realtime_factor", "latency_ms": "latency_ms", "memory": "memory_bytes"}
 
 
 class Estimate(NamedTuple):
@@ -63,26 +67,89 @@ class Outlook:
     si_snri_extrapolated_high_db: float | None = None
 
 
+class OnDevice(NamedTuple):
+    """What a variant costs on an axis of a device."""
+
+    value: float                    # inf: it cannot stream, or the device does not keep up with it
+    error: float | None = None      # typical, of a prediction: 0.1 is a tenth; None: measured
+
+    def __str__(self) -> str:
+        if math.isinf(self.value):
+            return "impossible"
+        known = "measured" if self.error is None else f"predicted within {self.error:.0%}"
+        return f"{amount(self.value)} ({known})"
+
+
+def amount(value: float) -> str:
+    """A number of any unit: three digits, or all those of a large one."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 @dataclass(frozen=True)
 class Budget:
-    """Costs no searched variant may exceed; None: no limit. The reference is exempt."""
+    """Costs no searched variant may exceed; None: no limit. The reference is exempt.
+
+    What variants cost on devices a `analysis.on_devices.DeviceBudget` knows.
+    """
 
     max_parameters: int | None = None
     max_macs_per_s: int | None = None
+    on_devices: dict[str, float] = field(default_factory=dict)  # by axis: {"memory@phone": 1e8}
+
+    @property
+    def weighed(self) -> tuple[str, ...]:
+        """The axes of devices that are objectives."""
+        return ()
+
+    def on(self, variant: Variant) -> Mapping[str, OnDevice]:
+        """What a variant costs on the axes of devices that the study has."""
+        if self.on_devices:
+            raise LookupError("what devices measured is in the database: `budget_of` reads it")
+        return {}
+
+    def column(self, axis: str, points: Any) -> Any:
+        """What many variants, `space.points.Points`, cost on an axis of a device."""
+        raise LookupError(f"{axis}: what devices measured is in the database: `budget_of` reads it")
 
     def _limits(self, cost: Cost) -> list[tuple[str, int, int]]:
         limits = (("parameters", cost.parameters, self.max_parameters),
                   ("MACs per second", cost.macs_per_s, self.max_macs_per_s))
         return [(name, found, limit) for name, found, limit in limits if limit is not None]
 
-    def excess(self, cost: Cost) -> str:
-        """Why `cost` is over the budget, in words; empty when it fits."""
-        return "; ".join(f"{found:,} {name}, budget {limit:,}"
-                         for name, found, limit in self._limits(cost) if found > limit)
+    def excess(self, cost: Cost, on: Mapping[str, OnDevice] = {}) -> str:
+        """Why a variant's costs are over the budget, in words; empty when they fit."""
+        over = [f"{found:,} {name}, budget {limit:,}"
+                for name, found, limit in self._limits(cost) if found > limit]
+        over += [f"{axis} {on[axis]}, budget {amount(limit)}"
+                 for axis, limit in self.on_devices.items() if on[axis].value > limit]
+        return "; ".join(over)
 
-    def ratios(self, cost: Cost) -> dict[str, float]:
-        """For each limit how far `cost` is over it, as a share of it; 0 or less where it fits."""
-        return {name: found / limit - 1 for name, found, limit in self._limits(cost)}
+    def ratios(self, cost: Cost, on: Mapping[str, OnDevice] = {}) -> dict[str, float]:
+        """For each limit how far a cost is over it, as a share of it; 0 or less where it fits."""
+        exact = {name: found / limit - 1 for name, found, limit in self._limits(cost)}
+        over = {axis: on[axis].value / limit - 1 for axis, limit in self.on_devices.items()}
+        return exact | over
+
+
+def as_options(limits: Mapping[str, float]) -> list[str]:
+    """Limits on devices as --at-most reads them."""
+    return [f"{axis}={limit:.12f}".rstrip("0").rstrip(".") for axis, limit in limits.items()]
+
+
+def is_device_axis(word: str) -> bool:
+    """Whether it is an axis of a device, such as memory@phone."""
+    before, _, device = word.partition("@")
+    return before in DEVICE_AXES and bool(device)
+
+
+def direction_of(objective: str) -> Literal["maximize", "minimize"]:
+    return "minimize" if is_device_axis(objective) else OBJECTIVES[objective]
+
+
+def word_of(objective: str) -> str:
+    """What users write for it, the inverse of `objectives_of`."""
+    words = {column: word for word, column in OBJECTIVE_WORDS.items()}
+    return words.get(objective, objective)
 
 
 def objectives_of(words: Iterable[str]) -> tuple[str, ...]:
@@ -96,10 +163,11 @@ def objectives_of(words: Iterable[str]) -> tuple[str, ...]:
     metrics = {word.removesuffix("i"): column for word, column in QUALITY_WORDS.items()}
     columns: list[str] = []
     for word in words:
-        column = (OBJECTIVE_WORDS | metrics).get(word)
+        column = word if is_device_axis(word) else (OBJECTIVE_WORDS | metrics).get(word)
         if column is None:
-            raise UserError(f"objectives: {word!r} is unknown; "
-                            f"choose from {', '.join(OBJECTIVE_WORDS)}")
+            on_devices = ", ".join(f"{axis}@NAME" for axis in DEVICE_AXES)
+            raise UserError(f"objectives: {word!r} is unknown; choose from "
+                            f"{', '.join(OBJECTIVE_WORDS)}, or on a device {on_devices}")
         if column in columns:
             raise UserError(f"objectives: {word!r} is there twice; leave one out")
         columns.append(column)
@@ -169,6 +237,12 @@ class Settings:
     validation: str = VALIDATION    # by which epochs are compared; a former version had another
     definition: dict[str, Any] = field(default_factory=dict)  # of a space that is no preset
 
+    @property
+    def device_axes(self) -> tuple[str, ...]:
+        """The axes of devices that are objectives or have a limit."""
+        named = (*self.objectives, *self.budget.on_devices)
+        return tuple(dict.fromkeys(filter(is_device_axis, named)))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
@@ -226,11 +300,6 @@ class DeviceCost:
     description: str = ""       # of machine and versions, as JSON
 
 
-# By the word before the @ of an axis such as memory@phone, the column of DeviceCost.
-DEVICE_AXES = {
-    "realtime_factor": "realtime_factor", "latency_ms": "latency_ms", "memory": "memory_bytes"}
-
-
 def device_axis(word: str, device: str) -> str:
     """The name of an axis of a device, in rows, tables and options: realtime_factor@phone."""
     return f"{word}@{device}"
@@ -249,3 +318,4 @@ class Result:
     curve: tuple[Epoch, ...] = ()
     mixtures: tuple[MixtureScore, ...] = ()
     seconds: float = 0.0  # wall time of the run from its start to its scores
+    on_devices: Mapping[str, OnDevice] = field(default_factory=dict)    # by axis; for the search

@@ -9,7 +9,7 @@ takes, such as the memory of the runtime; it is a share of the least cost measur
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, combinations
 from typing import Any, NamedTuple
 
@@ -26,11 +26,20 @@ CLOSE = 1.1     # times the least error
 NOTHING = 1e-3  # of error
 STEEPEST = 2.0  # power; factors that grow together otherwise get large ones that cancel out
 
-FACTORS: dict[str, Callable[[Row], float]] = {
-    "MACs": lambda row: float(row["macs_per_s"]),
-    "parameters": lambda row: float(row["parameters"]),
-    "frames": lambda row: 2 * value_of(row, "sample_rate_hz") / value_of(row, "L"),
-    "blocks": lambda row: float(value_of(row, "X") * value_of(row, "R"))}
+Columns = Mapping[str, NDArray[Any]]    # of variants: their hyperparameters and exact costs
+
+FACTORS: dict[str, Callable[[Columns], NDArray[np.float64]]] = {
+    "MACs": lambda of: of["macs_per_s"],
+    "parameters": lambda of: of["parameters"],
+    "frames": lambda of: 2 * of["sample_rate_hz"] / of["L"],
+    "blocks": lambda of: of["X"] * of["R"]}
+
+
+def _columns(rows: Sequence[Row]) -> Columns:
+    exact = {name: np.array([row[name] for row in rows], float)
+             for name in ("macs_per_s", "parameters")}
+    return exact | {name: np.array([value_of(row, name) for row in rows], float)
+                    for name in ("sample_rate_hz", "L", "X", "R")}
 
 
 class DeviceFit(NamedTuple):
@@ -45,9 +54,15 @@ class DeviceFit(NamedTuple):
 
     def cost(self, row: Row) -> float:
         """Of a variant, which need not have been measured."""
+        return float(self.costs(_columns([row]))[0])
+
+    def costs(self, of: Columns) -> NDArray[np.float64]:
+        """Of many."""
         a, *powers = self.coefficients
-        logs = (math.log(FACTORS[name](row)) for name in self.factors)
-        return self.base + math.exp(a + sum(p * x for p, x in zip(powers, logs, strict=True)))
+        logs = (np.log(FACTORS[name](of)) for name in self.factors)
+        grown = sum(power * log for power, log in zip(powers, logs, strict=True))
+        found: NDArray[np.float64] = self.base + np.exp(a + grown)
+        return found
 
 
 def fit(rows: Sequence[Row], axis: str) -> DeviceFit | None:
@@ -56,9 +71,12 @@ def fit(rows: Sequence[Row], axis: str) -> DeviceFit | None:
     if len(known) < LEAST:
         return None
     costs = np.array([row[axis] for row in known], float)
-    varying = [name for name, of in FACTORS.items() if len({of(row) for row in known}) > 1]
+    columns = _columns(known)
+    factors = {name: np.log(of(columns)) for name, of in FACTORS.items()}
+    varying = [name for name, logs in factors.items() if np.ptp(logs) > 0]
     models = [made for names in _subsets(varying, len(known) - 2) for share in BASES
-              if (made := _model(axis, known, costs, names, share * costs.min()))]
+              if (made := _model(axis, {name: factors[name] for name in names}, costs,
+                                 share * costs.min()))]
     if not models:
         return None
     least = min(model.error for model in models)
@@ -72,11 +90,11 @@ def _subsets(names: Sequence[str], coefficients: int) -> list[tuple[str, ...]]:
         combinations(names, count) for count in range(1, min(len(names), coefficients - 1) + 1)))
 
 
-def _model(axis: str, rows: Sequence[Row], costs: NDArray[np.float64], names: tuple[str, ...],
+def _model(axis: str, factors: Columns, costs: NDArray[np.float64],
            base: float) -> DeviceFit | None:
     """Least squares of logarithms; None where the factors do not tell the variants apart, or a
     power is none that a cost can grow by."""
-    design = np.array([[1.0, *(math.log(FACTORS[name](row)) for name in names)] for row in rows])
+    design = np.column_stack([np.ones(len(costs)), *factors.values()])
     logs = np.log(costs - base)
     coefficients, _, rank, _ = np.linalg.lstsq(design, logs, rcond=None)
     leverage = np.einsum("ij,ji->i", design, np.linalg.pinv(design))
@@ -86,7 +104,8 @@ def _model(axis: str, rows: Sequence[Row], costs: NDArray[np.float64], names: tu
     # Of least squares the residual of a row that was left out follows from that of the fit.
     left_out = base + np.exp(logs - (logs - design @ coefficients) / (1 - leverage))
     error = math.expm1(math.sqrt(float(np.mean(np.log(left_out / costs) ** 2))))
-    return DeviceFit(axis, names, tuple(map(float, coefficients)), float(base), error, len(rows))
+    return DeviceFit(
+        axis, tuple(factors), tuple(map(float, coefficients)), float(base), error, len(costs))
 
 
 def fits_of(rows: Sequence[Row]) -> dict[str, DeviceFit]:
@@ -95,16 +114,19 @@ def fits_of(rows: Sequence[Row]) -> dict[str, DeviceFit]:
     return {axis: found for axis in of_devices(variants) if (found := fit(variants, axis))}
 
 
-def with_predictions(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows with a cost on every axis of a device that has a fit; `predicted` names the devices
-    of which a row's costs are no measurements.
+def with_predictions(
+    rows: Sequence[Row], fits: Mapping[str, DeviceFit] | None = None
+) -> list[dict[str, Any]]:
+    """The rows with a cost on every axis of a device that has a fit, theirs if none are given;
+    `predicted` names the devices of which a row's costs are no measurements.
 
-    No latency is predicted for a network that cannot stream.
+    No latency is predicted for a network that cannot stream, or that the device has measured and
+    did not keep up with.
     """
-    fits = fits_of(rows)
-    found = []
+    fits, found = fits_of(rows) if fits is None else fits, []
     for row in rows:
-        wanted = [axis for axis in fits if number(row.get(axis)) is None
+        measured = {device_of(axis) for axis in of_devices([row])}
+        wanted = [axis for axis in fits if device_of(axis) not in measured
                   and not (axis.startswith("latency_ms@") and not row.get("causal"))]
         devices = dict.fromkeys(map(device_of, wanted))
         found.append({**row, **{axis: fits[axis].cost(row) for axis in wanted},

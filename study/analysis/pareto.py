@@ -16,6 +16,10 @@ class Curve(NamedTuple):
     costs: tuple[float, ...]
     curve: tuple[float, ...]
 
+    def costing(self, also: tuple[float, ...]) -> "Curve":
+        """With further costs."""
+        return self._replace(costs=(*self.costs, *also))
+
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
     """Whether `a` is no worse than `b` on every axis and better on one. This is the definition."""

@@ -44,9 +44,11 @@ class Sizes(NamedTuple):
     limits: Floats  # [costs, sizes], logarithms
 
     @classmethod
-    def of(cls, some: Points, dearest: Sequence[float], count: int = SIZES) -> "Sizes":
-        """Up to the `dearest` of each cost, or its least among the points."""
-        costs = np.log([some.parameters, some.macs_per_s])
+    def of(cls, some: Points, dearest: Sequence[float], count: int = SIZES,
+           also: Sequence[Floats] = ()) -> "Sizes":
+        """Up to the `dearest` of each cost, or its least among the points; `also` of other costs.
+        """
+        costs = np.log([some.parameters, some.macs_per_s, *also])
         least = costs.min(axis=1)
         limits = np.linspace(least, np.maximum(np.log(dearest), least), count)
         return cls(costs, limits.T + 1e-9)

@@ -85,7 +85,7 @@ def proposals(
     found: list[int] = []
     for _ in range(count):
         surface, pool, inputs = _around(space, budget, trained, pending, rng)
-        sizes = Sizes.of(pool, dearest(space, budget))
+        sizes = sizes_of(space, budget, pool)
         free = ~np.isin(pool.indices, [*tried, *found])
         if not free.any():
             break
@@ -131,6 +131,14 @@ def suggestions(
     return foretold(space, rows, found)
 
 
+def sizes_of(space: Space, budget: Budget, pool: Points) -> Sizes:
+    """Steps of parameters and MACs, and of the costs on devices that are objectives."""
+    costs = [budget.column(axis, pool) for axis in budget.weighed]
+    ends = [min(budget.on(space.reference)[axis].value, budget.on_devices.get(axis, np.inf))
+            for axis in budget.weighed]
+    return Sizes.of(pool, [*dearest(space, budget), *ends], also=costs)
+
+
 def joined(one: Columns, other: Columns) -> Columns:
     return {name: np.concatenate([column, other[name]]) for name, column in one.items()}
 
@@ -162,7 +170,7 @@ def _around(
     if len(pool) < len(space):
         for _ in range(2):
             mean, _ = surface.simplified(1).predict(inputs)
-            front = np.unique(Sizes.of(pool, dearest(space, budget)).best(mean))
+            front = np.unique(sizes_of(space, budget, pool).best(mean))
             near = neighbours(space, pool.indices[front])
             pool = points(space, np.union1d(pool.indices, near)).within(budget)
             inputs = coding.inputs(pool.fields)

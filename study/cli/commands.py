@@ -65,6 +65,7 @@ def suggest(asked: options.Suggest) -> list[str]:
     from study.analysis.replicates import per_trial
     from study.analysis.trials import finished
     from study.cli.stored import settings_in, to_write
+    from study.database.device_costs import budget_of
     from study.report.predicted import suggestion
     from study.search import optuna_study
     from study.space.plan import StudyPlan
@@ -72,6 +73,7 @@ def suggest(asked: options.Suggest) -> list[str]:
     with to_write(asked.storage) as database:
         name, settings = settings_in(database, asked.study)
         plan = StudyPlan.of(name, settings)
+        budget = budget_of(database, settings)
         rows = per_trial(database.results(name))
         if len(finished(rows)) < AT_LEAST:
             raise UserError(f"study {name!r}: {len(finished(rows))} finished variants, and "
@@ -80,7 +82,7 @@ def suggest(asked: options.Suggest) -> list[str]:
         study = optuna_study.open_study(plan, database)
         queued: list[tuple[Variant, dict[str, Any]]] = [
             (variant, {}) for variant in optuna_study.waiting(study, plan.space)]
-        steps = suggestions(plan.space, settings.budget, rows, asked.count, queued)
+        steps = suggestions(plan.space, budget, rows, asked.count, queued)
         if not steps:
             raise UserError(f"study {name!r}: every variant of its space within the budget has "
                             "been trained; nothing is left to suggest")

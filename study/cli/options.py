@@ -30,7 +30,7 @@ from study.cli.values import (
     whole_or_auto,
     words,
 )
-from study.records import COST_WORDS, DEFAULT_URL, QUALITY_WORDS, SAMPLERS
+from study.records import COST_WORDS, DEFAULT_URL, DEVICE_AXES, QUALITY_WORDS, SAMPLERS, as_options
 from tasnet_core.arguments import Parser, number_above_0, path
 from tasnet_core.errors import UserError
 from tasnet_core.records import DEFAULT_CORPUS, DEVICES, INITS, METRICS, PRECISIONS
@@ -110,7 +110,8 @@ class Run(Training):
         None, "quick | full | thesis | table2 | causal, or a TOML file (quick, with a GPU full)",
         metavar="NAME")
     objectives: tuple[str, ...] | None = option(
-        None, f"of {' or '.join(QUALITY_WORDS)}, and {', '.join(COST_WORDS)} "
+        None, f"of {' or '.join(QUALITY_WORDS)}, and {', '.join(COST_WORDS)}, or on a device that "
+        f"has measured networks {', '.join(f'{axis}@NAME' for axis in DEVICE_AXES)} "
         "(si_snri,parameters,macs)", type=words, metavar="LIST")
     metrics: tuple[str, ...] | None = option(
         None, f"of {','.join(name for name in METRICS if name != 'si_snr')}, beside SI-SNR; si_snr "
@@ -157,6 +158,10 @@ class Run(Training):
                                         metavar="P")
     max_macs: int | None = option(None, "reject variants with more MACs per second of audio",
                                   type=whole, metavar="M")
+    at_most: tuple[tuple[str, float], ...] | None = option(
+        None, "reject variants over limits on devices that have measured networks, as predicted "
+        "where not measured: realtime_factor@phone=0.5 latency_ms@phone=40 memory@phone=100M",
+        nargs="+", type=limit, metavar="AXIS=VALUE")
     stop_margin: float | str | None = option(
         None, "stop a training that stays so far behind one that costs no more; off: train all to "
         "the end (the space's)", type=margin, metavar="DB")
@@ -174,6 +179,8 @@ class Run(Training):
             value = getattr(self, one.name)
             if value is True:
                 found.append(flag(one))
+            elif one.name == "at_most" and value:
+                found += [flag(one), *as_options(dict(value))]
             elif value != one.default:
                 found += [flag(one), ",".join(value) if isinstance(value, tuple) else str(value)]
         return found

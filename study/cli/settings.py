@@ -7,7 +7,7 @@ from typing import Any
 from study.cli.options import Run, Training
 from study.database.connection import url_of
 from study.database.store import begun_studies
-from study.records import SAMPLERS, Settings, StopRule, objectives_of
+from study.records import SAMPLERS, Budget, Settings, StopRule, objectives_of
 from study.space.plan import StudyPlan
 from study.space.presets import SPACES
 from study.space.searched import TUNED
@@ -74,6 +74,8 @@ def settings_of(asked: Run, known: Settings | None, space: Space | None) -> Sett
         top["stop"] = replace(base.stop or StopRule(), margin_db=asked.stop_margin)
     recipe = given({field.name: field.name for field in fields(Recipe)})
     budget = given({"max_parameters": "max_parameters", "max_macs_per_s": "max_macs"})
+    if asked.at_most is not None:
+        budget["on_devices"] = dict(asked.at_most)
     settings = replace(base, **top, validation=VALIDATION, recipe=replace(base.recipe, **recipe),
                        budget=replace(base.budget, **budget))
     if "sdri_db" in settings.objectives and "sdr" not in settings.metrics:
@@ -157,8 +159,8 @@ def device_here(asked: Training) -> str:
     return "auto" if asked.engine == "ray" else asked.device
 
 
-def check_possible(plan: StudyPlan) -> None:
-    """See that a study with these settings can be trained.
+def check_possible(plan: StudyPlan, budget: Budget) -> None:
+    """See that a study with these settings can be trained; `budget` knows its devices.
 
     Raises:
         UserError: for the first setting that contradicts another.
@@ -187,7 +189,7 @@ def check_possible(plan: StudyPlan) -> None:
     if isinstance(space, VariantList) and settings.sampler not in OF_LISTS:
         raise UserError(f"--sampler {settings.sampler}: space {space.name!r} is a list that is "
                         "measured in its order; leave --sampler out")
-    if excess := space.over_budget(settings.budget):
+    if excess := space.over_budget(budget):
         raise UserError(f"budget: {excess}; raise it")
 
 

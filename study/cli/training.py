@@ -29,14 +29,15 @@ from study.cli.settings import (
     study_of,
     with_reference,
 )
-from study.cli.stored import settings_in, to_write
+from study.cli.stored import budget_in, settings_in, to_write
 from study.database.connection import url_of
+from study.database.device_costs import budget_of
 from study.database.store import Database, check_same, open_database, stored_settings
 from study.database.study_names import check_name
 from study.engines import local
 from study.engines.base import Engine, Job, Outcome
 from study.maintenance.doctor import checkpoint_of, ranges
-from study.records import SCRATCH, TUNED_ON
+from study.records import SCRATCH, TUNED_ON, Budget
 from study.search import given_reference
 from study.search.follow_up_studies import best, derive, from_scratch, longer, spread, tuned_whole
 from study.search.inherit_recipe import teacher_of
@@ -78,7 +79,8 @@ def run(asked: Run) -> str:
     if network:
         settings = with_reference(settings, asked, digest(network), known)
     plan = replace(plan_of(asked, name, settings), until_db=asked.until)
-    check_possible(plan)
+    budget = budget_in(asked.storage, settings)
+    check_possible(plan, budget)
     if known:       # a corpus is known by what it holds, wherever that lies now
         same = settings if asked.corpus is None else replace(settings, corpus=known.corpus)
         check_same(name, same, known)
@@ -87,7 +89,7 @@ def run(asked: Run) -> str:
     check_installed(plan, chosen=bool(known or asked.metrics))
     corpus = _opened(asked, plan)       # everything is looked at before anything is written
     if asked.dry_run:
-        _dry_run(asked, plan, corpus, begun=bool(known))
+        _dry_run(asked, plan, corpus, budget, begun=bool(known))
         return name
     with open_database(asked.storage, read_only=False) as database:
         database.register(name, settings, corpus.notes, corpus.fingerprint)
@@ -213,7 +215,7 @@ def _opened(asked: Training, plan: StudyPlan) -> Corpus:
     return corpus
 
 
-def _dry_run(asked: Run, plan: StudyPlan, corpus: Corpus, begun: bool) -> None:
+def _dry_run(asked: Run, plan: StudyPlan, corpus: Corpus, budget: Budget, begun: bool) -> None:
     from study.planning.dry_run import dry_run
     if plan.workers is None:
         workers = default_workers(plan.device != "cpu", plan.settings.threads)
@@ -222,7 +224,7 @@ def _dry_run(asked: Run, plan: StudyPlan, corpus: Corpus, begun: bool) -> None:
         database = stack.enter_context(open_database(asked.storage)) if begun else None
         if database:
             database.see_same(plan.name, plan.settings, corpus.fingerprint)
-        for line in dry_run(plan, asked.trials, asked.seeds, corpus, database):
+        for line in dry_run(plan, asked.trials, asked.seeds, corpus, database, budget):
             say(line)
     say(f"to do it: {for_real(asked)}")
 
@@ -282,7 +284,8 @@ def _progress(plan: StudyPlan, database: Database, wanted: int, ended: Outcome) 
 def _known_enough(plan: StudyPlan, database: Database) -> bool:
     if plan.until_db is None:
         return False
-    width = half_width_db(database, plan.name, plan.space, plan.settings.budget)
+    budget = budget_of(database, plan.settings)
+    width = half_width_db(database, plan.name, plan.space, budget)
     return width is not None and width <= plan.until_db
 
 

@@ -86,8 +86,11 @@ def margin(text: str) -> float | str:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a list such as 'si_snri,macs'."""
-    found = text.lower().replace("-", "_").replace(" ", "").split(",")
+    """The words of a list such as 'si_snri,macs'; the name of a device stays as it is."""
+    found = []
+    for one in text.replace(" ", "").split(","):
+        word, at, device = one.partition("@")
+        found.append(word.lower().replace("-", "_") + at + device)
     return tuple(filter(None, found))
 
 

@@ -269,12 +269,12 @@ class Reader(Connection):
         return self.run_of(study, min(row["trial"] for row in rows), recipe.seed)
 
     def rivals(self, study: str, seed: int, mine: Curve, names: Sequence[str], margin_db: float,
-               patience: int) -> list[tuple[int, Curve]]:
+               patience: int, most: int | None = None) -> list[tuple[int, Curve, str]]:
         """Complete runs that cost no more on the axes `names` and were ahead by more than the
-        margin for the last `patience` epochs, with their trials.
+        margin for the last `patience` epochs: trials, curves and the keys of their variants.
 
-        At most three, the best first: one is enough. `pareto.hopeless` has the last word; this
-        spares it every other curve.
+        The best first; where costs are known of no other axis, few of them are enough.
+        `pareto.hopeless` has the last word; this spares it every other curve.
         """
         last = len(mine.curve)
         columns = {name: f"{'r' if name in MEASURED else 'v'}.{name}" for name in names}
@@ -285,16 +285,17 @@ class Reader(Connection):
         ahead = " OR ".join(f"(e.number = {number} AND e.valid_si_snri_db > :x{number})"
                             for number in limits)
         cheaper = "".join(f" AND {column} <= :{name}" for name, column in columns.items())
-        shown = ", ".join(["r.id", "r.trial", *columns.values()])
+        shown = ", ".join(["r.id", "r.trial", "r.variant", *columns.values()])
         rows = self.query(
             f"SELECT {shown} FROM runs r JOIN variants v ON v.key = r.variant "
             "JOIN epochs e ON e.run = r.id WHERE r.study = :study AND r.state = 'complete' "
             f"AND r.seed = :seed{cheaper} AND ({ahead}) GROUP BY {shown} "
-            "HAVING COUNT(*) = :patience ORDER BY MAX(e.valid_si_snri_db) DESC LIMIT 3",
+            "HAVING COUNT(*) = :patience ORDER BY MAX(e.valid_si_snri_db) DESC"
+            + (f" LIMIT {most}" if most else ""),
             study=study, seed=seed, patience=patience, **dict(zip(names, mine.costs, strict=True)),
             **{f"x{number}": limit for number, limit in limits.items()})
-        return [(row["trial"], Curve(tuple(row[name] for name in names), self.curve(row["id"])))
-                for row in rows]
+        return [(row["trial"], Curve(tuple(row[name] for name in names), self.curve(row["id"])),
+                 row["variant"]) for row in rows]
 
     def curve(self, run: int) -> tuple[float, ...]:
         """The validation scores of a run's epochs, in order."""

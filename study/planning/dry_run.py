@@ -24,7 +24,7 @@ from study.planning.measure import (
     measure_together,
     step_macs,
 )
-from study.records import TRAINED, Settings
+from study.records import TRAINED, Budget, Settings
 from study.search.inherit_recipe import first, recipe_of
 from study.search.samplers import Proposals
 from study.space.plan import StudyPlan
@@ -71,8 +71,8 @@ class Forecast:
     """Predictions for one study on one machine."""
 
     def __init__(self, settings: Settings, space: Space, speeds: Speeds, sizes: Sizes,
-                 workers: int, cores: int):
-        self.settings, self.space = settings, space
+                 workers: int, cores: int, budget: Budget | None = None):
+        self.settings, self.space, self.budget = settings, space, budget or settings.budget
         self.first = first(settings, space)
         self.speeds, self.sizes = speeds, sizes
         self.workers = workers
@@ -120,7 +120,7 @@ class Forecast:
         """What a study trains from its trial `first` on, as far as that depends on no score and is
         not far away."""
         settings = self.settings
-        sampler = Proposals(settings.sampler, self.space, settings.budget, settings.recipe.seed)
+        sampler = Proposals(settings.sampler, self.space, self.budget, settings.recipe.seed)
         end = len(self.space) if isinstance(self.space, VariantList) else first + FAR
         found: list[Case] = []
         for place in range(first, end):
@@ -130,14 +130,17 @@ class Forecast:
                 found.append(self.case(self.first[place], self.settings.recipe, place))
             elif (point := sampler.unlearned(place)) is None:
                 break
-            elif not self.settings.budget.excess(exact((case := self._at(point))[0])):
+            elif self.fits((case := self._at(point))[0]):
                 found.append(case)
         return found
+
+    def fits(self, variant: Variant) -> bool:
+        return not self.budget.excess(exact(variant), self.budget.on(variant))
 
     def at(self, share: float) -> Case:
         """A case at a share of the way from the cheapest to the reference, or to the budget."""
         rng = np.random.default_rng(round(1000 * share))
-        most = self.settings.budget.max_macs_per_s
+        most = self.budget.max_macs_per_s
         return self._at(self.space.spread(share, rng, "macs_per_s", most))
 
     @property
@@ -163,8 +166,10 @@ def cases(space: Space, recipe: Recipe) -> tuple[Case, ...]:
 
 
 def dry_run(study: StudyPlan, trials: int, seeds: int, corpus: Corpus,
-            database: Database | None) -> Iterator[str]:
+            database: Database | None, budget: Budget | None = None) -> Iterator[str]:
     """The lines of a dry run; the second comes after what is measured in between.
+
+    `budget` is the study's with what devices measured, where it names any.
 
     Raises:
         UserError: where nothing can be measured.
@@ -191,7 +196,7 @@ def dry_run(study: StudyPlan, trials: int, seeds: int, corpus: Corpus,
         yield (f"  {counted(cores(), 'core')}, and {load:.0f} processes that want one: trainings "
                "of one variant may differ by a third; predict again on a quiet machine")
     known = database.runs(study.name) if database else []
-    forecast = Forecast(settings, space, speeds, sizes, workers, cores())
+    forecast = Forecast(settings, space, speeds, sizes, workers, cores(), budget)
     forecast.believe([
         (_case(run, database), run["seconds"]) for run in known
         if database and run["seconds"]

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from study.analysis.replicates import Row
-from study.records import OBJECTIVE_WORDS, SCRATCH, TRAINED, Settings
+from study.records import SCRATCH, TRAINED, Settings, as_options, word_of
 from study.space.searched import TUNED, changes, value_of, words
 from study.space.toml import as_toml, parse_space, space_of
 from tasnet_core.records import Variant
@@ -96,7 +96,6 @@ def _space(settings: Settings) -> str:
 def _run(name: str, settings: Settings, trials: int) -> str:
     recipe, budget, usual = settings.recipe, settings.budget, Settings()
     usual_init = "inherit" if settings.reference else "scratch"
-    option_words = {column: word for word, column in OBJECTIVE_WORDS.items()}
 
     def changed(field: str) -> Any:
         value = getattr(settings, field)
@@ -109,7 +108,7 @@ def _run(name: str, settings: Settings, trials: int) -> str:
         "corpus": settings.corpus,
         "space": _space(settings),
         "sampler": changed("sampler"),
-        "objectives": objectives and ",".join(option_words[column] for column in objectives),
+        "objectives": objectives and ",".join(map(word_of, objectives)),
         "tune": ",".join(settings.tune) or None,
         "stop-margin": "off" if settings.stop is None else settings.stop.margin_db,
         "threads": changed("threads"),
@@ -130,4 +129,6 @@ def _run(name: str, settings: Settings, trials: int) -> str:
     }
     given = [f"--{option} {shlex.quote(str(value))}"
              for option, value in options.items() if value is not None]
+    if budget.on_devices:
+        given += ["--at-most", *map(shlex.quote, as_options(budget.on_devices))]
     return " ".join(["python -m study run", *given])

@@ -4,19 +4,58 @@ import json
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from study.analysis.cost_axes import axis_of, device_of, is_predicted, of_devices
-from study.analysis.device_fit import DeviceFit
+from study.analysis.device_fit import DeviceFit, fits_of, with_predictions
+from study.analysis.on_devices import DeviceBudget
 from study.analysis.replicates import Row
 from study.analysis.wording import percent
-from tasnet_core.errors import counted
+from study.database.device_costs import budget_of
+from study.database.store import Database
+from study.records import Budget, Settings
+from tasnet_core.errors import UserError, counted
 
 
-def notes(costs: Sequence[Mapping[str, Any]], fits: Mapping[str, DeviceFit],
-          rows: Sequence[Row]) -> list[str]:
-    """A few sentences for each device, from the newest measurements of the study's variants."""
+class Measured(NamedTuple):
+    """What devices say of a study."""
+
+    costs: Sequence[Mapping[str, Any]]  # the newest measurement of each variant that counts
+    fits: Mapping[str, DeviceFit]       # by axis
+    budget: Budget                      # of the settings, with what it needs of the devices
+
+    @classmethod
+    def of(cls, database: Database, settings: Settings | None, rows: Sequence[Row]) -> "Measured":
+        """Of the study's variants; of those devices that the settings name, of all variants."""
+        budget, own = _named(database, settings)
+        devices, variants = set(map(device_of, own)), {row["variant"] for row in rows}
+        costs = [cost for cost in database.device_costs()
+                 if cost["device"] in devices or cost["variant"] in variants]
+        return cls(costs, {**fits_of(rows), **own}, budget)
+
+    def completed(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        return with_predictions(rows, self.fits)
+
+
+def _named(
+    database: Database, settings: Settings | None
+) -> tuple[Budget, Mapping[str, DeviceFit]]:
+    """The budget, and the fits that the search has; none where what it measured by is gone."""
+    if settings is None:
+        return Budget(), {}
+    try:
+        budget = budget_of(database, settings)
+    except UserError:
+        return replace(settings.budget, on_devices={}), {}
+    axes = budget.axes if isinstance(budget, DeviceBudget) else {}
+    return budget, {axis: costs.fit for axis, costs in axes.items()}
+
+
+def notes(measured: Measured, rows: Sequence[Row]) -> list[str]:
+    """A few sentences for each device."""
+    costs, fits = measured.costs, measured.fits
     return [" ".join(_device(device, [cost for cost in costs if cost["device"] == device], fits,
                              rows))
             for device in dict.fromkeys(map(device_of, of_devices(rows)))]

@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from study.analysis import cost_axes, reduction_path, trials, wording
 from study.analysis.analyse import Analysis, analyse
-from study.analysis.device_fit import fits_of, with_predictions
 from study.analysis.mixture_scores import Mixtures
 from study.analysis.replicates import Row, number
 from study.database import store
@@ -69,6 +68,7 @@ class Study(NamedTuple):
     checkpoints: Path  # the folder they are in
     put_in: Collection[int] = ()  # trials that were enqueued
     devices: Sequence[str] = ()  # sentences on each that measured variants
+    budget: Budget = Budget()  # of the settings, with what devices measured
 
     @property
     def corpus(self) -> str:
@@ -88,7 +88,7 @@ class Study(NamedTuple):
         if self.settings is None:
             return None
         with suppress(UserError):
-            return space_of(self.settings), self.settings.budget
+            return space_of(self.settings), self.budget
         return None
 
 
@@ -170,14 +170,12 @@ def _read(url: str, name: str | None) -> Study:
                 f"study {name!r}: not in this database, which holds {', '.join(known)}; name one "
                 f"of them, or make it with: {WAY_OUT} --study {shlex.quote(name)}")
         chosen = known[-1] if name is None else name
-        stored = {(run["trial"], run["seed"]): run for run in db.runs(chosen)}
-        runs = []
-        for row in db.results(chosen):
-            run = stored[row["trial"], row["seed"]]
-            runs.append({**row, **{column: run[column] for column in RUN_COLUMNS}})
-        measured = [cost for cost in db.device_costs() if cost["variant"] in
-                    {row["variant"] for row in runs}]
-        fits, runs = fits_of(runs), with_predictions(runs)
+        stored = {(run["trial"], run["seed"]): {column: run[column] for column in RUN_COLUMNS}
+                  for run in db.runs(chosen)}
+        runs = [{**row, **stored[row["trial"], row["seed"]]} for row in db.results(chosen)]
+        settings = db.settings(chosen)
+        measured = devices.Measured.of(db, settings, runs)
+        runs = measured.completed(runs)
         if not trials.finished(runs):
             raise UserError(
                 f"study {chosen!r}: no finished run among {len(runs)}, nothing to report yet; go "
@@ -189,10 +187,11 @@ def _read(url: str, name: str | None) -> Study:
                 f"{chosen}. Others, by --study: {', '.join(known[:-1])}.")
         base = trials.reference(runs)
         return Study(
-            chosen, db.settings(chosen), notes, runs, db.epochs(chosen), db.test_scores(chosen),
+            chosen, settings, notes, runs, db.epochs(chosen), db.test_scores(chosen),
             db.unscored(chosen), db.environments(chosen),
             db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
-            db.checkpoints(chosen), db.enqueued(chosen), devices.notes(measured, fits, runs))
+            db.checkpoints(chosen), db.enqueued(chosen), devices.notes(measured, runs),
+            measured.budget)
 
 
 # ── figures and tables ───────────────────────────────────────────────────────────────────────────

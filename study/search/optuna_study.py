@@ -1,5 +1,6 @@
 """Optuna's study beside our tables: opened, extended by queued trials, told what was measured."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -8,8 +9,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from study.database.device_costs import budget_of
 from study.database.store import Database
-from study.records import OBJECTIVES, Result, Selection, Settings
+from study.records import OnDevice, Result, Selection, Settings, direction_of
 from study.search.inherit_recipe import first
 from study.search.model_sampler import GIVEN
 from study.search.samplers import Known, Proposals
@@ -32,8 +34,9 @@ def open_study(plan: StudyPlan, database: Database) -> optuna.Study:
         storage = optuna.storages.RDBStorage(database.optuna_url, engine_kwargs=connect)
         study = optuna.create_study(
             study_name=plan.name, storage=storage, load_if_exists=True,
-            directions=[OBJECTIVES[metric] for metric in metrics],
-            sampler=Proposals(settings.sampler, space, settings.budget, settings.recipe.seed))
+            directions=list(map(direction_of, metrics)),
+            sampler=Proposals(settings.sampler, space, budget_of(database, settings),
+                              settings.recipe.seed))
         known = len(study.get_trials(deepcopy=False))
         if not known:
             with warnings.catch_warnings():
@@ -133,19 +136,21 @@ def created(study: optuna.Study, known: Sequence[FrozenTrial]) -> Trial:
     return Trial(Known(study, known), number)  # type: ignore[arg-type]
 
 
-def measured(run: Mapping[str, Any]) -> Result:
-    """The result in a row of `runs` with its exact cost."""
+def measured(run: Mapping[str, Any], on_devices: Mapping[str, OnDevice]) -> Result:
+    """The result in a row of `runs` with its exact cost, and those on devices."""
     cost = Cost(**{field.name: run[field.name] for field in fields(Cost)})
     scores = Scores(**{field.name: run[field.name] for field in fields(Scores)})
     selection = Selection(**{field.name: run[field.name] for field in fields(Selection)})
-    return Result(run["state"], cost=cost, scores=scores, selection=selection)
+    return Result(run["state"], cost=cost, scores=scores, selection=selection,
+                  on_devices=on_devices)
 
 
 def tell(study: optuna.Study, settings: Settings, trial: Trial, result: Result) -> None:
     assert result.cost is not None
     values = _values(settings, result)
+    excesses = settings.budget.ratios(result.cost, result.on_devices)
     try:
-        for limit, excess in settings.budget.ratios(result.cost).items():
+        for limit, excess in excesses.items():
             trial.set_constraint(limit, excess)     # feasible at 0 or less, for the sampler
         if result.state == "complete" and None not in values:
             study.tell(trial, values, skip_if_finished=True)
@@ -179,7 +184,9 @@ def tell_result(study: optuna.Study, plan: StudyPlan, database: Database, number
     run = database.run_of(plan.name, number, plan.settings.recipe.seed)
     known = study.get_trials(False)
     assert run is not None
-    tell(study, plan.settings, opened(study, known[number], known), measured(run))
+    budget = budget_of(database, plan.settings)
+    result = measured(run, budget.on(database.variant(run["variant"])))
+    tell(study, plan.settings, opened(study, known[number], known), result)
 
 
 def mark_lost(study: optuna.Study, number: int) -> None:
@@ -190,6 +197,8 @@ def mark_lost(study: optuna.Study, number: int) -> None:
 def _values(settings: Settings, result: Result) -> list[Any]:
     """What Optuna is told: costs, and quality on the validation mixtures."""
     found = {**vars(result.cost), **vars(result.scores)}
+    found |= {axis: cost.value if math.isfinite(cost.value) else None
+              for axis, cost in result.on_devices.items()}
     if settings.selection == "validation":
         found |= {name.removeprefix("valid_"): db for name, db in vars(result.selection).items()}
     return [found[name] for name in settings.objectives]

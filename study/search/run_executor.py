@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from study.analysis.pareto import Curve, hopeless
+from study.database.device_costs import budget_of
 from study.database.store import Database
 from study.database.study_names import checkpoint_name
-from study.records import MEASURED, OBJECTIVES, Result
+from study.records import COSTS, MEASURED, Budget, Result
 from study.search.evaluate import Hooks, Task
 from study.search.events import (
     CostMeasured,
@@ -33,6 +34,7 @@ from tasnet_core.files import write_atomically
 from tasnet_core.records import SLICED, Cost, Recipe, Variant
 from tasnet_core.training.slimmable import Lineage
 
+FEW_RIVALS = 3      # of those that cost no more, the best
 DEATHS = 8          # of a run's processes within one epoch, before the run is given up
 
 Run = Mapping[str, Any]     # a row of `runs`
@@ -130,17 +132,28 @@ class RunExecutor:
         warm_up, patience = rule.in_epochs(run["epochs"])
         if len(curve) >= run["epochs"] or len(curve) - patience < warm_up:
             return ""
-        axes = [name for name in self.settings.objectives
-                if OBJECTIVES[name] == "minimize" and getattr(cost, name) is not None]
+        axes = [name for name in self.settings.objectives if name in COSTS
+                and getattr(cost, name) is not None]
         mine = Curve(tuple(getattr(cost, name) for name in axes), curve)
+        budget = budget_of(self.database, self.settings)
+        most = None if budget.weighed else FEW_RIVALS
         rivals = self.database.rivals(self.plan.name, self.seed, mine, axes, rule.margin_db,
-                                      patience)
-        for trial, rival in rivals:
+                                      patience, most)
+        mine = mine.costing(self._on_devices(budget, run["variant"]))
+        for trial, rival, variant in rivals:
+            rival = rival.costing(self._on_devices(budget, variant))
             if hopeless(mine, [rival], rule.margin_db, warm_up, patience):
                 running = f" for {patience} epochs running" if patience > 1 else ""
                 return (f"after epoch {len(curve)}: trial {trial}, which costs no more, was ahead "
                         f"by more than {rule.margin_db:g} dB{running}")
         return ""
+
+    def _on_devices(self, budget: Budget, key: str) -> tuple[float, ...]:
+        """A variant's costs on the axes of devices that are objectives."""
+        if not budget.weighed:
+            return ()
+        found = budget.on(self.database.variant(key))
+        return tuple(found[axis].value for axis in budget.weighed)
 
     def give_back(self, run: Run) -> None:
         """Release a run, without waiting for the database: the lease would end by itself."""

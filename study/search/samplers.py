@@ -211,9 +211,11 @@ class Proposals(BaseSampler):
 
     def excess(self, point: dict[str, Any]) -> float:
         """How far a point is over the budget, as a share of it; 0 or less where it fits."""
-        if not (self.budget.max_parameters or self.budget.max_macs_per_s):
+        budget = self.budget
+        if not (budget.max_parameters or budget.max_macs_per_s or budget.on_devices):
             return 0.0
-        return max(self.budget.ratios(count.exact(self.space.variant_of(point))).values())
+        variant = self.space.variant_of(point)
+        return max(budget.ratios(count.exact(variant), budget.on(variant)).values())
 
     def lowered(self, point: dict[str, Any]) -> dict[str, Any]:
         """The point, or one within the budget, by lowering one hyperparameter after the other.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from study.database.device_costs import budget_of
 from study.database.store import Database
 from study.database.study_names import checkpoint_name
 from study.records import TRAINED, Result
@@ -51,6 +52,7 @@ class Scheduler:
         self.waiting, self.on_event = waiting, waiting.on_event
         self.started: dict[int, Trial] = {}     # by number: of the runs that began here
         self.study = database.retry(lambda: open_study(plan, database))
+        self.budget = database.retry(lambda: budget_of(database, plan.settings))
         self.checkpoints = database.retry(
             lambda: database.settle(plan.name, lambda text: self.on_event(Message(text))))
 
@@ -72,6 +74,7 @@ class Scheduler:
         self.waiting.pause_if_asked()
         with self.database.lock(self.name):
             known = self.study.get_trials(False)
+            self._see_devices()
             if self._tell_untold(known):
                 known = self.study.get_trials(False)    # the sampler is to see what was told
             if unfinished := self.database.take_up(self.name, at_work):
@@ -92,6 +95,15 @@ class Scheduler:
                     self.started[trial.number] = trial
                     return run
                 known = self.study.get_trials(False)
+
+    def _see_devices(self) -> None:
+        """Use what devices have measured by now."""
+        self.budget = budget_of(self.database, self.settings)
+        proposals: Any = self.study.sampler
+        proposals.budget = self.budget
+
+    def _measured(self, run: Run) -> Result:
+        return measured(run, self.budget.on(self.database.variant(run["variant"])))
 
     def teacher_state(self) -> str:
         """The state of the network that others inherit from; "" where it is no trial of the study,
@@ -116,15 +128,15 @@ class Scheduler:
         self.database.retry(lambda: self._report(number, result))
 
     def _report(self, number: int, result: Result) -> None:
+        run = self.database.run_of(self.name, number, self.seed)
+        assert run is not None
         if number in self.started:
-            run = self.database.run_of(self.name, number, self.seed)
-            assert run is not None
-            tell(self.study, self.settings, self.started[number], measured(run))
+            tell(self.study, self.settings, self.started[number], self._measured(run))
             del self.started[number]
         else:
             known = self.study.get_trials(False)
             self._tell_untold(known)
-            tell_continued(self.study, self.settings, known[number], result)
+            tell_continued(self.study, self.settings, known[number], self._measured(run))
 
     # ── new trials ──────────────────────────────────────────────────────────────────────────
 
@@ -139,16 +151,16 @@ class Scheduler:
         if original is not None and original["trial"] != trial.number:
             trial.set_user_attr("repeats_trial", original["trial"])
             if original["state"] != "running":      # else it is told when that run has finished
-                tell(self.study, self.settings, trial, measured(original))
+                tell(self.study, self.settings, trial, self._measured(original))
             return None
-        exact = count.exact(variant)
+        exact, on_devices = count.exact(variant), self.budget.on(variant)
         run = self.database.begin_run(
             self.name, trial.number, variant, recipe, exact,
             str(self.checkpoints / checkpoint_name(trial.number)), environment,
             stoppable=variant not in self.first)
         # The reference is the yardstick, not a candidate: no budget rejects it.
-        if trial.number and (excess := self.settings.budget.excess(exact)):
-            rejected = Result("rejected", reason=excess, cost=exact)
+        if trial.number and (excess := self.budget.excess(exact, on_devices)):
+            rejected = Result("rejected", reason=excess, cost=exact, on_devices=on_devices)
             self.database.finish(run, rejected)
             tell(self.study, self.settings, trial, rejected)
             self.on_event(TrialEnded(trial.number, recipe.seed, variant, rejected))
@@ -194,7 +206,7 @@ class Scheduler:
         """Whether the front is known as well as was asked for, and nothing is queued."""
         if self.until_db is None or any(trial.state == TrialState.WAITING for trial in known):
             return False
-        width = half_width_db(self.database, self.name, self.space, self.settings.budget)
+        width = half_width_db(self.database, self.name, self.space, self.budget)
         if width is None or width > self.until_db:
             return False
         self.on_event(Message(f"the front is known to ±{width:.2f} dB; no further trial is begun"))
@@ -205,7 +217,8 @@ class Scheduler:
         variant = self.space.variant_of(point)
         recipe = self.space.recipe_of(point, self.settings.recipe)
         key = variant.key, recipe.learning_rate, recipe.segment_s, recipe.batch_size
-        return key not in tried and not self.settings.budget.excess(count.exact(variant))
+        excess = self.budget.excess(count.exact(variant), self.budget.on(variant))
+        return key not in tried and not excess
 
     # ── after the death of a process ────────────────────────────────────────────────────────
 
@@ -216,7 +229,8 @@ class Scheduler:
         for trial, number in self._not_at_work(known):
             run = self.database.run_of(self.name, number, self.seed)
             if run is not None and run["state"] != "running":
-                tell(self.study, self.settings, opened(self.study, trial, known), measured(run))
+                tell(self.study, self.settings, opened(self.study, trial, known),
+                     self._measured(run))
                 told = True
         return told
 

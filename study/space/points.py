@@ -34,6 +34,8 @@ class Points(NamedTuple):
         """Those that cost no more than the budget."""
         fits = self.parameters <= (budget.max_parameters or np.inf)
         fits &= self.macs_per_s <= (budget.max_macs_per_s or np.inf)
+        for axis, limit in budget.on_devices.items():
+            fits &= budget.column(axis, self) <= limit
         fields = {name: column[fits] for name, column in self.fields.items()}
         return Points(self.indices[fits], fields, self.parameters[fits], self.macs_per_s[fits])
 

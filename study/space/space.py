@@ -8,13 +8,13 @@ the recipe, by their place in the list.
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise, product
 from math import inf, log, prod
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from study.records import Budget
+from study.records import Budget, amount
 from study.space.searched import TUNED
 from tasnet_core.errors import UserError
 from tasnet_core.records import LETTERS, METRICS, Cost, Recipe, Variant
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Whole numbers of a variant that may be searched; the number of speakers is the corpus'.
 SEARCHED = (*(letter for letter in LETTERS if letter != "C"), "extra_dilation")
 LEAST_SEGMENT_S = 0.25  # shorter ones hold no word
+EXACT_LIMITS = ("max_parameters", "max_macs_per_s")     # of a budget; others are of devices
 CLIMBS = 8              # ways from the cheapest to the dearest that `spread` tries for each point
 
 
@@ -244,10 +245,9 @@ class Space(ABC):
 
     def over_budget(self, budget: Budget) -> str:
         """By how much the nearest variant is over the budget, in words; empty where one fits."""
-        limits = {limit.name: most for limit in fields(budget)
-                  if (most := getattr(budget, limit.name)) is not None}
+        limits = {limit: most for limit in EXACT_LIMITS if (most := getattr(budget, limit))}
         nearest: tuple[float, str] = (inf, "")
-        for variant, cost in self._extreme_costs.items() if limits else ():
+        for variant, cost in self._extreme_costs.items() if limits or budget.on_devices else ():
             over = []
             for limit, most in limits.items():
                 axis = limit.removeprefix("max_")
@@ -255,6 +255,9 @@ class Space(ABC):
                 if found > most:
                     over.append((found / most - 1, f"{found:,} {axis}, {found - most:,} more than "
                                  f"{limit} = {most:,} allows"))
+            on = budget.on(variant)
+            over += [(on[axis].value / most - 1, f"{axis} {on[axis]}, but {amount(most)} allowed")
+                     for axis, most in budget.on_devices.items() if on[axis].value > most]
             if not over:
                 return ""
             words = " and ".join(f"{words} ({share:.1%} more)" for share, words in over)

@@ -15,10 +15,10 @@ from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
-from study.records import OBJECTIVE_WORDS, Budget, Settings, objectives_of
+from study.records import Budget, Settings, objectives_of, word_of
 from study.space.presets import SPACES
 from study.space.searched import TUNED
-from study.space.space import SEARCHED, Grid, Space, VariantList, ordered
+from study.space.space import EXACT_LIMITS, SEARCHED, Grid, Space, VariantList, ordered
 from tasnet_core.errors import UserError, counted
 from tasnet_core.files import home
 from tasnet_core.records import METRICS, Recipe, Variant
@@ -258,7 +258,7 @@ def _words(key: str, found: Any) -> Sequence[str]:
 
 
 def _budget(table: Mapping[str, Any], base: Space) -> Budget:
-    _check_known("[budget]", table, [field.name for field in fields(Budget)])
+    _check_known("[budget]", table, EXACT_LIMITS)
     for name, value in table.items():
         if _whole(f"[budget] {name}", value) < 1:
             raise UserError(f"[budget] {name} = {value}: at least 1 is wanted; "
@@ -300,9 +300,8 @@ def as_dict(space: Space) -> dict[str, Any]:
 
     Nothing of it is left to a preset or to a default that may change but the words of a variant.
     """
-    words = {column: word for word, column in OBJECTIVE_WORDS.items()}
     plain: dict[str, Any] = {
-        "name": space.name, "objectives": [words[column] for column in space.objectives],
+        "name": space.name, "objectives": list(map(word_of, space.objectives)),
         "metrics": list(space.metrics)}
     if isinstance(space, VariantList):
         plain["listed"] = [variant.said for variant in space.listed]
@@ -310,8 +309,8 @@ def as_dict(space: Space) -> dict[str, Any]:
         plain["reference"] = space.reference.said
     plain["choices"] = {name: _plain(values) for name, values in space.choices.items()}
     plain["recipe"] = vars(space.recipe).copy()
-    plain["budget"] = {name: limit for name, limit in vars(space.budget).items()
-                       if limit is not None}
+    plain["budget"] = {name: limit for name in EXACT_LIMITS
+                       if (limit := getattr(space.budget, name)) is not None}
     return {key: value for key, value in plain.items() if value != {}}
 
 

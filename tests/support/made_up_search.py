@@ -45,11 +45,13 @@ evaluate = untimed = partial(real_evaluate, measure=count.exact)     # what is m
 
 
 @contextmanager
-def opened(folder, settings=SETTINGS, on_event=silent, until_db=None):
-    with open_database(str(folder / "study.db"), read_only=False) as database:
-        database.register("s", settings)
-        plan = replace(StudyPlan.of("s", settings), until_db=until_db)
-        yield Runner(plan, database, Tiny(), on_event, evaluate=evaluate)
+def opened(folder, settings=SETTINGS, on_event=silent, until_db=None, name="s", storage=None):
+    with open_database(storage or str(folder / "study.db"), read_only=False) as database:
+        database.register(name, settings)
+        plan = replace(StudyPlan.of(name, settings), until_db=until_db)
+        runner = Runner(plan, database, Tiny(), on_event, evaluate=evaluate)
+        yield runner
+        runner.scheduler.study._storage._backend.engine.dispose()       # Optuna closes no connection to a server
 
 
 class Messages(list):

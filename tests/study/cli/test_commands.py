@@ -49,6 +49,8 @@ def sound(path, seconds=1.0, rate=8000, seed=0):
     (("run", "--trials", "2", "--workers", "0"), ["'0' is not a whole number of at least 1"]),
     (("run", "--trials", "2", "--seeds", "0"), ["'0' is not a whole number of at least 1"]),
     (("run", "--trials", "2", "--objectives", "si_snri,weight"), ["'weight' is unknown", "parameters, macs"]),
+    (("run", "--trials", "2", "--objectives", "si_snri,memory@phone"), ["memory@phone", "study measured", "no such study"]),
+    (("run", "--trials", "2", "--at-most", "speed@phone=1"), ["'speed@phone=1' is no limit such as"]),
     (("run", "--trials", "2", "--tune", "epochs"), ["'epochs'", "learning_rate, segment_s, batch_size"]),
     (("run", "--trials", "2", "--space", "table2", "--sampler", "gp"), ["--sampler gp", "is a list"]),
     (("run", "--trials", "2", *tiny_study.ARGUMENTS, "--max-parameters", "90"), ["93 parameters, 3 more than", "raise it"]),

@@ -33,7 +33,7 @@ def asked(*options, known=None, space="tiny"):
     """The settings of `run` with these options; a study that is known is continued in its space."""
     named = space_named(space) if known is None else None
     settings = settings_of(read(["run", "--trials", "1", *options]), known, named)
-    check_possible(StudyPlan.of("s", settings))
+    check_possible(StudyPlan.of("s", settings), settings.budget)
     return settings
 
 
@@ -70,6 +70,15 @@ def test_a_study_that_is_continued_keeps_what_is_not_named():
     assert asked("--stop-margin", "2", known=known).stop == StopRule(margin_db=2.0)
 
 
+def test_axes_of_devices_keep_the_name_of_the_device():
+    line = ["--objectives", "si-snri,Realtime-Factor@Pi-5", "--at-most", "memory@my-Phone=100M", "latency_ms@Pi-5=0.00005"]
+    found = settings_of(read(["run", "--trials", "1", *line]), None, space_named("tiny"))
+    assert found.objectives == ("si_snri_db", "realtime_factor@Pi-5")
+    assert found.budget.on_devices == {"memory@my-Phone": 1e8, "latency_ms@Pi-5": 5e-5}
+    again = read(read(["run", "--trials", "1", *line]).line())
+    assert settings_of(again, None, space_named("tiny")) == found
+
+
 def test_an_objective_brings_its_metric():
     assert asked("--objectives", "sdri,parameters").metrics == ("si_snr", "sdr")
 
@@ -83,6 +92,7 @@ def test_the_order_of_what_is_tuned_says_nothing():
 
 @pytest.mark.parametrize(("options", "words"), [
     (("--objectives", "si_snri,weight"), ["'weight' is unknown", "receptive_field"]),
+    (("--objectives", "si_snri,speed@phone"), ["'speed@phone' is unknown", "on a device realtime_factor@NAME, latency_ms@NAME"]),
     (("--objectives", ""), ["choose exactly one"]),
     (("--objectives", ","), ["choose exactly one"]),
     (("--objectives", "si_snri,macs,macs"), ["'macs' is there twice"]),
