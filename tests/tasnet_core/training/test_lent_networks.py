@@ -1,5 +1,6 @@
-"""Networks that learn from another network's estimates, too."""
+"""Trainings that begin with a given network's weights, or learn from its estimates."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -55,3 +56,25 @@ def test_what_imitates_goes_on_after_a_pause_as_if_there_were_none(tmp_path):
         list(train(TINY, recipe, Tiny(), tmp_path / "cut.pt", should_pause=lambda: next(asked), lineage=lineage))
     again = list(train(TINY, recipe, Tiny(), tmp_path / "cut.pt", lineage=lineage))
     assert [replace(epoch, seconds=0) for epoch in again] == [replace(epoch, seconds=0) for epoch in whole]
+
+
+@pytest.mark.parametrize("pause_after", [1, 2, 4])
+def test_an_adaptation_that_was_interrupted_ends_as_one_that_was_not(tmp_path, pause_after):
+    """Also where nothing was saved before: the order of channels is a function of the seed."""
+    recipe = replace(RECIPE, epochs=2, init="adapted")
+    lineage = Lineage(file_of(tmp_path / "given.pt", TINY, 5), values={"N": (4, 8), "X": (1, 2)})
+    whole = list(train(TINY, recipe, Tiny(), tmp_path / "whole.pt", lineage=lineage))
+    asked = itertools.count(1)
+    with pytest.raises(Paused):
+        list(train(TINY, recipe, Tiny(), tmp_path / "cut.pt", should_pause=lambda: next(asked) == pause_after, lineage=lineage))
+    again = list(train(TINY, recipe, Tiny(), tmp_path / "cut.pt", lineage=lineage))
+    assert [replace(epoch, seconds=0) for epoch in again] == [replace(epoch, seconds=0) for epoch in whole]
+    ends = [checkpoint.read(tmp_path / name)["best"] for name in ("whole.pt", "cut.pt")]
+    assert all(map(torch.equal, ends[0].values(), ends[1].values()))
+
+
+def test_a_given_network_is_kept_as_it_is_and_never_trained(tmp_path):
+    given = file_of(tmp_path / "given.pt", TINY, 5)
+    assert list(train(TINY, replace(RECIPE, epochs=0, init="given"), Tiny(), tmp_path / "a.pt", lineage=Lineage(given))) == []
+    assert all(map(torch.equal, checkpoint.load(given).state_dict().values(),
+                   checkpoint.load(tmp_path / "a.pt").state_dict().values()))
