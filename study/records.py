@@ -224,9 +224,11 @@ class Settings:
     tune: tuple[str, ...] = ()  # fields of the recipe that are searched together with the size
     threads: int = 1  # of the CPU for each training: another number rounds otherwise
     inherit_epochs: int | None = None  # of variants that inherit; None: a tenth of the recipe's
-    # A trained network that is the reference: its file, what it holds (`weights.digest`), and the
-    # epochs in which its slices are adapted; None: `inherit_recipe.ADAPTED` of the recipe's.
+    # A trained network that is the reference: its file and what that does not say, what it holds
+    # (`weights.digest`), and the epochs in which its slices are adapted; None:
+    # `inherit_recipe.ADAPTED` of the recipe's.
     reference: str = ""
+    hyperparameters: str = ""
     reference_digest: str = ""
     adapt_epochs: int | None = None
     adapted_in: str = ""    # the study whose adapted reference this one's variants begin from

@@ -99,6 +99,7 @@ def with_reference(settings: Settings, asked: Run, digest: str, known: Settings 
         return settings
     init = asked.init or "inherit"
     return replace(settings, reference=str(asked.reference), reference_digest=digest,
+                   hyperparameters=asked.hyperparameters or "",
                    recipe=replace(settings.recipe, init=init))
 
 

@@ -119,6 +119,7 @@ def _run(name: str, settings: Settings, trials: int) -> str:
         "precision": recipe.precision,
         "seed": recipe.seed,
         "reference": settings.reference or None,
+        "hyperparameters": settings.hyperparameters or None,
         "init": None if recipe.init == usual_init else recipe.init,
         "adapt-epochs": settings.adapt_epochs,
         "distill": recipe.distill or None,

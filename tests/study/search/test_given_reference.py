@@ -20,7 +20,7 @@ from tasnet_core.network.model import seeded
 from tasnet_core.network.slices import take
 from tasnet_core.records import TAUGHT, Recipe
 from tasnet_core.training.trainer import train
-from tests.support import asteroid_files, tiny_study
+from tests.support import asteroid_files, tiny_study, toolkit_files
 from tests.support.commands import refused
 from tests.support.tiny import RECIPE, TINY, Tiny
 
@@ -187,6 +187,18 @@ def test_a_network_of_asteroid_is_a_reference_and_what_it_is_stays(capsys):
             one = asdict(database.variant(run["variant"]))
             for name in ("L", "P", "C", "norm", "input_norm", "causal", "mask", "encoder"):
                 assert one[name] == getattr(variant, name)
+
+
+def test_what_a_file_does_not_say_is_said_once_and_stands_in_the_commands_of_its_page():
+    """A state_dict of torchaudio's shows neither the rate nor how blocks are divided."""
+    theirs = toolkit_files.drawn(toolkit_files.torchaudios().ConvTasNet(**toolkit_files.TORCHAUDIO))
+    torch.save(theirs.state_dict(), "bare.pt")
+    arguments = ["bare.pt" if word == "mine.pt" else word for word in RUN]
+    words = "R=2,mask=sigmoid,sample_rate_hz=8000"
+    assert study([*arguments, "--hyperparameters", words, "--trials", "2"]) == 0
+    assert study(["run", "--study", "bare-tiny", *ON, "--trials", "3"]) == 0
+    page = page_of()
+    assert f"--reference bare.pt --hyperparameters {words}" in page
 
 
 @pytest.mark.parametrize(("options", "words"), [
