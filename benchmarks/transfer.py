@@ -1,0 +1,102 @@
+"""Does the order of variants on one corpus foretell that on another, and is a halving's price the same?
+
+    python benchmarks/transfer.py results/quick_voices_budgets.csv results/quick_orders_budgets.csv
+
+For each budget that both tables have, in seconds of audio, of the variants in both (means over their seeds):
+- Kendall's τ of the two orders with its 95 % interval (`rank_agreement.tau`);
+- regret: of 24 limits of parameters and of MACs in even ratios, the best variant within each by the first corpus, and what it
+  has less than the best there is by the second, mean and most; the interval of the mean is of a bootstrap over the variants;
+- the price of halving each hyperparameter on both corpora, and the difference, from a fit to the differences of the scores, which
+  leaves out what both corpora have in common; 95 % intervals of the fit.
+"""
+
+import csv
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from study.analysis import effects
+from study.analysis.rank_agreement import tau
+from study.records import Estimate
+from tasnet_core.cost.formulas import exact
+from tasnet_core.records import LETTERS, Variant
+
+LIMITS = 24
+DRAWS = 2_000
+Key = tuple[int, ...]
+
+
+def scores_of(path: Path) -> dict[float, dict[Key, float]]:
+    """By seconds of audio and variant, the mean score of its seeds."""
+    found: dict[float, dict[Key, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with path.open() as lines:
+        for row in csv.DictReader(lines):
+            if row["state"] == "complete" and row["si_snri_db"] and row["init"] == "scratch":
+                audio_s = float(row["epochs"]) * float(row["epoch_segments"]) * float(row["segment_s"])
+                found[audio_s][tuple(int(row[letter]) for letter in LETTERS)].append(float(row["si_snri_db"]))
+    return {audio_s: {key: float(np.mean(some)) for key, some in own.items()} for audio_s, own in found.items()}
+
+
+def regret(costs: np.ndarray, chosen_by: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """[limits]: what the best within each limit of cost by one score has less than the best by the other."""
+    limits = np.geomspace(costs.min(), costs.max(), LIMITS) * (1 + 1e-9)
+    found = []
+    for limit in limits:
+        within = np.flatnonzero(costs <= limit)
+        found.append(true[within].max() - true[within[chosen_by[within].argmax()]])
+    return np.array(found)
+
+
+def regrets(costs: list[np.ndarray], one: np.ndarray, other: np.ndarray) -> tuple[Estimate, float]:
+    """Their mean over all costs and limits with its interval, and the most."""
+    rng, count = np.random.default_rng(0), len(one)
+
+    def mean(some: np.ndarray) -> float:
+        return float(np.mean([regret(cost[some], one[some], other[some]) for cost in costs]))
+    drawn = [mean(rng.integers(count, size=count)) for _ in range(DRAWS)]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    most = max(float(regret(cost, one, other).max()) for cost in costs)
+    return Estimate(mean(np.arange(count)), float(low), float(high)), most
+
+
+def prices(keys: list[Key], scores: np.ndarray) -> dict[str, Estimate]:
+    """dB that halving each hyperparameter costs."""
+    rows = [{"trial": place, **dict(zip(LETTERS, key, strict=True)), "si_snri_db": float(score)}
+            for place, (key, score) in enumerate(zip(keys, scores, strict=True))]
+    base = max(rows, key=lambda row: exact(Variant(**{letter: row[letter] for letter in LETTERS})).parameters)
+    found = effects.main_effects(effects.design(rows, base)).letters
+    return {one.letter: one.doubling_db for one in found if one.doubling_db}
+
+
+def shown(one: Estimate) -> str:
+    return f"{one.value:.2f} ± {(one.high - one.low) / 2:.2f}"
+
+
+def main(first: str, second: str) -> None:
+    tables = [scores_of(Path(path)) for path in (first, second)]
+    names = [Path(path).stem for path in (first, second)]
+    budgets = sorted(tables[0].keys() & tables[1].keys())
+    print(f"{names[0]} against {names[1]}\n\n| s of audio | variants | τ [95 %] | regret, dB [95 %] | the most, dB |\n"
+          "|---|---|---|---|---|")
+    lines = []
+    for audio_s in budgets:
+        keys = sorted(tables[0][audio_s].keys() & tables[1][audio_s].keys())
+        one, other = (np.array([table[audio_s][key] for key in keys]) for table in tables)
+        cost = [exact(Variant(**dict(zip(LETTERS, key, strict=True)))) for key in keys]
+        costs = [np.array([getattr(each, axis) for each in cost], float) for axis in ("parameters", "macs_per_s")]
+        agreement, (mean, most) = tau(one, other), regrets(costs, one, other)
+        print(f"| {audio_s:,.0f} | {len(keys)} | {agreement.value:.2f} [{agreement.low:.2f}, {agreement.high:.2f}] | "
+              f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}] | {most:.2f} |")
+        found = [prices(keys, some) for some in (one, other, other - one)]
+        for name, own in zip((*names, "difference"), found, strict=True):
+            lines.append((audio_s, name, own))
+    letters = list(dict.fromkeys(letter for *_, own in lines for letter in own))
+    print(f"\nThe price of a halving, dB\n\n| s of audio | | {' | '.join(letters)} |\n|{'---|' * (2 + len(letters))}")
+    for audio_s, name, own in lines:
+        print(f"| {audio_s:,.0f} | {name} | {' | '.join(shown(own[letter]) for letter in letters)} |")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
