@@ -114,8 +114,7 @@ def card(taken: Taken, sure: Estimate | None) -> str:
               if name not in LETTERS and value != ""]
     score = taken.scores[SCORE]
     known = f" [{decibels(sure.low)}, {decibels(sure.high)}]" if sure else ""
-    kind, _, path = taken.corpus.partition(":")
-    corpus = f"{kind}:{Path(path).name}" if path else kind     # no path of this machine
+    corpus = corpus_name(taken.corpus)
     return f"""\
 ---
 license: unknown
@@ -163,6 +162,12 @@ Means over the {len(taken.mixtures)} test mixtures of `{corpus}`, of this very n
 
 In the letters of arXiv 1809.07454, Table I: `{letters}`. Also {', '.join(others)}.
 """
+
+
+def corpus_name(spec: str) -> str:
+    """A corpus without a path of this machine, nor options that have some."""
+    kind, _, path = spec.partition("?")[0].partition(":")
+    return f"{kind}:{Path(path).name}" if path else kind
 
 
 def _trained(taken: Taken, corpus: str) -> str:

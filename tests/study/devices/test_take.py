@@ -14,7 +14,7 @@ from study.__main__ import main as study
 from study.api import Study
 from study.database.store import open_database
 from study.devices.standalone import run as program
-from study.devices.take import spread
+from study.devices.take import corpus_name, spread
 from tasnet_core import load
 from tasnet_core.checkpoints.checkpoint import read
 from tests.support.commands import RUN, refused
@@ -145,6 +145,13 @@ def test_what_cannot_be_taken_is_one_line_and_writes_nothing(here, arguments, wo
 def test_without_onnx_it_is_one_line(here, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "onnx", None)
     refused(study, ("take", "1", "--out", "home"), capsys, "onnx: not installed")
+
+
+@pytest.mark.parametrize(("spec", "shown"), [
+    ("voices2", "voices2"), ("voices2?seed=1", "voices2"), ("folder:/home/me/talks", "folder:talks"),
+    ("folder:/home/me/talks?speakers=/home/me/who.csv&noise=/srv/noise", "folder:talks")])
+def test_the_card_names_the_corpus_without_a_path_of_the_machine(spec, shown):
+    assert corpus_name(spec) == shown
 
 
 def test_five_mixtures_are_spread_over_the_test_set():
