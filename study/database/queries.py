@@ -243,7 +243,8 @@ class Reader(Connection):
         return self.query(
             "SELECT r.state, COUNT(*) AS runs, COUNT(r.si_snri_db) AS scored, "
             "ROUND(SUM(r.seconds)) AS seconds, SUM(LENGTH(r.reason)) AS words, "
-            "SUM((SELECT COUNT(*) FROM epochs e WHERE e.run = r.id)) AS epochs "
+            "SUM((SELECT COUNT(*) FROM epochs e WHERE e.run = r.id)) AS epochs, "
+            "(SELECT COUNT(*) FROM device_costs) AS measured "
             "FROM runs r WHERE r.study = :study GROUP BY r.state ORDER BY r.state", study=study)
 
     def trained(self, study: str, seed: int) -> int:

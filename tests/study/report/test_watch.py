@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from study.__main__ import main
+from study.database.device_costs import add_device_costs
 from study.database.store import open_database
-from study.records import Result, Settings
+from study.records import DeviceCost, Result, Settings
 from study.report.watch import QUIET_S, watch
 from tasnet_core.cost.count import exact
 from tasnet_core.errors import UserError
@@ -59,8 +60,19 @@ def ends(run, state="complete", score=5.0):
         state, cost=exact(TINY), scores=Scores(si_snri_db=score, mixtures=1), seconds=1.0))
 
 
+def measures(at_s):
+    cost = DeviceCost("phone", TINY.key, at_s, 1, 4.0, 0.1, 0.0, 15)
+    return lambda database: add_device_costs(database, "s", [cost])
+
+
 def nothing(database):
     pass
+
+
+def test_what_a_device_measured_meanwhile_is_something_new(tmp_path):
+    study = Study(tmp_path, lambda database: (begins(0)(database), ends(1)(database), begins(1)(database)), nothing, measures(1.8e9), measures(1.8e9), measures(1.9e9), ends(2))
+    study.watch()
+    assert study.written[:4] == [0, 2, 4, 5]
 
 
 def test_it_waits_for_the_first_run_says_so_once_and_writes_when_there_is_something_new(tmp_path):
