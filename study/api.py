@@ -159,12 +159,15 @@ class Study:
         """Write runs, epochs, mixtures and what devices measured as csv, parquet or json; where."""
         return list(self._do(options.Export, out=out, format=format))
 
-    def bundle(self, *trials: int, out: str | Path = "bundle", front: bool = False) -> list[Path]:
+    def bundle(self, *trials: int, out: str | Path = "bundle", front: bool = False,
+               float_only: bool = False) -> list[Path]:
         """Write networks as ONNX, with a program that measures them on a device; the files.
 
-        All complete ones, these trials, or the `front`.
+        All complete ones, these trials, or the `front`; in int8, too, where that pays on the test
+        mixtures, or else `float_only`.
         """
-        return list(self._do(options.Bundle, trials=trials, out=out, front=front))
+        return list(self._do(options.Bundle, trials=trials, out=out, front=front,
+                             float_only=float_only))
 
     def measured(self, file: str | Path, device: str) -> None:
         """Bring what a bundle's measure.py measured on a device into the database."""

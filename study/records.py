@@ -46,7 +46,8 @@ COST_WORDS = {
 OBJECTIVE_WORDS = {**QUALITY_WORDS, **COST_WORDS}
 # By the word before the @ of an axis such as memory@phone, the column of DeviceCost.
 DEVICE_AXES = {
-    "realtime_factor": "realtime_factor", "latency_ms": "latency_ms", "memory": "memory_bytes"}
+    "realtime_factor": "realtime_factor", "latency_ms": "latency_ms", "memory": "memory_bytes",
+    "bytes": "file_bytes"}
 
 
 class Estimate(NamedTuple):
@@ -300,6 +301,13 @@ class DeviceCost:
     # with in 95 of 100 cases.
     latency_ms: float | None = None
     description: str = ""       # of machine and versions, as JSON
+    file_bytes: int | None = None       # of the network as ONNX
+    # The same network in int8, where that pays; None: it does not, or was not tried.
+    int8_file_bytes: int | None = None
+    int8_loss_db: float | None = None   # of SI-SNRi on the test set, against float
+    int8_realtime_factor: float | None = None
+    int8_realtime_factor_spread: float | None = None
+    int8_memory_bytes: int | None = None
 
 
 def device_axis(word: str, device: str) -> str:

@@ -87,6 +87,12 @@ COLUMNS = {
     "chunk_20_ms": "the same of 20 ms",
     "chunk_40_ms": "the same of 40 ms",
     "latency_ms": "from a sample's arrival to its separation, by the shortest chunk that the device keeps up with (95 of 100)",
+    "file_bytes": "of the network as ONNX",
+    "int8_file_bytes": "of the same network in int8; empty, with the columns behind it: it does not pay, or was not tried",
+    "int8_loss_db": "of SI-SNRi on the test mixtures that int8 loses against float",
+    "int8_realtime_factor": "as `realtime_factor`, of the network in int8",
+    "int8_realtime_factor_spread": "the distance of the quartiles of its runs",
+    "int8_memory_bytes": "as `memory_bytes`, of the network in int8",
     "epochs": "of the recipe",
     "epoch_segments": "segments drawn for one epoch",
     "segment_s": "seconds of a training segment",
@@ -266,7 +272,7 @@ def database_page() -> str:
         "",
         "`python -m study export` and `study.load` give three tables, each row with the `trial` and `seed` it "
         "belongs to, and where devices measured its variants `export` a fourth, `devices`. Then `runs` also has the newest "
-        "measurements, three columns a device: `realtime_factor@NAME`, `latency_ms@NAME` and `memory@NAME`.",
+        "measurements, four columns a device: `realtime_factor@NAME`, `latency_ms@NAME`, `memory@NAME` and `bytes@NAME`.",
         "",
     ]
     for name, tidy in TIDY.items():

@@ -59,6 +59,10 @@ def _on_device(word: str, device: str) -> CostAxis:
             "memory", f"bytes {on}", f"peak memory of the process {on} (MB)",
             f"peak memory of the process {on} (MB)", f"peak memory {on}",
             f"bytes of memory {on}", "100M", 1e6),
+        "bytes": CostAxis(
+            "file", f"bytes {on}", f"size of the ONNX file {on} (kB)",
+            f"size of the ONNX file {on} (kB)", f"the size of the file {on}",
+            f"bytes of the file {on}", "200k", 1e3),
     }[word]
 
 

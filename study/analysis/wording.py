@@ -106,7 +106,7 @@ def cell(column: str, value: Any) -> str:
         return decibels(value)
     if column == "macs_per_s":
         return engineering(value)
-    is_count = column.endswith(("parameters", "_bytes")) or column.startswith("memory@")
+    is_count = column.endswith(("parameters", "_bytes")) or column.startswith(("memory@", "bytes@"))
     if is_count or column in ("audio_s", "seconds"):
         return f"{value:,.0f}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -181,6 +181,7 @@ def export(asked: options.Export) -> list[Path]:
 
 def bundle(asked: options.Bundle) -> list[Path]:
     """Write networks for a device; the files."""
+    from study.cli.stored import corpus_there
     from study.database.store import open_database
     from study.devices import bundle as networks
     if asked.front and asked.trials:
@@ -191,7 +192,9 @@ def bundle(asked: options.Bundle) -> list[Path]:
         trials = list(asked.trials)
         if asked.front:
             trials = networks.of_front(networks.complete(database, name))
-        written = networks.write_bundle(database, name, trials, asked.out, say)
+        networks.check_free(asked.out)
+        corpus = None if asked.float_only else corpus_there(database, name)
+        written = networks.write_bundle(database, name, trials, asked.out, say, corpus)
     say(f"{asked.out}: copy it to the device, and there: python measure.py; see its README.md")
     return written
 

@@ -282,6 +282,8 @@ class Bundle(OfStudy):
     front: bool = option(False, "only the reference and the Pareto-optimal ones",
                          action="store_true")
     out: Path = option(Path("bundle"), "a new folder (bundle)", type=path, metavar="DIR")
+    float_only: bool = option(False, "not in int8, too, where that pays: done at once, without the "
+                              "corpus", action="store_true")
 
 
 @dataclass(frozen=True, kw_only=True)

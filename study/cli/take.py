@@ -7,7 +7,7 @@ from typing import Any
 
 from study.analysis.replicates import SCORE
 from study.cli.options import Take
-from study.cli.stored import settings_in
+from study.cli.stored import corpus_of, settings_in
 from study.database.store import Database, open_database
 from study.devices.bundle import Chosen, check_free, chosen
 from study.devices.take import Taken, write_taken
@@ -15,11 +15,10 @@ from study.records import Result, Settings
 from study.search.evaluate import Hooks, Task, evaluate
 from study.search.events import EpochEnded, Message, Progress
 from study.search.given_reference import lent
-from study.space.plan import StudyPlan
 from tasnet_core.backend.devices import device_of, precision_of
 from tasnet_core.checkpoints.safetensors_file import optional
 from tasnet_core.checkpoints.training_files import before_decay
-from tasnet_core.corpora.registry import Corpus, open_corpus
+from tasnet_core.corpora.registry import Corpus
 from tasnet_core.cost.count import exact
 from tasnet_core.errors import UserError
 from tasnet_core.records import Recipe
@@ -43,12 +42,7 @@ def take(asked: Take) -> list[Path]:
         best = chosen(database, name, asked.trial)
         precision_of(Recipe.of(best.run).precision, asked.device)
         _check_more(asked, Recipe.of(best.run), name, settings)
-        plan = StudyPlan.of(name, settings)
-        reference = plan.space.reference
-        corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=say)
-        if corpus.fingerprint != database.fingerprint(name):
-            raise UserError(f"corpus {settings.corpus} holds other recordings now than when study "
-                            f"{name!r} was trained, so its test mixtures are gone; restore them")
+        corpus = corpus_of(database, name)
         taken = _as_it_is(database, name, best)
         if asked.audio_s:
             taken = _trained_on(asked, database, taken, corpus, settings)

@@ -13,8 +13,10 @@ from study.database.store import Database
 from tasnet_core.checkpoints.checkpoint import load
 from tasnet_core.checkpoints.onnx_file import ALLOWED, parity, to_onnx
 from tasnet_core.checkpoints.safetensors_file import optional
+from tasnet_core.corpora.registry import Corpus
 from tasnet_core.errors import UserError, counted
 from tasnet_core.files import write_atomically
+from tasnet_core.inference import int8_export
 from tasnet_core.network.model import ConvTasNet
 
 FORMAT = 1
@@ -84,8 +86,10 @@ def chosen(database: Database, study: str, trial: int) -> Chosen:
 
 
 def write_bundle(database: Database, study: str, wanted: Sequence[int], out: Path,
-                 say: Say) -> list[Path]:
+                 say: Say, corpus: Corpus | None = None) -> list[Path]:
     """Write the networks of these trials, all complete ones if none is named; the files.
+
+    With a corpus in int8, too, where that pays there.
 
     Raises:
         UserError: onnx is not installed, a trial cannot be taken, `out` holds files or cannot be
@@ -103,9 +107,15 @@ def write_bundle(database: Database, study: str, wanted: Sequence[int], out: Pat
     for one in taken:
         trial = one.run["trial"]
         entry, models = _exported(one, names.get(trial, f"trial {trial}"))
+        say(f"trial {trial}: {entry['file']}, {entry['bytes']:,} bytes")
+        if corpus:
+            made = int8_export.paying(load(one.checkpoint).eval(), corpus)
+            say(f"  in int8: {int8_export.in_words(made) if made else 'does not pay'}")
+            if made:
+                entry["int8"], its_file = _in_int8(made, entry["file"])
+                models |= its_file
         files |= models
         networks.append(entry)
-        say(f"trial {trial}: {entry['file']}, {len(models[entry['file']]):,} bytes")
     variant = database.variant(taken[0].run["variant"])
     manifest = {
         "format": FORMAT, "study": study, "identity": database.identity(study),
@@ -120,13 +130,20 @@ def _exported(one: Chosen, name: str) -> tuple[dict[str, Any], dict[str, bytes]]
     """A network's entry in the manifest, and its files."""
     network = load(one.checkpoint)
     file = f"trial-{one.run['trial']:04d}.onnx"
-    entry = {"trial": one.run["trial"], "variant": one.run["variant"], "name": name,
-             "seed": one.run["seed"], "file": file}
     files = {file: model_of(network)}
+    entry = {"trial": one.run["trial"], "variant": one.run["variant"], "name": name,
+             "seed": one.run["seed"], "file": file, "bytes": len(files[file])}
     if network.variant.causal:
         entry |= {"streaming": f"stream-{file}", "hop": network.variant.hop}
         files[f"stream-{file}"] = stream_of(network)
     return entry, files
+
+
+def _in_int8(made: int8_export.Paying, file: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    named = file.replace(".onnx", ".int8.onnx")
+    entry = {"file": named, "bytes": made.found.bytes, "kind": made.found.kind,
+             "loss_db": made.found.loss_db}
+    return entry, {named: made.model}
 
 
 def model_of(network: ConvTasNet) -> bytes:
@@ -210,4 +227,8 @@ Real-time factor: the time to separate a recording of 4 s (`--seconds`), over it
 of all runs. Memory: the most that the process held, Python and onnxruntime included; what these
 took before the network was loaded is in the file, too. Each network has a process of its own.
 Causal networks also run in chunks of 10, 20 and 40 ms, as audio arrives.
+
+A file `.int8.onnx` is the same network in int8. It has lost at most
+{int8_export.MOST_LOSS_DB:g} dB on the test mixtures of the study, and has at most
+{int8_export.MOST_BYTES:.0%} of the bytes. Its speed and memory are measured, too.
 """

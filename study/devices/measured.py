@@ -18,6 +18,7 @@ LARGEST = 2**24     # bytes of a file; one of a thousand networks has half a mil
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
 # The least and the most that a number may be, so that no slip of a digit or a unit goes by.
 FACTOR, BYTES, MS, COUNT = (1e-7, 1e5), (2**16, 2**45), (1e-5, 1e7), (1, 10**9)
+FILE_BYTES = (100, 2**40)
 
 Facts = Mapping[str, Any]
 
@@ -104,13 +105,16 @@ def _study(database: Database, file: Path, found: Facts, wanted: str | None) -> 
 
 def _networks(found: Facts) -> list[Facts]:
     networks = found["networks"]
-    if not all(isinstance(one, dict) for one in networks):
+    parts = [*networks, *(one.get("int8", {}) for one in networks if isinstance(one, dict))]
+    if not all(isinstance(one, dict) for one in parts):
         raise _Wrong("its networks are no objects")
     return list(networks)
 
 
 def _failed(found: Facts) -> Iterator[str]:
     for one in _networks(found):
+        if "failed" in one.get("int8", {}):
+            yield f"trial {one.get('trial')} in int8: {str(one['int8']['failed'])[:200]}"
         if "failed" in one:
             yield f"trial {one.get('trial')}: not measured, {str(one['failed'])[:200]}"
 
@@ -142,7 +146,26 @@ def _cost(one: Facts, found: Facts, device: str, variant: Variant) -> DeviceCost
         chunk_20_ms=chunks.get(20, {}).get("median_ms"),
         chunk_40_ms=chunks.get(40, {}).get("median_ms"),
         latency_ms=latency_ms(list(chunks.values()), variant),
-        description=_described(found))
+        description=_described(found), file_bytes=_file_bytes(one, where), **_int8(one, where))
+
+
+def _file_bytes(one: Facts, where: str) -> int | None:
+    """None in a file of a version that did not count them."""
+    return None if one.get("bytes") is None else _count(one, "bytes", FILE_BYTES, where)
+
+
+def _int8(one: Facts, where: str) -> dict[str, Any]:
+    """The columns of the same network in int8; none where the bundle or the device had none."""
+    given = one.get("int8")
+    if given is None or "failed" in given:
+        return {}
+    where = f"{where}int8 "
+    return {
+        "int8_file_bytes": _file_bytes(given, where),
+        "int8_loss_db": _number(given, "loss_db", (-100, 100), where),
+        "int8_realtime_factor": _number(given, "realtime_factor", FACTOR, where),
+        "int8_realtime_factor_spread": _number(given, "realtime_factor_spread", (0, 1e5), where),
+        "int8_memory_bytes": _bytes(given, "peak_memory_bytes", where)}
 
 
 def latency_ms(chunks: Sequence[Facts], variant: Variant) -> float | None:

@@ -20,6 +20,7 @@ from tasnet_core.checkpoints.safetensors_file import save_hub
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.errors import UserError
 from tasnet_core.evaluation.metrics import estimates_of
+from tasnet_core.inference import int8_export
 from tasnet_core.inference.separate import levelled
 from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import LETTERS, Recipe, Variant
@@ -72,9 +73,13 @@ def write_taken(taken: Taken, corpus: Corpus, out: Path) -> list[Path]:
     """
     network = load(taken.checkpoint).eval()
     files = {ONNX: model_of(network)}
+    in_int8 = int8_export.paying(network, corpus)
+    if in_int8:
+        files[int8_export.INT8] = in_int8.model
     if network.variant.causal:
         files[STREAM] = stream_of(network)
-    files |= {"run.py": program("run.py"), "README.md": card(taken, interval(taken)).encode()}
+    files |= {"run.py": program("run.py"),
+              "README.md": card(taken, interval(taken), in_int8).encode()}
     paths = [*save_hub(network, out), *written(out, files)]
     for number, index in enumerate(spread(corpus.count("test")), 1):
         paths += _example(network, corpus, index, out / "examples" / f"{number}")
@@ -107,7 +112,7 @@ def _example(network: ConvTasNet, corpus: Corpus, index: int, folder: Path) -> l
 # ── the card ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def card(taken: Taken, sure: Estimate | None) -> str:
+def card(taken: Taken, sure: Estimate | None, in_int8: int8_export.Paying | None = None) -> str:
     """README.md as model hubs show it."""
     letters = " ".join(f"{name}{getattr(taken.variant, name)}" for name in LETTERS)
     others = [f"`{name}={value}`" for name, value in asdict(taken.variant).items()
@@ -153,7 +158,7 @@ Means over the {len(taken.mixtures)} test mixtures of `{corpus}`, of this very n
 
 | cost | value |
 |---|---|
-{_lines(_costs(taken))}
+{_lines(_costs(taken))}{_int8(in_int8)}
 ## Training
 
 {BEGUN[taken.recipe.init]}{_trained(taken, corpus)}
@@ -179,6 +184,28 @@ def _trained(taken: Taken, corpus: str) -> str:
 segments of {recipe.segment_s:g} s, batch {recipe.batch_size}, rate {recipe.learning_rate:g},
 schedule {recipe.schedule}, {recipe.precision}. The seed was chosen on the validation mixtures; no
 choice was made on the test set."""
+
+
+def _int8(made: int8_export.Paying | None) -> str:
+    """What the network in int8 loses and gains; nothing where it is not there."""
+    if made is None:
+        return ""
+    found, whole = made.found, made.whole
+    rows = [("bytes", f"{whole.bytes:,}", f"{found.bytes:,}"),
+            ("SI-SNRi", f"{decibels(whole.si_snri_db)} dB", f"{decibels(found.si_snri_db)} dB"),
+            ("real-time factor, one thread", *(f"{one.realtime_factor:.4f}"
+                                               for one in (whole, found)))]
+    lines = "".join(f"| {name} | {own} | {its} |\n" for name, own, its in rows)
+    return f"""
+## In int8
+
+`{int8_export.INT8}` is the same network in int8 ({found.kind}), with the same inputs and outputs:
+`python run.py recording.wav --model {int8_export.INT8}`. On the same test mixtures it loses
+{found.loss_db:.3f} ± {found.interval_db:.3f} dB; speed was measured where this card was written.
+
+| | float | int8 |
+|---|---|---|
+{lines}"""
 
 
 def _streaming(taken: Taken) -> str:

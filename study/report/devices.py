@@ -8,15 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from study.analysis.cost_axes import axis_of, device_of, is_predicted, of_devices
 from study.analysis.device_fit import DeviceFit, fits_of, with_predictions
 from study.analysis.on_devices import DeviceBudget
-from study.analysis.replicates import Row
-from study.analysis.wording import percent
+from study.analysis.pareto import front
+from study.analysis.replicates import SCORE, Row, number
+from study.analysis.trials import finished, names
+from study.analysis.wording import Table, Titles, percent
 from study.database.device_costs import budget_of
 from study.database.store import Database
-from study.records import Budget, Settings
+from study.records import DEVICE_AXES, Budget, Settings, device_axis
 from tasnet_core.errors import UserError, counted
+
+COLUMNS = ("trial", "name", "device", "stored", SCORE, "int8_loss_db", "file_bytes",
+           "realtime_factor", "memory_bytes", "optimal")
+TITLES: Titles = {
+    "device": ("device", ""), "stored": ("stored", "as"), "int8_loss_db": ("lost", "dB, to float"),
+    "file_bytes": ("file", "bytes"), "realtime_factor": ("real-time factor", "there"),
+    "memory_bytes": ("memory", "bytes"), "optimal": ("Pareto-optimal", "on this device")}
 
 
 class Measured(NamedTuple):
@@ -35,8 +46,41 @@ class Measured(NamedTuple):
                  if cost["device"] in devices or cost["variant"] in variants]
         return cls(costs, {**fits_of(rows), **own}, budget)
 
+    def in_int8(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """The finished variants that a device ran in int8, a row each and device, with the score
+        and the costs that they have so."""
+        known = [(cost, row) for cost in self.costs for row in finished(rows)
+                 if cost["variant"] == row["variant"] and number(cost["int8_loss_db"]) is not None]
+        return [{**row, "device": cost["device"], SCORE: row[SCORE] - cost["int8_loss_db"],
+                 "int8_loss_db": cost["int8_loss_db"],
+                 **{device_axis(word, cost["device"]): cost.get(f"int8_{column}")
+                    for word, column in DEVICE_AXES.items()}} for cost, row in known]
+
+    def table(self, rows: Sequence[Row]) -> Table:
+        """Each variant that a device has measured, as float and in int8: costs and score there, and
+        whether it is Pareto-optimal in them."""
+        lines: list[list[Any]] = []
+        called = names(rows)
+        for device in dict.fromkeys(cost["device"] for cost in self.costs):
+            axes = [device_axis(word, device) for word in ("bytes", "realtime_factor", "memory")]
+            whole = [{**row, "stored": "float"} for row in finished(rows)
+                     if number(row.get(axes[1])) is not None and not is_predicted(row, axes[1])]
+            small = [{**row, "stored": "int8"} for row in self.in_int8(rows)
+                     if row["device"] == device]
+            if small:
+                points = np.array([[-row[SCORE], *(row.get(axis) or 0 for axis in axes)]
+                                   for row in (*whole, *small)], float)
+                lines += [[row["trial"], called[row["trial"]], device, row["stored"], row[SCORE],
+                           row.get("int8_loss_db"), *(row.get(axis) for axis in axes),
+                           "yes" if best else "no"]
+                          for row, best in zip((*whole, *small), front(points), strict=True)]
+        return Table(COLUMNS, sorted(lines, key=lambda line: (line[2], line[6] or 0)))
+
     def completed(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return with_predictions(rows, self.fits)
+
+
+NOTHING = Measured((), {}, Budget())
 
 
 def _named(

@@ -136,6 +136,8 @@ class Page(NamedTuple):
     advice: Sequence[str] = ()
     path: Table = Table((), [])
     path_titles: Titles = {}  # noqa: RUF012  # never changed
+    devices: Table = Table((), [])
+    devices_titles: Titles = {}  # noqa: RUF012  # never changed
     predicted: Table = Table((), [])
     predicted_titles: Titles = {}  # noqa: RUF012  # never changed
     predicted_said: Sequence[str] = ()
@@ -186,6 +188,7 @@ def render(page: Page) -> str:
         titles={**wording.TITLES, **page.titles}, own_titles=_titles(page),
         path_titles={**wording.TITLES, **page.path_titles},
         predicted_titles={**wording.TITLES, **page.predicted_titles},
+        devices_titles={**wording.TITLES, **page.devices_titles},
         tested_in=next((one.section for one in page.figures if one.name == "mixtures"), None),
         text=TEXT, link=_link, sentence=linked_sentence,
         failures=_by_reason(page.failures), named=FAILURES_NAMED, reasons=REASONS,

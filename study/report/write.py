@@ -67,8 +67,7 @@ class Study(NamedTuple):
     point: dict[str, float] | None  # where hypervolumes are measured from
     checkpoints: Path  # the folder they are in
     put_in: Collection[int] = ()  # trials that were enqueued
-    devices: Sequence[str] = ()  # sentences on each that measured variants
-    budget: Budget = Budget()  # of the settings, with what devices measured
+    measured: devices.Measured = devices.NOTHING
 
     @property
     def corpus(self) -> str:
@@ -88,7 +87,7 @@ class Study(NamedTuple):
         if self.settings is None:
             return None
         with suppress(UserError):
-            return space_of(self.settings), self.budget
+            return space_of(self.settings), self.measured.budget
         return None
 
 
@@ -190,8 +189,7 @@ def _read(url: str, name: str | None) -> Study:
             chosen, settings, notes, runs, db.epochs(chosen), db.test_scores(chosen),
             db.unscored(chosen), db.environments(chosen),
             db.variant(base["variant"]) if base else None, db.hypervolume_point(chosen),
-            db.checkpoints(chosen), db.enqueued(chosen), devices.notes(measured, runs),
-            measured.budget)
+            db.checkpoints(chosen), db.enqueued(chosen), measured)
 
 
 # ── figures and tables ───────────────────────────────────────────────────────────────────────────
@@ -201,7 +199,7 @@ def _material(found: Study, analysis: Analysis) -> figures.Material:
     return figures.Material(
         analysis.runs, found.epochs, analysis.tested, analysis.effects, analysis.interaction,
         analysis.importance, analysis.scores, analysis.chance, analysis.progress,
-        _published(found), analysis.predicted)
+        _published(found), analysis.predicted, found.measured.in_int8(analysis.rows))
 
 
 def _published(found: Study) -> list[Published]:
@@ -236,6 +234,8 @@ def _tables(found: Study, analysis: Analysis, rows: Sequence[Row]) -> list[Named
     if analysis.predicted:
         foretold = predicted.table(analysis.predicted, found.reference)
         made.append(("predicted", foretold, foretold.columns, predicted.TITLES))
+    of_int8 = found.measured.table(analysis.rows)
+    made.append(("devices", of_int8, of_int8.columns, devices.TITLES))
     if found.form:
         beside = published.table_of(found.form, analysis.rows)
         made.append(("published", beside, beside.columns, published.titles(found.form)))
@@ -291,12 +291,13 @@ def _page(
         notes=[*found.notes, *analysis.notes], advice=analysis.advice,
         path=_readable(analysis.path), path_titles=reduction_path.TITLES,
         **_predicted(found, analysis),
-        small=[*summary.small_print(found.runs, analysis), *found.devices,
+        small=[*summary.small_print(runs, analysis), *devices.notes(found.measured, runs),
                *devices.to_take_home(found.name, found.runs, recommended)],
         unscored=trials.unscored(found.unscored),
         failures=[Failure(run["trial"], run["seed"], page.reason_of(run)) for run in runs
                   if run["state"] in ("failed", "stopped", "rejected")],
         clips=clips_of(found.runs, found.scores, found.checkpoints, recommended),
+        devices=_readable(found.measured.table(analysis.rows)), devices_titles=devices.TITLES,
         device_columns=tables.device_columns(rows),
         axes=cost_axes.for_page([*cost_axes.KNOWN, *cost_axes.of_devices(rows)]),
         mark=captions.INHERITED if any(map(trials.inherited, rows)) else "")

@@ -99,6 +99,29 @@ def chosen(found: list[Measured]) -> Measured | None:
     return next(iter(fast or paying), None)
 
 
+class Paying(NamedTuple):
+    """A network in int8 where that pays, with what was measured of it and of float."""
+
+    model: bytes
+    found: Measured
+    whole: Measured
+
+
+def paying(network: ConvTasNet, corpus: Corpus, samples: int | None = None,
+           say: Callable[[str], None] = lambda line: None) -> Paying | None:
+    """The network in int8, measured on a corpus; None where it does not pay. `say` gets the table.
+
+    Raises:
+        UserError: when a package is not installed.
+    """
+    models = models_of(network, corpus, samples)
+    found = measured({kind: onnx_graph.as_bytes(each[0]) for kind, each in models.items()}, corpus)
+    for line in (HEADER, *found):
+        say(str(line))
+    best = chosen(found)
+    return best and Paying(onnx_graph.as_bytes(models[best.kind][1]), best, found[0])
+
+
 def export_int8(network: ConvTasNet, corpus: Corpus, out: Path, samples: int | None,
                 say: Callable[[str], None]) -> None:
     """Measure a network in int8 on a corpus, print it, and write it where it pays.
@@ -108,16 +131,16 @@ def export_int8(network: ConvTasNet, corpus: Corpus, out: Path, samples: int | N
     """
     say(f"int8: calibrating on {CALIBRATION} training mixtures of {corpus.spec}, measuring on "
         f"{corpus.count('test')} test mixtures")
-    models = models_of(network, corpus, samples)
-    found = measured({kind: onnx_graph.as_bytes(each[0]) for kind, each in models.items()}, corpus)
-    for line in (HEADER, *found):
-        say(str(line))
-    best = chosen(found)
-    if best is None:
+    made = paying(network, corpus, samples, say)
+    if made is None:
         say(f"not written in int8: wanted at most {MOST_LOSS_DB:g} dB lost and "
             f"{MOST_BYTES:.0%} of the bytes")
         return
-    onnx_file.put(onnx_graph.as_bytes(models[best.kind][1]), out / INT8)
-    say(f"{out / INT8}: {best.kind}, {best.bytes / found[0].bytes:.0%} of the bytes, "
-        f"{best.loss_db:.2f} dB lost, {found[0].realtime_factor / best.realtime_factor:.2f} times "
-        "as fast as float")
+    onnx_file.put(made.model, out / INT8)
+    say(f"{out / INT8}: {in_words(made)}")
+
+
+def in_words(made: Paying) -> str:
+    found, whole = made.found, made.whole
+    return (f"{found.kind}, {found.bytes / whole.bytes:.0%} of the bytes, {found.loss_db:.2f} dB "
+            f"lost, {whole.realtime_factor / found.realtime_factor:.2f} times as fast as float")

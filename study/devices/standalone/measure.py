@@ -130,12 +130,22 @@ def measure(network: Facts, rate_hz: int, asked: argparse.Namespace) -> list[Fac
     if network.get("streaming"):
         hop = ["--hop", str(network["hop"])]
         found.append(ask([*common, *hop, "--stream", network["streaming"]]))
+    if network.get("int8"):
+        whole[-1] = network["int8"]["file"]
+        found.append({"int8": ask(whole)})
     return found
 
 
 def summary(network: Facts, rounds: list[Facts], seconds: float) -> Facts:
-    """The numbers of one network from all its processes."""
-    known = {name: network[name] for name in ("trial", "variant", "name")}
+    """The numbers of one network from all its processes, and those of it in int8."""
+    in_int8 = [one["int8"] for one in rounds if "int8" in one]
+    if in_int8:
+        own = {**network["int8"], "trial": network["trial"], "variant": network["variant"]}
+        found = summary({**own, "name": network["name"]}, in_int8, seconds)
+        plain = {name: value for name, value in network.items() if name != "int8"}
+        rest = [one for one in rounds if "int8" not in one]
+        return {**summary(plain, rest, seconds), "int8": {**found, **network["int8"]}}
+    known = {name: network.get(name) for name in ("trial", "variant", "name", "bytes")}
     failed = [one["failed"] for one in rounds if "failed" in one]
     if failed:
         return {**known, "failed": failed[0]}
@@ -211,7 +221,7 @@ def all_networks(asked: argparse.Namespace) -> Facts:
 
 def table(found: Facts) -> list[str]:
     lines = [f"{'trial':>5}  {'real-time factor':>20}  {'memory':>9}  {'20-ms chunk':>11}  network"]
-    for one in found["networks"]:
+    for one in both_kinds(found["networks"]):
         if "failed" in one:
             lines.append(f"{one['trial']:>5}  {one['name']}: not measured, {one['failed']}")
             continue
@@ -221,6 +231,15 @@ def table(found: Facts) -> list[str]:
                       if chunk["chunk_ms"] == 20), "-")
         lines.append(f"{one['trial']:>5}  {factor:>20}  {memory:>9}  {chunk:>11}  {one['name']}")
     return lines
+
+
+def both_kinds(networks: list[Facts]) -> Iterable[Facts]:
+    """Each network, and behind it the same in int8."""
+    for one in networks:
+        yield one
+        if "int8" in one:
+            lost = f"in int8, {one['int8']['loss_db']:.2f} dB lost"
+            yield {**one["int8"], "name": f"{one['name']} {lost}"}
 
 
 def free_name(path: Path) -> Path:

@@ -82,7 +82,10 @@ def main() -> None:
     parser.add_argument("recording", type=Path, help="a WAV file")
     parser.add_argument("--out", type=Path, help="folder of the files written (the recording's)")
     parser.add_argument("--threads", type=int, default=1, help="of the processor (1)")
+    parser.add_argument("--model", default="model.onnx", help="beside this file (model.onnx)")
     asked = parser.parse_args()
+    if not (HERE / asked.model).is_file():
+        sys.exit(f"{HERE / asked.model}: no such file; choose another network with --model")
     try:
         import onnxruntime
     except ImportError:
@@ -93,7 +96,7 @@ def main() -> None:
         sys.exit(f"{asked.recording}: holds no audio")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = asked.threads
-    session = onnxruntime.InferenceSession(str(HERE / "model.onnx"), options,
+    session = onnxruntime.InferenceSession(str(HERE / asked.model), options,
                                            providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     signals = separate(lambda part: session.run(None, {name: part[None]})[0][0], mixture, rate_hz)

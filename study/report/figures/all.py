@@ -41,6 +41,7 @@ class Material(NamedTuple):
     progress: Progress | None = None
     published: Sequence[front.Published] = ()
     predicted: PredictedFront | None = None
+    int8: Sequence[Row] = ()  # of variants that a device ran so
 
 
 def draw_all(material: Material) -> dict[str, Drawn]:
@@ -77,7 +78,8 @@ def fronts(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _front(rows: Sequence[Row], cost: str, material: Material) -> Drawn | None:
-    data = front.front_data(rows, cost, material.intervals, material.chance, material.published)
+    data = front.front_data(rows, cost, material.intervals, material.chance, material.published,
+                            material.int8)
     if cost not in trials.COSTS and not data.line:
         return None
     figure = style.new_figure(3.9)

@@ -56,6 +56,8 @@ def front(data: FrontData, unlabelled: int) -> Words:
          f"when the study is repeated (none below {percent(LIKELY)})."),
         (data.published, "Hollow diamonds are published results from another corpus or budget: "
          "where the literature stands, not what these variants should reach."),
+        (data.int8, "Squares are networks in int8, with the score they have so; filled: best at "
+         "their cost."),
         (data.predicted, f"The costs of {counted(data.predicted, 'variant')} are predicted from "
          "those that were measured there."),
         (data.unmeasured, "Without this measurement and not drawn: "
@@ -102,8 +104,8 @@ def _front_caption(data: FrontData) -> str:
 
 def _cost(name: str, cost: float) -> str:
     axis = axis_of(name)
-    if axis.tick == 1e6:
-        return f"{cost / axis.tick:.3g} MB"
+    if axis.tick in (1e3, 1e6):
+        return f"{cost / axis.tick:.3g} {'kB' if axis.tick == 1e3 else 'MB'}"
     return engineering(cost) if name in trials.COSTS else f"{cost:.3g}"
 
 

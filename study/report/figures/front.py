@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from study.analysis import trials
-from study.analysis.cost_axes import axis_of, is_predicted
+from study.analysis.cost_axes import axis_of, device_of, is_predicted
 from study.analysis.extrapolation import rising
 from study.analysis.replicates import SCORE, Row, number
 from study.records import Estimate
@@ -56,6 +56,7 @@ class FrontData(NamedTuple):
     published: list[tuple[str, float, float]]  # (name, cost, SI-SNRi in dB), cheapest first
     unmeasured: int  # finished variants whose cost is not known
     predicted: int = 0  # variants whose cost on a device is predicted
+    int8: Sequence[Point] = ()  # variants in int8, with the score and the cost they have so
 
     @property
     def points(self) -> list[Point]:
@@ -113,19 +114,21 @@ def kinds(rows: Sequence[Row]) -> dict[int, str]:
 def front_data(
     rows: Sequence[Row], cost: str, intervals: Mapping[int, Estimate] = {},
     chance: Mapping[int, float] = {}, published: Sequence[Published] = (),
+    int8: Sequence[Row] = (),
 ) -> FrontData:
     """The finished variants, a row each, against `cost`, a column that `cost_axes` knows; empty
-    where none has it."""
+    where none has it. `int8` are rows of variants as they are in int8."""
     names, finished = trials.names(rows), trials.finished(rows)
     measured = [row for row in finished if number(row.get(cost)) is not None]
-    line = trials.front(measured, (cost,))
-    on_line = {row["trial"] for row in line}
+    small = [row for row in int8 if number(row.get(cost)) is not None] if device_of(cost) else []
+    line = trials.front([*measured, *small], (cost,))
+    on_line = set(map(id, line))
     front = {row["trial"] for row in trials.front(rows)}
 
     def point(row: Row) -> Point:
         trial = row["trial"]
         interval = intervals.get(trial)
-        return Point(trial, names[trial], row[cost], row[SCORE], trial in on_line,
+        return Point(trial, names[trial], row[cost], row[SCORE], id(row) in on_line,
                      (interval.low, interval.high) if interval else None, chance.get(trial),
                      rising(row))
 
@@ -140,7 +143,8 @@ def front_data(
         reference=next((point for point in points if point.trial == 0), None),
         published=sorted(others, key=lambda other: other[1:]),
         unmeasured=len(finished) - len(measured),
-        predicted=sum(is_predicted(row, cost) for row in measured))
+        predicted=sum(is_predicted(row, cost) for row in measured),
+        int8=[point(row)._replace(interval_db=None, chance=None) for row in small])
 
 
 def draw_front(data: FrontData, axes: Axes) -> int:
@@ -165,7 +169,7 @@ def draw_front(data: FrontData, axes: Axes) -> int:
 def _scales(data: FrontData, axes: Axes) -> None:
     """Both axes, with room for all that will be drawn."""
     published = [(cost, score) for _, cost, score in data.published]
-    costs, scores = _columns([*_places(data.points), *published])
+    costs, scores = _columns([*_places([*data.points, *data.int8]), *published])
     ends = [end for point in data.with_bars for end in point.interval_db or ()]
     style.log_axis(axes, costs, axis_of(data.cost).tick)
     style.score_axis(axes, [*scores, *ends])
@@ -201,6 +205,9 @@ def _variants(data: FrontData, axes: Axes) -> None:
     ):
         some = [p for p in points if p.trial != trial and p.on_line == on_line]
         style.scatter(axes, _places(some), (face, "o", area), edge=edge, width=0.9)
+    for best, face, edge in ((False, WHITE, ORANGE), (True, ORANGE, WHITE)):
+        places = _places([point for point in data.int8 if point.on_line == best])
+        style.scatter(axes, places, (face, "s", 22), edge=edge, width=0.9)
     if reference:
         axes.axhline(reference.si_snri_db, color=VERMILION, linewidth=0.9, linestyle=":", zorder=1)
         style.scatter(axes, _places([reference]), (VERMILION, "*", 110), zorder=4, width=0.7)
@@ -225,6 +232,7 @@ def legend(data: FrontData) -> list[Line2D]:
         (data.with_bars, _entry("95 % interval", BLACK, BLACK, "|", 9)),
         (any(point.chance is not None for point in data.points), chance),
         (data.not_converged, _entry("not converged", WHITE, BLUE, "^", 4.5)),
+        (data.int8, _entry("in int8", ORANGE, WHITE, "s", 5)),
         (data.published, _entry("published, other corpus/budget", WHITE, ORANGE, "D", 4.5)),
     ]
     return [entry for there, entry in entries if there]
@@ -283,7 +291,8 @@ def _obstacles(data: FrontData, axes: Axes) -> Any:
     level = [(x, reference.si_snri_db) for x in axes.get_xlim()] if reference else []
     bars = [[(p.cost, end) for end in p.interval_db or ()] for p in data.with_bars]
     lines = [_sampled(_in_points(axes, line)) for line in (data.line, level, *bars) if line]
-    markers = [*_places(data.points), *((cost, score) for _, cost, score in data.published)]
+    published = [(cost, score) for _, cost, score in data.published]
+    markers = [*_places([*data.points, *data.int8]), *published]
     return np.concatenate([_in_points(axes, markers), *lines])
 
 

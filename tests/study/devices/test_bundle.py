@@ -16,6 +16,8 @@ from study.database.store import open_database
 from study.devices.standalone import measure
 from tasnet_core import load, load_onnx
 from tasnet_core.checkpoints import onnx_file, safetensors_file
+from tasnet_core.corpora.registry import CORPORA
+from tasnet_core.inference import int8_export
 from tasnet_core.network.model import seeded
 from tasnet_core.records import Variant
 from tests.support.commands import refused
@@ -82,6 +84,53 @@ def test_the_spread_is_from_the_first_to_the_third_quarter_of_the_runs():
     assert found["realtime_factor"] == pytest.approx(middle)
     assert found["realtime_factor_spread"] == pytest.approx(high - low)
     assert (found["peak_memory_bytes"], found["base_memory_bytes"], found["stream_memory_bytes"]) == (7, 3, None)
+
+
+@pytest.fixture
+def int8_pays(monkeypatch):
+    """Also in networks of a hundred parameters."""
+    monkeypatch.setattr(int8_export, "MOST_LOSS_DB", 99)
+    monkeypatch.setattr(int8_export, "MOST_BYTES", 99)
+
+
+def test_a_network_in_int8_is_measured_beside_it_and_its_numbers_come_back(here, int8_pays, capsys):
+    Study().bundle(2, out="phone")
+    assert "  in int8: " in capsys.readouterr().out
+    one, = json.loads((here / "phone/bundle.json").read_text())["networks"]
+    whole, small = (here / "phone" / name for name in (one["file"], one["int8"]["file"]))
+    assert (one["bytes"], one["int8"]["bytes"]) == (whole.stat().st_size, small.stat().st_size)
+    ended = run_program(here / "phone", "--rounds", "2", "--seconds", "0.5")
+    assert f"in int8, {one['int8']['loss_db']:.2f} dB lost" in ended.stdout, ended.stderr
+    found = json.loads((here / "phone/measured.json").read_text())["networks"][0]
+    Study().measured("phone/measured.json", "phone")
+    with open_database("results/study.db") as database:
+        stored, = database.device_costs()
+    assert stored["file_bytes"] == one["bytes"]
+    assert stored["realtime_factor"] == found["realtime_factor"] != found["int8"]["realtime_factor"]
+    assert {name: stored[f"int8_{name}"] for name in ("file_bytes", "loss_db", "realtime_factor", "memory_bytes")} == {
+        "file_bytes": one["int8"]["bytes"], "loss_db": one["int8"]["loss_db"],
+        "realtime_factor": found["int8"]["realtime_factor"], "memory_bytes": found["int8"]["peak_memory_bytes"]}
+
+
+def test_a_device_that_cannot_run_int8_keeps_the_numbers_of_float(here, int8_pays, capsys):
+    Study().bundle(1, out="phone")
+    (here / "phone/trial-0001.int8.onnx").write_bytes(b"cut off")
+    assert run_program(here / "phone", "--rounds", "1", "--seconds", "0.5").returncode == 0
+    Study().measured("phone/measured.json", "phone")
+    assert "trial 1 in int8: its process ended with status 1" in capsys.readouterr().out
+    with open_database("results/study.db") as database:
+        stored, = database.device_costs()
+    assert stored["realtime_factor"] > 0
+    assert stored["int8_realtime_factor"] is None
+
+
+def test_without_the_corpus_or_where_it_is_not_wanted_there_is_float_alone(here, int8_pays, monkeypatch, capsys):
+    Study().bundle(1, out="plain", float_only=True)
+    monkeypatch.delitem(CORPORA, "tiny")
+    Study().bundle(1, out="gone")
+    assert "not in int8, which is tested on the study's corpus: corpus 'tiny': 'tiny' is unknown" in capsys.readouterr().out
+    for folder in ("plain", "gone"):
+        assert {path.name for path in (here / folder).iterdir()} == {"bundle.json", "measure.py", "README.md", "trial-0001.onnx"}
 
 
 @pytest.mark.long

@@ -45,7 +45,8 @@ def axes(trial=1, device="phone"):
 
 def test_numbers_come_back_as_columns_of_results_exports_and_frames(found, here):
     Study().measured(written(found), "phone")
-    assert axes() == {"realtime_factor@phone": 0.05, "latency_ms@phone": None, "memory@phone": 89_999_999}
+    assert axes() == {
+        "realtime_factor@phone": 0.05, "latency_ms@phone": None, "memory@phone": 89_999_999, "bytes@phone": None}
     Study().export("out")
     with open(here / "out/runs.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -17,6 +17,7 @@ from study.devices.standalone import run as program
 from study.devices.take import corpus_name, spread
 from tasnet_core import load
 from tasnet_core.checkpoints.checkpoint import read
+from tasnet_core.inference import int8_export
 from tests.support.commands import RUN, refused
 
 
@@ -43,6 +44,22 @@ def test_the_folder_holds_the_network_of_the_trial_and_what_its_card_says(taken)
     assert card.startswith("---\nlicense: unknown\n")
     assert f"| SI-SNRi | {run['si_snri_db']:.2f} dB".replace("-", "\N{MINUS SIGN}").replace("| SI\N{MINUS SIGN}", "| SI-") in card
     assert "trial 1, seed 0, of study `tiny-tiny`" in card
+    assert "int8" not in card + " ".join(names)         # it does not pay in 93 parameters
+
+
+def test_where_int8_pays_it_is_there_and_the_card_says_what_it_costs(here, monkeypatch, tmp_path):
+    monkeypatch.setattr(int8_export, "MOST_LOSS_DB", 99)
+    monkeypatch.setattr(int8_export, "MOST_BYTES", 99)
+    Study().take(1, "home")
+    card, size = (here / "home/README.md").read_text(), (here / "home/model.int8.onnx").stat().st_size
+    assert f" | {size:,} |" in card
+    assert "On the same test mixtures it loses" in card
+    program.write(tmp_path / "talk.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8000).astype(np.float32), 8000)
+    for model, status in (("model.int8.onnx", 0), ("none.onnx", 1)):
+        ended = subprocess.run([sys.executable, "home/run.py", tmp_path / "talk.wav", "--out", model, "--model", model],
+                               capture_output=True, text=True, check=False)
+        assert ended.returncode == status, ended.stderr
+    assert "none.onnx: no such file; choose another network with --model" in ended.stderr
 
 
 def test_the_program_separates_as_the_network_does_and_clips_nothing(taken, tmp_path):

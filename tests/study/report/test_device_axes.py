@@ -7,14 +7,21 @@ import re
 import pytest
 
 from study.analysis.recommendations import Compared, recommend
+from study.analysis.replicates import per_trial
 from study.api import Study
 from study.database.device_costs import add_device_costs
 from study.database.store import open_database
 from study.records import DeviceCost
+from study.report import devices
+from study.report.figures.front import front_data
 from study.report.write import write_report
 from tasnet_core.errors import UserError
 from tests.support import fakes
 from tests.support.filled_database import fill
+
+# Nothing of the study is as small, and not much of it as good.
+IN_INT8 = {"int8_file_bytes": 1000, "int8_loss_db": 0.03, "int8_realtime_factor": 1e-3, "int8_realtime_factor_spread": 1e-5,
+           "int8_memory_bytes": 50_000_000}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,8 @@ def storage(tmp_path_factory):
     with open_database(path, read_only=False) as database:
         costs = {row["variant"]: DeviceCost("phone", row["variant"], 1.8e9, 1, 4.0, 2e-9 * row["macs_per_s"], 0.0, 15,
                                             memory_bytes=50_000_000 + 40 * row["parameters"],
-                                            description='{"processor": "Cortex", "onnxruntime": "1.32.0"}')
+                                            description='{"processor": "Cortex", "onnxruntime": "1.32.0"}',
+                                            file_bytes=4 * row["parameters"], **(IN_INT8 if row["trial"] == 3 else {}))
                  for row in database.results("fake") if row["trial"] != 4}
         add_device_costs(database, "fake", list(costs.values()))
     return path
@@ -51,6 +59,26 @@ def test_the_page_has_the_axes_of_the_device_and_limits_on_them(report):
     assert "What 1 variant without a measurement would cost there is predicted" in page
     assert (report / "figures/front_realtime_factor_phone.svg").exists()
     assert "The costs of 1 variant are predicted" in page
+
+
+def test_a_network_in_int8_is_a_point_of_the_front_with_its_own_bytes_and_score(report, storage):
+    with open(report / "tables/devices.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 9       # eight measured variants, and one of them in int8
+    small, = (row for row in rows if row["stored"] == "int8")
+    whole, = (row for row in rows if row["trial"] == "3" and row["stored"] == "float")
+    assert (small["trial"], small["file_bytes"], small["realtime_factor"], small["optimal"]) == ("3", "1000", "0.001", "yes")
+    assert float(small["si_snri_db"]) == pytest.approx(float(whole["si_snri_db"]) - 0.03)
+    with open_database(storage) as database:
+        rows = per_trial(database.results("fake"))
+        found = devices.Measured.of(database, None, rows).in_int8(rows)
+    data = front_data(rows, "bytes@phone", int8=found)
+    assert data.line[0] == (1000, pytest.approx(float(small["si_snri_db"])))
+    assert [(point.trial, point.on_line) for point in data.int8] == [(3, True)]
+    assert not front_data(rows, "parameters", int8=found).int8
+    page = (report / "index.html").read_text()
+    assert "Squares are networks in int8" in page
+    assert 'id="devices-table-caption"' in page
 
 
 def test_what_was_predicted_follows_the_law_of_the_measured_and_is_marked(report):

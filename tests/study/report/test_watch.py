@@ -70,7 +70,8 @@ def nothing(database):
 
 
 def test_what_a_device_measured_meanwhile_is_something_new(tmp_path):
-    study = Study(tmp_path, lambda database: (begins(0)(database), ends(1)(database), begins(1)(database)), nothing, measures(1.8e9), measures(1.8e9), measures(1.9e9), ends(2))
+    study = Study(tmp_path, lambda database: (begins(0)(database), ends(1)(database), begins(1)(database)),
+                  nothing, measures(1.8e9), measures(1.8e9), measures(1.9e9), ends(2))
     study.watch()
     assert study.written[:4] == [0, 2, 4, 5]
 
