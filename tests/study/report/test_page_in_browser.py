@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from study.analysis import wording
-from study.report import page
+from study.analysis import cost_axes, wording
+from study.report import page, tables
 from tests.support import fakes, made_up_pages
 
 CHROMIUM = shutil.which("chromium")
@@ -326,6 +326,43 @@ def test_limits_hold_together_exactly_and_what_nothing_fits_is_said(opened, made
     assert "No variant has at most" in tab.inner_text("#best")
     least = min(row["realtime_factor"] for row in by_cost(made))
     assert f"{wording.engineering(least)} real-time factor" in tab.inner_text("#best")
+
+
+@pytest.fixture(scope="module")
+def on_phone(tmp_path_factory):
+    """A study that a phone has measured, but for every fourth variant, which is predicted."""
+    runs, _, _ = fakes.study(20, seed=5)
+    for run in runs:
+        run |= {"realtime_factor@phone": run["macs_per_s"] / 1e9, "memory@phone": 50_000_000 + 40 * run["parameters"],
+                "bytes@phone": 4 * run["parameters"], "predicted": "phone" if run["trial"] % 4 == 3 else ""}
+    rows = made_up_pages.variants(runs)
+    made = made_up_pages.page_of(runs, device_columns=tables.device_columns(rows), axes=cost_axes.for_page(
+        [*cost_axes.KNOWN, *cost_axes.of_devices(rows)]))
+    return made, saved(made, tmp_path_factory.mktemp("phone"))
+
+
+@pytest.mark.parametrize("kind", ["measured", "predicted"])
+def test_limits_on_a_device_name_the_best_and_say_what_is_predicted(opened, on_phone, kind):
+    made, address = on_phone
+    tab = opened(address)
+    assert tab.locator("#limits input").evaluate_all("all => all.map(one => one.name)") == [
+        "parameters", "macs_per_s", "realtime_factor@phone", "memory@phone", "bytes@phone"]
+    known = sorted((row for row in made.rows if row["si_snri_db"] is not None), key=lambda row: -row["si_snri_db"])
+    best = next(row for row in known if (row["predicted"] == "phone") == (kind == "predicted"))
+    axes = {"realtime_factor@phone": "real-time factor on phone", "memory@phone": "bytes of memory on phone"}
+    for axis in axes:
+        tab.fill(f"[name='{axis}']", repr(best[axis]))
+    fits = next(row for row in known if all(row[axis] <= best[axis] for axis in axes))
+    said = tab.inner_text("#best")
+    assert f"trial {fits['trial']} (" in said
+    for axis, words in axes.items():
+        assert f"at most {best[axis]!r} {words}" in said or f"and {best[axis]!r} {words}" in said
+        marked_so = " (predicted)" if fits["predicted"] else ""
+        assert f"{wording.engineering(fits[axis])} {words}{marked_so}" in said
+    tab.fill("[name='memory@phone']", "1k")
+    least = min(row["memory@phone"] for row in known)
+    assert "No variant has at most" in tab.inner_text("#best")
+    assert f"{wording.engineering(least)} bytes of memory on phone" in tab.inner_text("#best")
 
 
 @pytest.mark.parametrize("typed", ["many", "-5", "0", "1,5M", "1.2.3", "<b>"])
