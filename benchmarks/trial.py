@@ -1,15 +1,19 @@
-"""Where the time of one trial goes, from the start of a worker to the result in the database, with the recipe of `quick`.
+"""Where the time of one trial goes, in a worker of one thread, with the recipe of `quick`.
 
-A study of one variant on SQLite, as `python -m study run` does it in a worker of one thread: the reference, a middle one, the
-smallest. The training is a quarter of the recipe's epochs' sound, and its share is reckoned for all of it.
+A study of three variants on SQLite, as `python -m study run` trains them in a worker: the reference, a middle one, the smallest;
+then the same cut out of the reference and only scored (`--init inherit --inherit-epochs 0`). Trainings are a quarter of the
+recipe's audio, and their steps are counted four times. Seconds are those of this processor, which other work on the machine
+does not lengthen, but for the cost: that is measured in a process of its own, whose start a variant before the three pays for.
 
-    python benchmarks/trial.py
+    python benchmarks/trial.py [--slices]
 """
 
+import argparse
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -28,12 +32,16 @@ from study.space.toml import as_dict
 from tasnet_core.backend import build
 from tasnet_core.corpora.registry import open_corpus
 from tasnet_core.evaluation import metrics
+from tasnet_core.training import trainer
 from tasnet_core.training.trainer import Training
 
 SHARE = 4
-VARIANTS = {"reference": QUICK.reference, "middle": replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1),
-            "smallest": next(QUICK.variants())}
-PARTS = ("cost measured", "training", "validation", "saving", "scoring", "sounds kept", "database and search")
+MIDDLE = replace(QUICK.reference, N=64, B=32, H=64, Sc=32, X=4, R=1)
+SMALLEST = next(QUICK.variants())
+FIRST = replace(SMALLEST, X=3)
+VARIANTS = {"reference": QUICK.reference, "first": FIRST, "middle": MIDDLE, "smallest": SMALLEST}
+PARTS = ("training", "cost measured", "validation: separating", "validation: scoring", "test: separating", "test: scoring",
+         "selection", "audio examples", "saving", "inheriting", "loading", "rest")
 
 
 class Clock:
@@ -43,61 +51,88 @@ class Clock:
         self.seconds: dict[str, float] = defaultdict(float)
         self.under_way: list[float] = []        # by nesting: seconds spent in parts within
 
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        now = time.perf_counter if name == "cost measured" else time.process_time
+        start = now()
+        self.under_way.append(0.0)
+        try:
+            yield
+        finally:
+            took, within = now() - start, self.under_way.pop()
+            self.seconds[name] += took - within
+            if self.under_way and name != "cost measured":
+                self.under_way[-1] += took
+
     def of(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def timed(*arguments: Any, **more: Any) -> Any:
-            start = time.perf_counter()
-            self.under_way.append(0.0)
-            try:
+            with self.part(part):
                 return function(*arguments, **more)
-            finally:
-                took, within = time.perf_counter() - start, self.under_way.pop()
-                self.seconds[part] += took - within
-                if self.under_way:
-                    self.under_way[-1] += took
+        return timed
+
+    def of_generator(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def timed(*arguments: Any, **more: Any) -> Any:
+            generator, end = function(*arguments, **more), object()
+            while True:
+                with self.part(part):
+                    found = next(generator, end)
+                if found is end:
+                    return
+                yield found
         return timed
 
     def attach(self) -> None:
         for owner, name, part in (
-                (evaluating, "measure_apart", "cost measured"), (Training, "_step", "training"),
-                (Training, "_validation", "validation"),
-                (Training, "save", "saving"), (metrics, "score_test", "scoring"),
-                (evaluating.examples, "write", "audio examples")):
+                (evaluating, "measure_apart", "cost measured"), (Training, "_step", "training"), (Training, "save", "saving"),
+                (trainer, "estimates_of", "validation: separating"), (metrics, "score_test", "test: scoring"),
+                (metrics, "estimates_of", "test: separating"), (evaluating, "_selection", "selection"),
+                (evaluating.examples, "write", "audio examples"), (Training, "inherit", "inheriting"),
+                (evaluating, "load", "loading")):
             setattr(owner, name, self.of(part, getattr(owner, name)))
+        Training.validate = self.of_generator("validation: scoring", Training.validate)
 
 
-def trial(variant: Any, clock: Clock, folder: Path) -> float:
-    """Seconds of a whole trial but for its start."""
+def trials(slices: bool, clock: Clock, folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each variant with the seconds of its trial by part."""
     recipe = replace(QUICK.recipe, epoch_segments=QUICK.recipe.epoch_segments // SHARE)
-    space = VariantList.of("one", (variant,), recipe)
-    settings = Settings(space=space.name, definition=as_dict(space), recipe=recipe, metrics=QUICK.metrics)
+    if slices:
+        recipe = replace(recipe, init="inherit", epochs=1, epoch_segments=recipe.batch_size)
+    space = VariantList.of("four", tuple(VARIANTS.values()), recipe)
+    settings = Settings(space=space.name, definition=as_dict(space), recipe=recipe, metrics=QUICK.metrics, stop=None,
+                        inherit_epochs=0 if slices else None)
     corpus = open_corpus(settings.corpus)
     with open_database(f"sqlite:///{folder / 'study.db'}", read_only=False) as database:
         database.register("one", settings, corpus.notes, corpus.fingerprint)
         one = runner.Runner(StudyPlan.of("one", settings), database, corpus)
-        start = time.perf_counter()
-        clock.seconds.clear()
-        one.run(1)
-        return time.perf_counter() - start
+        for number, name in enumerate(VARIANTS, 1):
+            clock.seconds.clear()
+            with clock.part("rest"):
+                one.run(number)
+            clock.seconds["training"] *= SHARE
+            if name != "first" and not (slices and name == "reference"):
+                yield name, dict(clock.seconds)
 
 
-def main() -> None:
+def main(slices: bool) -> None:
     torch.set_num_threads(1)
     build.why_not()
     clock = Clock()
     clock.attach()
     recipe = QUICK.recipe
-    print(f"{recipe.audio_s:,.0f} s of sound, batches of {recipe.batch_size} × {recipe.segment_s:g} s, one thread\n")
-    print("| variant | seconds | " + " | ".join(PARTS) + " |\n|" + "---|" * (len(PARTS) + 2))
-    for name, variant in VARIANTS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            whole = trial(variant, clock, Path(folder))
-        clock.seconds["database and search"] = whole - sum(clock.seconds[part] for part in PARTS[:-1])
-        clock.seconds["training"] *= SHARE
-        total = sum(clock.seconds[part] for part in PARTS)
-        shares = " | ".join(f"{clock.seconds[part] / total:.1%}" for part in PARTS)
-        print(f"| {name} | {total:.1f} | {shares} |", flush=True)
+    if not slices:
+        print(f"{recipe.audio_s:,.0f} s of audio, batches of {recipe.batch_size} × {recipe.segment_s:g} s, one thread\n")
+    print("| variant | seconds | but training | " + " | ".join(PARTS) + " |\n|" + "---|" * (len(PARTS) + 3))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, seconds in trials(slices, clock, Path(folder)):
+            total = sum(seconds.values())
+            shares = " | ".join(f"{seconds.get(part, 0.0):.2f}" for part in PARTS)
+            fixed = total - seconds.get("training", 0.0)
+            print(f"| {name} | {total:.2f} | {fixed:.2f} ({fixed / total:.1%}) | {shares} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--slices", action="store_true")
+    main(parser.parse_args().slices)

@@ -22,13 +22,13 @@ LINES = {
     "study/space": 1_125,
     "tasnet_core": 1_575,
     "tasnet_core/backend": 900,
-    "tasnet_core/checkpoints": 2_375,
+    "tasnet_core/checkpoints": 2_400,
     "tasnet_core/corpora": 3_100,
     "tasnet_core/cost": 375,
     "tasnet_core/evaluation": 475,
     "tasnet_core/inference": 1_175,
     "tasnet_core/network": 575,
-    "tasnet_core/training": 875,
+    "tasnet_core/training": 900,
 }
 LONG, WIDE = 400, 100
 

@@ -213,7 +213,7 @@ def load(path: str | Path, **hyperparameters: Any) -> ConvTasNet:
             asking for hyperparameters that it does not say; where it says others.
     """
     path = Path(path)
-    network = toolkits.network_of(path, hyperparameters) or _own(path)
+    network = toolkits.of_folder(path, hyperparameters) or _of_file(path, hyperparameters)
     for name, value in hyperparameters.items():
         found = getattr(network.variant, name, "no hyperparameter")
         if found != value:
@@ -221,17 +221,25 @@ def load(path: str | Path, **hyperparameters: Any) -> ConvTasNet:
     return network
 
 
-def _own(path: Path) -> ConvTasNet:
+def _of_file(path: Path, hyperparameters: dict[str, Any]) -> ConvTasNet:
     if is_hub(path):
-        variant, best = read_hub(path)
-    else:
-        content = read_saved(path)
-        if not isinstance(content, dict) or "format" not in content:
-            raise CheckpointError(
-                f"{path}: no network that can be read here; wanted a checkpoint or export of this "
-                "project, or a Conv-TasNet of Asteroid, torchaudio, SpeechBrain or ESPnet")
-        content = _built(content, path)
-        variant, best = content["variant"], content.get("best", {})
+        return _with_weights(path, *read_hub(path))
+    content = read_saved(path)
+    if network := toolkits.of_content(content, path, hyperparameters):
+        return network
+    if not isinstance(content, dict) or "format" not in content:
+        raise CheckpointError(
+            f"{path}: no network that can be read here; wanted a checkpoint or export of this "
+            "project, or a Conv-TasNet of Asteroid, torchaudio, SpeechBrain or ESPnet")
+    return best_of(_built(content, path), path)
+
+
+def best_of(content: Mapping[str, Any], path: Path) -> ConvTasNet:
+    """The trained network in what `read` returned, as `load` has it."""
+    return _with_weights(path, content["variant"], content.get("best", {}))
+
+
+def _with_weights(path: Path, variant: Variant, best: Mapping[str, Tensor]) -> ConvTasNet:
     try:
         return network_with(variant, best)
     except ValueError as error:

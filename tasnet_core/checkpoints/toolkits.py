@@ -6,15 +6,13 @@ from typing import Any
 
 from tasnet_core.checkpoints import asteroid, espnet, speechbrain, torchaudio
 from tasnet_core.checkpoints.conversion import Given
-from tasnet_core.checkpoints.safetensors_file import is_hub
-from tasnet_core.checkpoints.unpickle import read_saved
 from tasnet_core.network.model import ConvTasNet
 
 OWN = ("model.safetensors", "config.json")      # an exported network, whatever lies beside it
 
 
-def network_of(path: Path, given: Given) -> ConvTasNet | None:
-    """The network of another toolkit; None where a path is of none.
+def of_folder(path: Path, given: Given) -> ConvTasNet | None:
+    """The network of another toolkit's folder; None where a path belongs to none.
 
     Raises:
         CheckpointError: when it is damaged, has no counterpart here, or does not say all of it.
@@ -25,10 +23,15 @@ def network_of(path: Path, given: Given) -> ConvTasNet | None:
         return speechbrain.read_folder(folder, given)
     if (config := espnet.config_of(path)) and (os.path.isdir(path) or path == config):
         return espnet.read_folder(config, given)
-    return None if is_hub(path) else _of_file(read_saved(path), path, given)
+    return None
 
 
-def _of_file(content: Any, path: Path, given: Given) -> ConvTasNet | None:
+def of_content(content: Any, path: Path, given: Given) -> ConvTasNet | None:
+    """The network of what another toolkit saved in a file; None where it is of none.
+
+    Raises:
+        CheckpointError: as `of_folder`.
+    """
     if asteroid.is_asteroids(content):
         return asteroid.network_of(content, path)
     if torchaudio.is_torchaudios(content):

@@ -58,7 +58,9 @@ def best_permutation(reference: Tensor, estimate: Tensor, valid: Tensor | None =
 
     `estimate[b, order[b, c]]` belongs to `reference[b, c]`. `valid`, if given, is [B, T].
     """
-    return _best(_pairwise(reference, estimate, valid))
+    _check(reference, estimate)
+    with torch.no_grad():
+        return best_of(by_correlation(reference, estimate, valid))
 
 
 def pit_loss(reference: Tensor, estimate: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -67,9 +69,7 @@ def pit_loss(reference: Tensor, estimate: Tensor, valid: Tensor | None = None) -
     [B, C, T] x [B, C, T] -> []; in dB. `valid`, if given, is [B, T] and as in `si_snr`. A silent
     source has no SI-SNR (see `speaks`) and counts as 0 dB, whatever is estimated.
     """
-    _check(reference, estimate)
-    with torch.no_grad():
-        order = _best(_by_correlation(reference, estimate, valid))
+    order = best_permutation(reference, estimate, valid)
     valid = None if valid is None else valid[:, None]
     return -(si_snr(reference, reorder(estimate, order), valid) * speaks(reference, valid)).mean()
 
@@ -85,26 +85,21 @@ def _check(reference: Tensor, estimate: Tensor) -> None:
         raise ValueError(f"{found}: both must be [batch, speakers, samples]")
 
 
-def _by_correlation(reference: Tensor, estimate: Tensor, valid: Tensor | None) -> Tensor:
+def by_correlation(reference: Tensor, estimate: Tensor, valid: Tensor | None = None) -> Tensor:
     """SI-SNR of every pair from r², the share of the estimate's energy along the reference.
 
-    10 log10(r² / (1 - r²)): [B, C, T] x [B, C, T] -> [B, C, C]. One matrix product instead of C²
-    signals, but beyond about 60 dB all alike: good for an order, which is near no tie there.
+    10 log10(r² / (1 - r²)): [B, C, T] x [B, E, T] -> [B, C, E]. One matrix product instead of C E
+    signals, but in float32 beyond about 60 dB all alike: good for an order, which is near no tie
+    there. In float64 it is the definition to 1e-8 dB up to there.
     """
     valid = None if valid is None else valid[:, None]
     reference, estimate = _zero_mean(reference, valid), _zero_mean(estimate, valid)
     tiny, rounding = torch.finfo(estimate.dtype).tiny, torch.finfo(estimate.dtype).eps
-    own, theirs = reference.square().sum(-1), estimate.square().sum(-1)                 # [B, C]
-    energies = own[:, :, None] * theirs[:, None]                                        # [B, C, C]
+    own, theirs = (torch.linalg.vecdot(one, one) for one in (reference, estimate))
+    energies: Tensor = own[:, :, None] * theirs[:, None]                                # [B, C, E]
     share = (reference @ estimate.mT).square() / (energies + tiny)
     share = share.clamp(rounding, 1 - rounding)
     return 10 * (share / (1 - share)).log10()
-
-
-def _pairwise(reference: Tensor, estimate: Tensor, valid: Tensor | None) -> Tensor:
-    _check(reference, estimate)
-    valid = None if valid is None else valid[:, None, None]
-    return si_snr(reference[:, :, None], estimate[:, None], valid)          # [B, C, C]
 
 
 @cache
@@ -114,8 +109,8 @@ def _orders(speakers: int, device: torch.device) -> Tensor:
         return torch.tensor(list(permutations(range(speakers))), device=device)
 
 
-def _best(scores: Tensor) -> Tensor:
-    """The permutation with the highest mean: [B, C, C] -> [B, C]."""
+def best_of(scores: Tensor) -> Tensor:
+    """The order of estimates with the highest mean: [B, C, C] -> [B, C]."""
     speakers = scores.shape[-1]
     orders = _orders(speakers, scores.device)                                           # [C!, C]
     means = scores[:, torch.arange(speakers, device=scores.device), orders].mean(-1)     # [B, C!]

@@ -27,6 +27,7 @@ from tasnet_core.evaluation.metrics import estimates_of, in_order, silent
 from tasnet_core.files import clear_scratch
 from tasnet_core.network.importance import first_order, reorder_channels
 from tasnet_core.network.loss import pit_loss
+from tasnet_core.network.model import ConvTasNet
 from tasnet_core.network.slices import take
 from tasnet_core.records import Epoch, Recipe, Variant
 from tasnet_core.training.batches import Drawer, batch_of
@@ -146,10 +147,7 @@ class Training:
         if teacher is None:
             raise UserError(f"{self.variant}: init {self.recipe.init!r} needs a network to inherit "
                             "from")
-        if self.origin.study and (how := self.origin.foreign_teacher(checkpoint.read(teacher))):
-            raise CheckpointError(f"{teacher}: {how}, so nothing can be inherited from it; put the "
-                                  "checkpoint of the study's own trial 0 there")
-        whole = checkpoint.load(teacher)
+        whole = self._of_study(teacher) if self.origin.study else checkpoint.load(teacher)
         if why := self.variant.no_slice_of(whole.variant):
             raise UserError(f"{self.variant}: is no slice of {teacher}: {why}")
         self.network.load_state_dict(take(whole, self.variant).state_dict())
@@ -183,6 +181,13 @@ class Training:
             steps.append(first_order(network))
         self.optimizer.zero_grad()
         return [torch.stack(kind).sum(0) for kind in zip(*steps, strict=True)]
+
+    def _of_study(self, teacher: Path) -> ConvTasNet:
+        content = checkpoint.read(teacher)
+        if how := self.origin.foreign_teacher(content):
+            raise CheckpointError(f"{teacher}: {how}, so nothing can be inherited from it; put the "
+                                  "checkpoint of the study's own trial 0 there")
+        return checkpoint.best_of(content, teacher)
 
     @property
     def scores(self) -> list[float]:

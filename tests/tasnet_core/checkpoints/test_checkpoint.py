@@ -1,6 +1,7 @@
 import errno
 import os
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,14 @@ def test_no_two_runs_of_a_study_have_one_checkpoint(trial):
     names = [checkpoint_name(trial, replicate) for replicate in (None, 0, 1, 12)] + [checkpoint_name(trial + 1)]
     assert len(set(names)) == 5
     assert checkpoint_name(0) == "trial-0000.pt"        # as studies of before have them
+
+
+def test_a_file_is_read_once(tmp_path, monkeypatch):
+    saved(tmp_path / "a.pt")
+    opened, archive = [], zipfile.ZipFile
+    monkeypatch.setattr(zipfile, "ZipFile", lambda file: opened.append(file) or archive(file))
+    tasnet_core.load(tmp_path / "a.pt")
+    assert len(opened) == 1
 
 
 def test_loading_a_network_draws_no_chance(tmp_path):
