@@ -68,12 +68,14 @@ class Measured(NamedTuple):
             small = [{**row, "stored": "int8"} for row in self.in_int8(rows)
                      if row["device"] == device]
             if small:
-                points = np.array([[-row[SCORE], *(row.get(axis) or 0 for axis in axes)]
-                                   for row in (*whole, *small)], float)
+                both = (*whole, *small)     # compared in what is known of all of them
+                known = [axis for axis in axes
+                         if all(number(row.get(axis)) is not None for row in both)]
+                points = np.array([[-row[SCORE], *(row[axis] for axis in known)] for row in both])
                 lines += [[row["trial"], called[row["trial"]], device, row["stored"], row[SCORE],
                            row.get("int8_loss_db"), *(row.get(axis) for axis in axes),
                            "yes" if best else "no"]
-                          for row, best in zip((*whole, *small), front(points), strict=True)]
+                          for row, best in zip(both, front(points), strict=True)]
         return Table(COLUMNS, sorted(lines, key=lambda line: (line[2], line[6] or 0)))
 
     def completed(self, rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from study.analysis.replicates import per_trial
 from study.api import Study
 from study.database.device_costs import add_device_costs
 from study.database.store import open_database
-from study.records import DeviceCost
+from study.records import Budget, DeviceCost
 from study.report import devices
 from study.report.figures.front import front_data
 from study.report.write import write_report
@@ -79,6 +79,18 @@ def test_a_network_in_int8_is_a_point_of_the_front_with_its_own_bytes_and_score(
     page = (report / "index.html").read_text()
     assert "Squares are networks in int8" in page
     assert 'id="devices-table-caption"' in page
+
+
+@pytest.mark.parametrize(("bytes_of_other", "optimal"), [(None, ["no", "yes"]), (400, ["yes", "yes"])])
+def test_a_network_of_unknown_bytes_is_not_taken_to_have_none(bytes_of_other, optimal):
+    """The first in int8 has the fewest bytes, and the other is better in all else, as far as that is known."""
+    rows = [{**fakes.row(trial), "si_snri_db": 5.0 + trial, "realtime_factor@phone": 0.2 / (1 + trial), "memory@phone": 9e7,
+             "bytes@phone": bytes_of_other if trial else 4000} for trial in (0, 1)]
+    costs = [{"device": "phone", "variant": rows[0]["variant"], "int8_loss_db": 0.1, "int8_file_bytes": 300,
+              "int8_realtime_factor": 0.15, "int8_memory_bytes": 9e7}]
+    table = devices.Measured(costs, {}, Budget()).table(rows)
+    found = {(row[0], row[3]): row[-1] for row in table.rows}
+    assert [found[0, "int8"], found[1, "float"]] == optimal
 
 
 def test_what_was_predicted_follows_the_law_of_the_measured_and_is_marked(report):
