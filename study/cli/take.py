@@ -46,11 +46,12 @@ def take(asked: Take) -> list[Path]:
         taken = _as_it_is(database, name, best)
         if asked.audio_s:
             taken = _trained_on(asked, database, taken, corpus, settings)
-    files = write_taken(taken, corpus, asked.out)
+    files = write_taken(taken, corpus, asked.out, say)
     score = taken.scores[SCORE]
     shown = f", {score:.2f} dB SI-SNRi on the test set" if score is not None else ""
     say(f"trial {taken.trial}, seed {taken.seed}: {taken.checkpoint}{shown}",
-        f"{asked.out}: model.safetensors, model.onnx, run.py, README.md, examples; "
+        f"{asked.out}: {', '.join(path.name for path in files if path.parent == asked.out)}, "
+        "examples; "
         f"try it: python {asked.out / 'run.py'} RECORDING.wav")
     return files
 

@@ -2,7 +2,7 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,8 +65,9 @@ def interval(taken: Taken) -> Estimate | None:
     return Uncertainty(tested, {taken.trial: 1}, None).scores([taken.trial]).get(taken.trial)
 
 
-def write_taken(taken: Taken, corpus: Corpus, out: Path) -> list[Path]:
-    """Write everything into a folder that holds nothing yet; the files.
+def write_taken(taken: Taken, corpus: Corpus, out: Path,
+                say: Callable[[str], None] = print) -> list[Path]:
+    """Write everything into a folder that holds nothing yet; the files. `say` gets what int8 costs.
 
     Raises:
         UserError: a package is not installed, or the folder cannot be written.
@@ -74,6 +75,7 @@ def write_taken(taken: Taken, corpus: Corpus, out: Path) -> list[Path]:
     network = load(taken.checkpoint).eval()
     files = {ONNX: model_of(network)}
     in_int8 = int8_export.paying(network, corpus)
+    say(f"in int8: {int8_export.in_words(in_int8) if in_int8 else 'does not pay, not written'}")
     if in_int8:
         files[int8_export.INT8] = in_int8.model
     if network.variant.causal:
@@ -191,6 +193,7 @@ def _int8(made: int8_export.Paying | None) -> str:
     if made is None:
         return ""
     found, whole = made.found, made.whole
+    what = {int8_export.WEIGHTS: "weights", int8_export.ALL: "weights and activations"}
     rows = [("bytes", f"{whole.bytes:,}", f"{found.bytes:,}"),
             ("SI-SNRi", f"{decibels(whole.si_snri_db)} dB", f"{decibels(found.si_snri_db)} dB"),
             ("real-time factor, one thread", *(f"{one.realtime_factor:.4f}"
@@ -199,8 +202,9 @@ def _int8(made: int8_export.Paying | None) -> str:
     return f"""
 ## In int8
 
-`{int8_export.INT8}` is the same network in int8 ({found.kind}), with the same inputs and outputs:
-`python run.py recording.wav --model {int8_export.INT8}`. On the same test mixtures it loses
+`{int8_export.INT8}` is the same network in int8 ({what[found.kind]}), with the
+same inputs and outputs: `python run.py recording.wav --model {int8_export.INT8}`.
+On the same test mixtures it loses
 {found.loss_db:.3f} ± {found.interval_db:.3f} dB; speed was measured where this card was written.
 
 | | float | int8 |

@@ -47,12 +47,15 @@ def test_the_folder_holds_the_network_of_the_trial_and_what_its_card_says(taken)
     assert "int8" not in card + " ".join(names)         # it does not pay in 93 parameters
 
 
-def test_where_int8_pays_it_is_there_and_the_card_says_what_it_costs(here, monkeypatch, tmp_path):
+def test_where_int8_pays_it_is_there_and_the_card_says_what_it_costs(here, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(int8_export, "MOST_LOSS_DB", 99)
     monkeypatch.setattr(int8_export, "MOST_BYTES", 99)
     Study().take(1, "home")
     card, size = (here / "home/README.md").read_text(), (here / "home/model.int8.onnx").stat().st_size
     assert f" | {size:,} |" in card
+    printed = capsys.readouterr().out
+    assert "in int8: int8" in printed
+    assert "model.int8.onnx, run.py" in printed
     assert "On the same test mixtures it loses" in card
     program.write(tmp_path / "talk.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8000).astype(np.float32), 8000)
     for model, status in (("model.int8.onnx", 0), ("none.onnx", 1)):
