@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from tasnet_core.network.model import ConvTasNet, seeded
+from tasnet_core.network.model import ConvTasNet, unfilled
 from tasnet_core.records import Variant
 
 
@@ -21,7 +21,8 @@ def take(whole: ConvTasNet, variant: Variant) -> ConvTasNet:
     """
     if why := variant.no_slice_of(whole.variant):
         raise ValueError(f"{variant} is no slice: {why}")
-    part = seeded(variant, 0).to(whole.encoder.weight.device)
+    # Nothing is drawn: it may be asked for while somebody's chance is set aside (`model.chance`).
+    part = unfilled(variant, str(whole.encoder.weight.device))
     with torch.no_grad():
         pairs = matching(part.state_dict(), variant, whole.state_dict(), whole.variant)
         for mine, theirs in pairs:

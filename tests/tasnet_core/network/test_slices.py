@@ -13,7 +13,9 @@ from tasnet_core.network.model import seeded
 from tasnet_core.network.slices import matching, take
 from tasnet_core.records import SLICED, Variant
 from tasnet_core.training.batches import Batch
-from tasnet_core.training.slimmable import Subnetworks
+from tasnet_core.training.slimmable import Lineage, Subnetworks
+from tasnet_core.training.trainer import train
+from tests.support.tiny import RECIPE, TINY, Tiny
 from tests.support.variants import variants
 
 WHOLE = Variant(N=12, L=4, B=6, H=10, Sc=5, X=3, R=2)
@@ -117,3 +119,11 @@ def test_a_teachers_gradients_are_those_of_one_loss_over_it_and_its_slices():
     expected = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
     for weight, one in zip(weights.values(), expected, strict=True):
         assert torch.allclose(weight.grad, torch.zeros_like(weight) if one is None else one, rtol=1e-3, atol=1e-5)
+
+
+def test_slices_of_a_network_with_dropout_are_trained_with_it(tmp_path):
+    """They are taken in the middle of a step whose chance is set aside: taking them must not wait for that."""
+    variant, recipe = replace(TINY, dropout=0.25), replace(RECIPE, epochs=1, init="teacher")
+    lineage = Lineage(values={"N": (4, 8), "X": (1, 2)})
+    curves = [list(train(variant, recipe, Tiny(), tmp_path / name, lineage=lineage)) for name in ("a.pt", "b.pt")]
+    assert replace(curves[0][0], seconds=0) == replace(curves[1][0], seconds=0)
