@@ -136,7 +136,7 @@ class Run(Training):
         "epochs (half of them)", type=upto(MOST_EPOCHS), metavar="E")
     distill: float | None = option(
         None, "with --reference: weight of its estimates as second targets, beside the sources "
-        "(0)", type=share, metavar="W")
+        "(0.5; with --init scratch 0)", type=share, metavar="W")
     inherit_epochs: int | None = option(
         None, "with --init inherit: tune each variant for so many epochs; 0: score sub-networks "
         "as they are, hundreds of them (a tenth of the epochs)", type=natural, metavar="E")

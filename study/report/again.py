@@ -122,7 +122,7 @@ def _run(name: str, settings: Settings, trials: int) -> str:
         "hyperparameters": settings.hyperparameters or None,
         "init": None if recipe.init == usual_init else recipe.init,
         "adapt-epochs": settings.adapt_epochs,
-        "distill": recipe.distill or None,
+        "distill": f"{recipe.distill:g}" if settings.reference else None,
         "inherit-epochs": settings.inherit_epochs,
         "max-parameters": budget.max_parameters,
         "max-macs": budget.max_macs_per_s,

@@ -95,11 +95,12 @@ def test_from_scratch_the_given_network_is_only_the_yardstick():
     assert "inherited" not in page_of()
 
 
-def test_variants_learn_from_its_estimates_where_asked_and_it_and_the_adapted_one_do_not():
-    assert study([*RUN, "--trials", "3", "--distill", "0.5"]) == 0
+def test_slices_learn_from_its_estimates_unless_asked_not_to_and_it_and_the_adapted_one_do_not():
+    assert study([*RUN, "--trials", "3"]) == 0
     assert [run["distill"] for run in runs()] == [0, 0, 0.5]
-    plain = [*RUN, "--trials", "3", "--study", "plain"]
-    assert study(plain) == 0
+    assert study([*RUN, "--trials", "3", "--study", "plain", "--distill", "0"]) == 0
+    assert study([*RUN, "--trials", "2", "--study", "begun", "--init", "scratch"]) == 0
+    assert {run["distill"] for name in ("plain", "begun") for run in runs(name)} == {0}
     assert runs("plain")[1]["si_snri_db"] == runs()[1]["si_snri_db"]
     assert runs("plain")[2]["si_snri_db"] != runs()[2]["si_snri_db"]
 
