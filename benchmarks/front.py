@@ -34,7 +34,7 @@ from tasnet_core.records import Variant
 FILE = Path(__file__).with_name("inherited.csv")
 SHARES = (5, 10, 15, 20, 25, 30)        # percent of the sound that the whole grid needs from scratch
 INHERIT = replace(RECIPE, init="inherit")
-TEACHER_S, TUNED_S = (recipe_of(INHERIT, Settings(recipe=INHERIT), whole).audio_s for whole in (True, False))
+TEACHER_S, TUNED_S = (recipe_of(INHERIT, Settings(recipe=INHERIT), whole, None).audio_s for whole in (True, False))
 SCRATCH_S = EPOCHS * EPOCH_S
 
 
