@@ -28,6 +28,7 @@ NETWORKS = (".pt", ".pth", ".ckpt", ".safetensors")     # suffixes of what `desc
 RECIPE_HELP = {
     "batch_size": "; auto: in as few parts as memory allows",
     "precision": "; float32, bf16; auto: bf16 where the hardware has units for it",
+    "optimizer": "; muon: Muon for the 1x1 convolutions, Adam for the rest",
     "distill": "; weight of the teacher's estimates as second targets"}
 
 

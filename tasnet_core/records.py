@@ -16,6 +16,7 @@ MASKS = ("sigmoid", "relu", "softmax")  # softmax: over the speakers
 NORMS = ("global", "cumulative", "frame", "batch")
 PADDING_MODES = ("zeros", "reflect")     # reflect: the frames mirrored
 SCHEDULES = ("plateau", "decay")
+OPTIMIZERS = ("adam", "muon")    # muon: of the 1×1 convolutions, Adam of the rest
 TAUGHT = 2              # slices that are trained with a teacher at each step
 # What a training starts from, see Recipe.
 INITS = ("scratch", "inherit", "teacher", "given", "adapted")
@@ -46,17 +47,15 @@ def as_word(name: str, value: Any) -> str:
     return f"{name}={str(value).lower() if isinstance(value, bool) else value}"
 
 
-def _check_count(
-    record: str, name: str, value: Any, least: int = 1, most: int | None = MOST
-) -> None:
+def _check_count(record: str, name: str, value: Any, least: int = 1,
+                 most: int | None = MOST) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{record}: {name}={value!r} must be a whole number")
     if value < least:
         raise ValueError(f"{record}: {name}={value} must be at least {least}")
     if most is not None and value > most:
-        raise ValueError(
-            f"{record}: {name} must be at most {most}, "
-            f"not {value if value < 10**30 else 'that many digits'}")
+        found = value if value < 10**30 else "that many digits"
+        raise ValueError(f"{record}: {name} must be at most {most}, not {found}")
 
 
 def _check_word(record: str, name: str, value: str, known: tuple[str, ...]) -> None:
@@ -182,8 +181,7 @@ class Variant:
         SQL knows true and false as 1 and 0.
         """
         values: dict[str, Any] = {field.name: row[field.name] for field in fields(cls)}
-        return cls(
-            **{**values, **{name: bool(values[name]) for name in SWITCHES}})
+        return cls(**{**values, **{name: bool(values[name]) for name in SWITCHES}})
 
     @property
     def said(self) -> dict[str, Any]:
@@ -267,6 +265,7 @@ class Recipe:
     # Knowledge distillation: the weight of SI-SNR against another network's estimates in the loss,
     # beside that against the sources
     distill: float = 0.0
+    optimizer: str = "adam"
 
     def __post_init__(self) -> None:
         as_it_is = self.init in ("inherit", "given")    # possibly
@@ -277,6 +276,7 @@ class Recipe:
         for name in ("segment_s", "learning_rate", "clip_norm"):
             _check_positive("Recipe", name, getattr(self, name))
         _check_word("Recipe", "schedule", self.schedule, SCHEDULES)
+        _check_word("Recipe", "optimizer", self.optimizer, OPTIMIZERS)
         _check_word("Recipe", "precision", self.precision, PRECISIONS)
         _check_word("Recipe", "init", self.init, INITS)
         if not (isinstance(self.distill, float) and 0 <= self.distill < 1):

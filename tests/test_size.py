@@ -11,7 +11,7 @@ from tests.support import ROOT
 LINES = {
     "study": 625,
     "study/analysis": 4_200,
-    "study/cli": 2_075,
+    "study/cli": 2_100,
     "study/database": 2_250,
     "study/devices": 1_125,
     "study/engines": 975,
@@ -28,7 +28,7 @@ LINES = {
     "tasnet_core/evaluation": 475,
     "tasnet_core/inference": 1_175,
     "tasnet_core/network": 575,
-    "tasnet_core/training": 900,
+    "tasnet_core/training": 975,
 }
 LONG, WIDE = 400, 100
 

@@ -104,6 +104,7 @@ COLUMNS = {
     "precision": "of the factors of matrix products: float32 or bf16",
     "seed": "of weights and mixtures",
     "init": "scratch, inherit (a sub-network of the teacher), teacher; given and adapted: a reference that was given",
+    "optimizer": "adam, or muon: Muon for the 1×1 convolutions, Adam for the rest",
     "distill": "weight of a given reference's estimates as second targets",
     "train_loss_db": "mean training loss (minus SI-SNR)",
     "valid_si_snri_db": "mean SI-SNRi over the validation mixtures",

@@ -33,7 +33,7 @@ from study.cli.values import (
 from study.records import COST_WORDS, DEFAULT_URL, DEVICE_AXES, QUALITY_WORDS, SAMPLERS, as_options
 from tasnet_core.arguments import Parser, number_above_0, path
 from tasnet_core.errors import UserError
-from tasnet_core.records import DEFAULT_CORPUS, DEVICES, INITS, METRICS, PRECISIONS
+from tasnet_core.records import DEFAULT_CORPUS, DEVICES, INITS, METRICS, OPTIMIZERS, PRECISIONS
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────
 
@@ -152,6 +152,9 @@ class Run(Training):
     precision: str | None = option(
         None, "of matrix products; auto: bf16 where the hardware has units for it, else float32 "
         "(auto)", choices=(*PRECISIONS, "auto"))
+    optimizer: str | None = option(
+        None, "muon: Muon for the 1x1 convolutions, Adam for the rest (the space's; of quick on a "
+        "folder, from scratch, muon)", choices=OPTIMIZERS)
     seed: int | None = option(None, "of weights, mixtures and search (0)", type=natural,
                               metavar="S")
     max_parameters: int | None = option(None, "reject larger variants before training", type=whole,

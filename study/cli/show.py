@@ -200,7 +200,8 @@ def _facts(row: Row, run: Row) -> dict[str, str]:
         "trained on": known("audio_s", "{:,.0f} s of audio") + stopped,
         "recipe": f"{counted(run['epochs'], 'epoch')} of "
                   f"{counted(run['epoch_segments'], 'segment')} of {run['segment_s']:g} s, "
-                  f"batch {run['batch_size']}, rate {run['learning_rate']:g}, {run['schedule']}",
+                  f"batch {run['batch_size']}, rate {run['learning_rate']:g}, {run['schedule']}, "
+                  f"{run['optimizer'].capitalize()}",
         "wall time": known("seconds", "{:.0f} s"),
         "checkpoint": run["checkpoint"],
         **({"to take it home": f"python -m study take {run['trial']} --study {run['study']} "

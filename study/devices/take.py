@@ -184,8 +184,8 @@ def _trained(taken: Taken, corpus: str) -> str:
     return f"""\
 {taken.audio_s:,.0f} s of audio of `{corpus}`: {recipe.epochs} epochs of {recipe.epoch_segments}
 segments of {recipe.segment_s:g} s, batch {recipe.batch_size}, rate {recipe.learning_rate:g},
-schedule {recipe.schedule}, {recipe.precision}. The seed was chosen on the validation mixtures; no
-choice was made on the test set."""
+schedule {recipe.schedule}, {recipe.optimizer.capitalize()}, {recipe.precision}. The seed was chosen
+on the validation mixtures; no choice was made on the test set."""
 
 
 def _int8(made: int8_export.Paying | None) -> str:

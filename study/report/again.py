@@ -117,6 +117,7 @@ def _run(name: str, settings: Settings, trials: int) -> str:
         "segment-s": recipe.segment_s,
         "batch-size": recipe.batch_size,
         "precision": recipe.precision,
+        "optimizer": recipe.optimizer,
         "seed": recipe.seed,
         "reference": settings.reference or None,
         "hyperparameters": settings.hyperparameters or None,

@@ -95,11 +95,13 @@ def recorder_of(device: torch.device) -> Recorder | None:
     return CudaGraphs(device) if device.type == "cuda" else None
 
 
-def adam(network: torch.nn.Module, device: torch.device) -> torch.optim.Adam:
-    """Adam; where its steps are recorded, with a rate on the device that `set_rate` writes."""
+def adam(network: torch.nn.Module, device: torch.device,
+         kind: type[torch.optim.Adam] = torch.optim.Adam) -> torch.optim.Adam:
+    """Adam, or a `kind` of it; where its steps are recorded, with a rate on the device that
+    `set_rate` writes."""
     recorded = device.type == "cuda"
     rate = torch.zeros((), device=device) if recorded else 0.0
-    return torch.optim.Adam(network.parameters(), rate, fused=True, capturable=recorded)
+    return kind(network.parameters(), rate, fused=True, capturable=recorded)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

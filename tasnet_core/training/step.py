@@ -24,9 +24,11 @@ from tasnet_core.network.model import ConvTasNet, chance, seeded
 from tasnet_core.records import Recipe, Variant
 from tasnet_core.training.batches import Batch, batch_of
 from tasnet_core.training.gpu_corpus import resident
+from tasnet_core.training.muon import Muon
 from tasnet_core.training.slimmable import Subnetworks, Values
 
 Result = TypeVar("Result")
+OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
 
 
 def silently(line: str) -> None:
@@ -43,7 +45,7 @@ class Stepper:
         self.device = device
         self.log = log
         self.network = speed_up(seeded(variant, recipe.seed).to(device), recipe.precision)
-        self.optimizer = adam(self.network, device)
+        self.optimizer = adam(self.network, device, OPTIMIZERS[recipe.optimizer])
         self.subnetworks: Subnetworks | None = None
         if recipe.teaches:
             self.subnetworks = Subnetworks(self.network, values or {}, recipe.precision)

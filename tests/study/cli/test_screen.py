@@ -144,7 +144,8 @@ def test_a_front_tells_its_seeds(capsys):
 
 def test_a_trial_with_several_seeds_is_shown_run_by_run_and_then_as_their_mean(capsys):
     results = [fakes.row(1, seed=0, si_snri_db=5.0), fakes.row(1, seed=1, si_snri_db=6.0), fakes.stopped(1, seed=2)]
-    more = {"kind": "", "mixtures": 1, "unscored": 0, "batch_size": 8, "schedule": "decay", "checkpoint": "a.pt"}
+    more = {"kind": "", "mixtures": 1, "unscored": 0, "batch_size": 8, "schedule": "decay",
+            "optimizer": "adam", "checkpoint": "a.pt"}
     show_trial([{**row, **more} for row in results], results, [fakes.epoch(1, 1, -1.0, 1.0, 2)], [fakes.mixture(1, 0, 4.0, 1)])
     said = capsys.readouterr().out
     assert said.splitlines()[-1] == "trial 1, mean: 5.50 dB SI-SNRi (2 seeds, sd 0.71); 1 run without a score"
@@ -157,7 +158,8 @@ def test_a_trial_with_several_seeds_is_shown_run_by_run_and_then_as_their_mean(c
 def test_a_trial_that_still_rises_says_so_and_whom_it_may_pass(capsys):
     results = [fakes.row(0, si_snri_db=7.0, **fakes.outlook(0.1, 7.05, 6.9, 7.2)),
                fakes.row(1, si_snri_db=6.5, parameters=1000, macs_per_s=1000, **fakes.outlook(0.6, 7.1, 6.95, 7.25))]
-    more = {"kind": "", "mixtures": 1, "unscored": 0, "batch_size": 8, "schedule": "decay", "checkpoint": "a.pt"}
+    more = {"kind": "", "mixtures": 1, "unscored": 0, "batch_size": 8, "schedule": "decay",
+            "optimizer": "adam", "checkpoint": "a.pt"}
     show_trial([{**results[1], **more}], results, [], [])
     said = capsys.readouterr().out
     assert "0.60 dB per doubling of audio, still rising ↑" in said

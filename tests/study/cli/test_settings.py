@@ -54,11 +54,11 @@ def test_what_is_left_out_is_the_spaces():
 def test_every_option_of_a_study_reaches_its_settings():
     found = asked("--corpus", "folder:x", "--objectives", "si-snri, Receptive-Field", "--metrics", "stoi", "--sampler", "nsga2",
                   "--tune", "batch_size", "--epochs", "2", "--epoch-segments", "7", "--segment-s", "0.5", "--batch-size", "3",
-                  "--precision", "bf16",
+                  "--precision", "bf16", "--optimizer", "muon",
                   "--seed", "4", "--max-parameters", "1k", "--max-macs", "1M", "--stop-margin", "0.3", "--threads", "2")
     assert found == Settings(
         "folder:x", "tiny", replace(tiny_study.SPACE.recipe, epochs=2, epoch_segments=7, segment_s=0.5, batch_size=3, seed=4,
-                                    precision="bf16"),
+                                    precision="bf16", optimizer="muon"),
         replace(found.budget, max_parameters=1000, max_macs_per_s=1_000_000), "nsga2", ("si_snri_db", "receptive_field_s"),
         ("si_snr", "stoi"), StopRule(margin_db=0.3), ("batch_size",), 2)
 
@@ -77,6 +77,29 @@ def test_axes_of_devices_keep_the_name_of_the_device():
     assert found.budget.on_devices == {"memory@my-Phone": 1e8, "latency_ms@Pi-5": 5e-5}
     again = read(read(["run", "--trials", "1", *line]).line())
     assert settings_of(again, None, space_named("tiny")) == found
+
+
+@pytest.mark.parametrize(("more", "optimizer"), [
+    ((), "muon"), (("--optimizer", "adam"), "adam"), (("--init", "inherit"), "adam"), (("--reference", "mine.pt"), "adam"),
+    (("--corpus", "voices2"), "adam"), (("--corpus", "librimix:x"), "adam")])
+def test_a_new_study_of_quick_on_recordings_of_ones_own_trains_by_muon_from_scratch(more, optimizer):
+    corpus = () if "--corpus" in more else ("--corpus", "folder:x")
+    assert asked(*corpus, *more, space="quick").recipe == replace(SPACES["quick"].recipe, optimizer=optimizer, init=more[1]
+                                                                  if "--init" in more else "scratch")
+
+
+def test_a_study_of_recordings_that_was_begun_by_adam_goes_on_by_adam():
+    begun = asked("--corpus", "folder:x", "--optimizer", "adam", space="quick").as_dict()
+    del begun["recipe"]["optimizer"]        # by a version that had no other
+    known = Settings.from_dict(begun)
+    for options in ((), ("--corpus", "folder:x")):
+        for space in (None, SPACES["quick"]):
+            assert settings_of(read(["run", "--trials", "1", *options]), known, space) == known
+
+
+def test_the_spaces_of_papers_keep_the_optimizer_of_the_papers():
+    for space in ("full", "thesis", "table2", "causal"):
+        assert asked("--corpus", "folder:x", space=space).recipe == SPACES[space].recipe
 
 
 def test_an_objective_brings_its_metric():

@@ -117,7 +117,8 @@ def test_the_page_says_what_the_rows_say(made):
     assert "one second of audio at 8 kHz" in text
     assert "trained on the same 3,200 s of audio" in text
     assert ("python -m study run --trials 1 --study fake --corpus voices2 --space quick --stop-margin off --epochs 8 "
-            "--epoch-segments 200 --segment-s 2.0 --batch-size 8 --precision float32 --seed 0 --max-parameters 400000") in text
+            "--epoch-segments 200 --segment-s 2.0 --batch-size 8 --precision float32 "
+            "--optimizer adam --seed 0 --max-parameters 400000") in text
     assert "python -m study run --trials 7 --study fake" in text       # its variants, which quick has not, are put in between
     assert "x86_64, 2 cores" in text
     assert re.search(r"recipe\.learning_rate ?0\.002", text)

@@ -51,8 +51,8 @@ def again(monkeypatch):
     """Let trainings on the CPU record, with the rate in a tensor as on a GPU."""
     recorder, made = Again(), cuda_graphs.adam
 
-    def adam(network, device):
-        optimizer = made(network, device)
+    def adam(network, device, kind):
+        optimizer = made(network, device, kind)
         optimizer.param_groups[0]["lr"] = torch.zeros((), dtype=torch.float64)
         return optimizer
     monkeypatch.setattr(step, "recorder_of", lambda device: recorder)
@@ -99,6 +99,14 @@ def test_a_recorded_training_that_is_paused_again_and_again_ends_with_the_bits_o
             pass
     assert same(found, eager[TINY])
     assert again.replayed
+
+
+def test_recorded_steps_by_muon_have_the_bits_of_eager_ones(tmp_path, again, monkeypatch):
+    recipe = replace(ODD, optimizer="muon")
+    found = trained(tmp_path / "a.pt", recipe)
+    assert again.replayed
+    monkeypatch.setattr(step, "recorder_of", lambda device: None)
+    assert same(found, trained(tmp_path / "b.pt", recipe))
 
 
 def test_what_cannot_be_recorded_is_done_step_by_step_and_said_once(tmp_path, eager, again, monkeypatch):
