@@ -70,7 +70,10 @@ def prices(keys: list[Key], scores: np.ndarray) -> dict[str, Estimate]:
     return {one.letter: one.doubling_db for one in found if one.doubling_db}
 
 
-def shown(one: Estimate) -> str:
+def shown(one: Estimate | None) -> str:
+    """Nothing where too few variants tell."""
+    if one is None:
+        return ""
     return f"{one.value:.2f} ± {(one.high - one.low) / 2:.2f}"
 
 
@@ -78,16 +81,17 @@ def main(first: str, second: str) -> None:
     tables = [scores_of(Path(path)) for path in (first, second)]
     names = [Path(path).stem for path in (first, second)]
     budgets = sorted(tables[0].keys() & tables[1].keys())
-    print(f"{names[0]} against {names[1]}\n\n| s of audio | variants | τ [95 %] | regret, dB [95 %] | the most, dB |\n"
-          "|---|---|---|---|---|")
+    print(f"{names[0]} against {names[1]}\n\n| s of audio | variants | τ [95 %] | τ of parameters alone | regret, dB [95 %] | "
+          "the most, dB |\n|---|---|---|---|---|---|")
     lines = []
     for audio_s in budgets:
         keys = sorted(tables[0][audio_s].keys() & tables[1][audio_s].keys())
         one, other = (np.array([table[audio_s][key] for key in keys]) for table in tables)
         cost = [exact(Variant(**dict(zip(LETTERS, key, strict=True)))) for key in keys]
         costs = [np.array([getattr(each, axis) for each in cost], float) for axis in ("parameters", "macs_per_s")]
-        agreement, (mean, most) = tau(one, other), regrets(costs, one, other)
+        agreement, by_size, (mean, most) = tau(one, other), tau(costs[0], other), regrets(costs, one, other)
         print(f"| {audio_s:,.0f} | {len(keys)} | {agreement.value:.2f} [{agreement.low:.2f}, {agreement.high:.2f}] | "
+              f"{by_size.value:.2f} [{by_size.low:.2f}, {by_size.high:.2f}] | "
               f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}] | {most:.2f} |")
         found = [prices(keys, some) for some in (one, other, other - one)]
         for name, own in zip((*names, "difference"), found, strict=True):
@@ -95,7 +99,7 @@ def main(first: str, second: str) -> None:
     letters = list(dict.fromkeys(letter for *_, own in lines for letter in own))
     print(f"\nThe price of a halving, dB\n\n| s of audio | | {' | '.join(letters)} |\n|{'---|' * (2 + len(letters))}")
     for audio_s, name, own in lines:
-        print(f"| {audio_s:,.0f} | {name} | {' | '.join(shown(own[letter]) for letter in letters)} |")
+        print(f"| {audio_s:,.0f} | {name} | {' | '.join(shown(own.get(letter)) for letter in letters)} |")
 
 
 if __name__ == "__main__":
