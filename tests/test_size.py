@@ -11,7 +11,7 @@ from tests.support import ROOT
 LINES = {
     "study": 625,
     "study/analysis": 4_200,
-    "study/cli": 2_100,
+    "study/cli": 2_125,
     "study/database": 2_250,
     "study/devices": 1_125,
     "study/engines": 975,

@@ -154,7 +154,7 @@ def design(rows: Sequence[Row], base: Row) -> Design:
             line += [value for _, value in coded]
         lines.append(line)
     return Design(
-        rows, letters, own, table=np.array(lines).reshape(len(rows), -1),
+        rows, letters, own, table=np.array(lines).reshape(len(rows), 1 + len(names)),
         columns={name: i for i, name in enumerate(names, 1)},
         scores=np.array([row[SCORE] for row in rows], dtype=float))
 

@@ -59,7 +59,8 @@ def limit_db(known: Sequence[Row]) -> float:
     """Below which difference the scores of two of these variants may differ by chance."""
     spread = pooled_seed_sd(known)
     once = max(NO_FINDING_DB, SURE * spread[0] if spread else 0.0)
-    return once / math.sqrt(min(row.get("seeds", 1) for row in known if not given(row)))
+    seeds = (row.get("seeds", 1) for row in known if not given(row))
+    return once / math.sqrt(min(seeds, default=1))
 
 
 def ended(row: Row) -> bool:

@@ -139,6 +139,7 @@ def _confirm(asked: Training, seeds: int, plan: StudyPlan, database: Database, c
     if plan.settings.recipe.init == "inherit" and not plan.settings.adapted_in:
         variants = _variants(database, plan.name, trials)
         if tuned_on:
+            _check_adapted(database, plan)
             following = tuned_whole(plan.settings, plan.name)
             plan = plan.of_study(plan.name + TUNED_ON, following)
             say("their weights were tuned for a short while: trained on from the slices of the "
@@ -156,6 +157,20 @@ def _confirm(asked: Training, seeds: int, plan: StudyPlan, database: Database, c
     if _train(asked, plan, database, 0) and plan.name != inherited:
         say(*lines([(study, per_trial(database.results(study)))
                     for study in (inherited, plan.name)]))
+
+
+def _check_adapted(database: Database, plan: StudyPlan) -> None:
+    """See that the given reference has been adapted to the end, before a study begins from it.
+
+    Raises:
+        UserError: it has not, or its checkpoint is not there.
+    """
+    teacher = teacher_of(plan.settings)
+    assert teacher is not None
+    _check_trials(database, plan, (teacher,), ("complete",))
+    _check_checkpoints(
+        database, plan.name, (run for run in database.runs(plan.name) if run["trial"] == teacher),
+        "begin another study")
 
 
 def fidelity(asked: Fidelity) -> None:

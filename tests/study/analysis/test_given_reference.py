@@ -16,7 +16,7 @@ from study.analysis.uncertainty import SeedSpread, Uncertainty
 from study.records import Budget
 from study.search.model_sampler import GIVEN, proposal
 from study.space.presets import QUICK
-from tests.support.fakes import REFERENCE, confirmed, row
+from tests.support.fakes import REFERENCE, confirmed, mixture, row
 
 UP_DB = 2.0
 
@@ -67,6 +67,14 @@ def test_what_is_said_of_hyperparameters_does_not_depend_on_its_score(known):
             assert loss.value - other.losses[trial].value == pytest.approx(1)
             assert found.shrunk.loss_db[trial] - other.shrunk.loss_db[trial] == pytest.approx(1)
             assert found.shrunk.sd_db[trial] == pytest.approx(other.shrunk.sd_db[trial])
+
+
+def test_before_anything_is_trained_it_alone_is_analysed():
+    alone = [row(0, init="given", epochs=0)]
+    found = analyse(alone, from_rows([{**mixture(0, place, 7.0), "speakers": f"{place}a+b"} for place in range(9)]), REFERENCE)
+    assert [one["trial"] for one in found.rows] == [0]
+    assert found.effects.refused
+    assert found.path.rows == []
 
 
 def test_the_predicted_front_is_of_what_the_study_trains_and_its_losses_are_against_the_given(known):

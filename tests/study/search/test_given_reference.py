@@ -126,6 +126,19 @@ def test_its_front_is_confirmed_by_whole_trainings_from_its_slices(capsys):
         assert "all is well" in capsys.readouterr().out
 
 
+def test_before_it_is_adapted_it_is_reported_and_nothing_begins_from_it(capsys):
+    assert study([*RUN, "--trials", "1"]) == 0
+    assert "the given network as it is" in page_of()
+    capsys.readouterr()
+    refused(study, ("confirm", "0", *ON), capsys, "trial 1: not in study 'mine-tiny'")
+    assert study([*RUN, "--trials", "2"]) == 0
+    adapted = Path(runs()[1]["checkpoint"])
+    adapted.rename("elsewhere.pt")
+    refused(study, ("confirm", "0", *ON), capsys, "lacks the checkpoint of trial 1")
+    with open_database(STORAGE) as database:
+        assert database.studies() == ["mine-tiny"]
+
+
 def test_what_was_confirmed_is_taken_and_trained_on(capsys):
     pytest.importorskip("onnxruntime")
     assert study([*RUN, "--trials", "3"]) == 0
