@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasnet_core.arguments import (
     Parser,
-    hyperparameters,
     int_from,
+    listed_hyperparameters,
     number_above_0,
     path,
     variant_of,
@@ -179,7 +179,7 @@ def describe(given: argparse.Namespace) -> int:
 
 def network_of(path: Path, given: argparse.Namespace) -> "ConvTasNet":
     from tasnet_core.checkpoints.checkpoint import load
-    return load(path, **hyperparameters(given.hyperparameters.replace(",", " ").split()))
+    return load(path, **listed_hyperparameters(given.hyperparameters))
 
 
 def words_of(variant: Variant) -> list[str]:

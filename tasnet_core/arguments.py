@@ -82,3 +82,12 @@ def hyperparameters(words: Sequence[str]) -> dict[str, Any]:
         except (KeyError, ValueError):
             raise UserError(f"{word!r}: {name} is {WANTED[kinds[name]]}") from None
     return values
+
+
+def listed_hyperparameters(text: str) -> dict[str, Any]:
+    """The values of a text such as R=3,mask=relu.
+
+    Raises:
+        UserError: as `hyperparameters`.
+    """
+    return hyperparameters(text.replace(",", " ").split())

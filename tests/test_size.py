@@ -20,7 +20,7 @@ LINES = {
     "study/report": 3_775,
     "study/search": 1_675,
     "study/space": 1_125,
-    "tasnet_core": 1_575,
+    "tasnet_core": 1_600,
     "tasnet_core/backend": 900,
     "tasnet_core/checkpoints": 2_400,
     "tasnet_core/corpora": 3_100,

@@ -90,6 +90,11 @@ def device_of(column: str) -> str:
     return column.partition("@")[2]
 
 
+def is_latency(axis: str) -> bool:
+    """Whether it is a device's cost of networks that can stream, and of no others."""
+    return axis.startswith("latency_ms@")
+
+
 def of_devices(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The columns of devices in which a row has a number, device by device."""
     there = {name: None for row in rows for name, value in row.items()

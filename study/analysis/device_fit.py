@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from study.analysis.cost_axes import device_of, of_devices
+from study.analysis.cost_axes import device_of, is_latency, of_devices
 from study.analysis.replicates import Row, number
 from study.space.searched import value_of
 
@@ -127,7 +127,7 @@ def with_predictions(
     for row in rows:
         measured = {device_of(axis) for axis in of_devices([row])}
         wanted = [axis for axis in fits if device_of(axis) not in measured
-                  and not (axis.startswith("latency_ms@") and not row.get("causal"))]
+                  and not (is_latency(axis) and not row.get("causal"))]
         devices = dict.fromkeys(map(device_of, wanted))
         found.append({**row, **{axis: fits[axis].cost(row) for axis in wanted},
                       "predicted": ", ".join(devices)})

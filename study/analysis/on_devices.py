@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from study.analysis.cost_axes import device_of
+from study.analysis.cost_axes import device_of, is_latency
 from study.analysis.device_fit import LEAST, DeviceFit, fit
 from study.analysis.replicates import Row, number
 from study.records import Budget, OnDevice, Settings
@@ -30,15 +30,10 @@ class AxisCosts(NamedTuple):
     fit: DeviceFit
     measured: Mapping[Variant, float]   # inf: the device does not keep up with it
 
-    @property
-    def streams(self) -> bool:
-        """Whether it is a cost of networks that can stream, and of no others."""
-        return self.fit.axis.startswith("latency_ms@")
-
     def of(self, variant: Variant) -> OnDevice:
         if variant in self.measured:
             return OnDevice(self.measured[variant])
-        if self.streams and not variant.causal:
+        if is_latency(self.fit.axis) and not variant.causal:
             return OnDevice(math.inf)
         cost = exact(variant)
         row = {**vars(variant), "parameters": cost.parameters, "macs_per_s": cost.macs_per_s}
@@ -47,7 +42,7 @@ class AxisCosts(NamedTuple):
     def column(self, points: Points) -> NDArray[np.float64]:
         exact_costs = {"parameters": points.parameters, "macs_per_s": points.macs_per_s}
         found = self.fit.costs({**points.fields, **exact_costs})
-        if self.streams:
+        if is_latency(self.fit.axis):
             found[~points.fields["causal"].astype(bool)] = math.inf
         for variant, cost in self.measured.items():
             found[_places_of(variant, points)] = cost
@@ -101,7 +96,7 @@ def _axis_costs(axis: str, reference: Variant, rows: Sequence[Row], shown: str) 
             f"{axis}: {shown} has no measurement of a device {device!r}, only of "
             f"{', '.join(devices) or 'none'}; bring one in with: python -m study measured "
             f"measured.json --device {device}")
-    streams = axis.startswith("latency_ms@")
+    streams = is_latency(axis)
     if streams and not reference.causal:
         raise UserError(f"{axis}: networks that are not causal cannot stream, so they have no "
                         "latency; choose a causal space, such as --space causal, or another axis")

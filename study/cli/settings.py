@@ -113,16 +113,17 @@ def _defaults(space: Space, known: Settings | None, asked: Run) -> Settings:
     if known:
         return replace(known, space=space.name, definition=definition)
     return Settings(
-        space=space.name, definition=definition, recipe=_recipe(space, asked),
+        space=space.name, definition=definition,
+        recipe=space.recipe if definition else _recipe(space, asked),
         metrics=tuple(filter(installed, space.metrics)), objectives=space.objectives,
         budget=space.budget, stop=None if isinstance(space, VariantList) else StopRule())
 
 
 def _recipe(space: Space, asked: Run) -> Recipe:
-    """The recipe of a new study: recordings of one's own may have another than other corpora."""
-    is_preset = SPACES.get(space.name) == space
+    """The recipe of a new study of a preset: recordings of one's own may have another than other
+    corpora."""
     own = (asked.corpus or "").startswith("folder:")
-    if is_preset and own and not asked.reference and asked.init != "inherit":
+    if own and not asked.reference and asked.init != "inherit":
         return OF_RECORDINGS.get(space.name, space.recipe)
     return space.recipe
 

@@ -48,7 +48,7 @@ from study.space.presets import SPACES
 from study.space.searched import TUNED
 from study.space.space import Space
 from study.space.toml import space_named
-from tasnet_core.arguments import hyperparameters
+from tasnet_core.arguments import listed_hyperparameters
 from tasnet_core.backend.devices import precision_of, say_if_plain
 from tasnet_core.checkpoints.checkpoint import load
 from tasnet_core.checkpoints.weights import digest
@@ -108,8 +108,7 @@ def _given_reference(asked: Run, named: Space | None,
         if asked.hyperparameters is not None:
             raise UserError("--hyperparameters: belong to a network; add --reference FILE")
         return None, None
-    words = (asked.hyperparameters or "").replace(",", " ").split()
-    network = load(asked.reference, **hyperparameters(words))
+    network = load(asked.reference, **listed_hyperparameters(asked.hyperparameters or ""))
     return network, around(network.variant, named or default, named is not None, asked.reference)
 
 

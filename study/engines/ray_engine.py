@@ -215,9 +215,8 @@ class Ray(Engine):
             return self._hand_out(worker)
         task = self.executor.task(run, worker.variant)
         # By name: a look through the folder takes longer with every trial that has files there.
-        needed = [path for path in files_of(task.checkpoint) if path.exists()]
-        lent = (task.lineage.teacher, task.lineage.guide)
-        needed += [path for path in lent if path and path.exists()]
+        wanted = [*files_of(task.checkpoint), *task.lineage.files]
+        needed = [path for path in wanted if path.exists()]
         files: Files = {path.name: path.read_bytes() for path in needed}
         self._wait_for(worker, worker.actor.begin.remote(task, files))
 

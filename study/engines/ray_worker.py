@@ -115,10 +115,8 @@ class Trainer:
                 folder = Path(scratch)
                 write_files(folder, files)
                 changes = Changes(folder)
-                lent = {name: path and folder / path.name for name in ("teacher", "guide")
-                        for path in [getattr(task.lineage, name)]}
-                lineage = replace(task.lineage, **lent)
-                here = replace(task, checkpoint=folder / task.checkpoint.name, lineage=lineage)
+                here = replace(task, checkpoint=folder / task.checkpoint.name,
+                               lineage=task.lineage.moved(folder))
                 end = self._end_of(here, changes)
                 self.events.put(Report(end, changes()))
         except Exception as error:      # a defect of ours: a row too, or every start meets it

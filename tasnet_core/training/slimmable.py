@@ -30,11 +30,21 @@ Values = Mapping[str, Sequence[int]]    # of each hyperparameter that sub-networ
 class Lineage:
     """The networks that a variant shares weights with."""
 
-    # For init "inherit": the checkpoint of the network it is part of.
+    # The checkpoint of the network whose weights it begins with.
     teacher: Path | None = None
     guide: Path | None = None       # with `distill`: of the network whose estimates are imitated
     values: Values = field(default_factory=dict)    # for init "teacher": its sub-networks' values
     origin: Origin = NOWHERE        # the study they belong to; the corpus is that of the training
+
+    @property
+    def files(self) -> list[Path]:
+        """The checkpoints that it is trained from."""
+        return [path for path in (self.teacher, self.guide) if path]
+
+    def moved(self, folder: Path) -> "Lineage":
+        """The same with these checkpoints in another folder."""
+        return replace(self, teacher=self.teacher and folder / self.teacher.name,
+                       guide=self.guide and folder / self.guide.name)
 
 
 NO_LINEAGE = Lineage()
