@@ -8,8 +8,8 @@ which takes minutes.
 "fast, scipy" and the like are the fast steps by matrix products of another library than the usual
 one.
 
-On a GPU trainings alone: "fast" is there what `Training` does, with the precision that is its
-default on that device.
+"fast" is what `Training` does, with all that belongs to it but drawing. On a GPU trainings alone,
+in the precision that is the default there.
 
     ASTEROID=FOLDER python benchmarks/speed.py [--compiled] [--device cpu|cuda]
 """
@@ -246,10 +246,11 @@ def train_table(
         work = {
             kind: trainer(make(variant).to(device), sources.to(device))
             for kind, make in kinds.items()}
+        for kind, how in (("fast bf16", "bf16"), ("fast", precision)):
+            if kind in work:
+                work[kind] = training(variant, sources, device, how)
         for kind, routines in more.items():
-            work[kind] = by(routines, trainer(kinds["fast"](variant), sources))
-        if device.type == "cuda":
-            work["fast"] = training(variant, sources, device, precision)
+            work[kind] = by(routines, training(variant, sources, device, precision))
         steps = timed(work, device)
         bounds = [
             f"{batch * seconds / one:.3g}"

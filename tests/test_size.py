@@ -21,7 +21,7 @@ LINES = {
     "study/search": 1_675,
     "study/space": 1_125,
     "tasnet_core": 1_600,
-    "tasnet_core/backend": 900,
+    "tasnet_core/backend": 1_125,
     "tasnet_core/checkpoints": 2_400,
     "tasnet_core/corpora": 3_100,
     "tasnet_core/cost": 375,

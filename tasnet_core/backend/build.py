@@ -27,7 +27,8 @@ from tasnet_core.backend.blas import Unavailable
 from tasnet_core.errors import UserError
 from tasnet_core.files import cache_folder
 
-SOURCES = [Path(__file__).with_name(name) for name in ("kernels.cpp", "kernels.h")]
+SOURCES = [Path(__file__).with_name(name)
+           for name in ("kernels.cpp", "kernels.h", "waveforms.h", "update.h")]
 # A loop may forget about errno and floating-point exceptions, and so be vectorised; it may not
 # reorder or assume finite. For ARM, clang knows this machine by -mcpu alone.
 NATIVE = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
@@ -61,12 +62,14 @@ def call(name: str, sizes: Sequence[int], given: Sequence[Any]) -> None:
         (ctypes.c_long * len(sizes))(*sizes), (ctypes.c_void_p * len(addresses))(*addresses))
 
 
-def _flat(given: Sequence[Any]) -> Iterator[Tensor | None]:
+def _flat(given: Sequence[Any]) -> list[Tensor | None]:
+    found: list[Tensor | None] = []
     for one in given:
         if isinstance(one, tuple):
-            yield from one
+            found += one
         else:
-            yield one
+            found.append(one)
+    return found
 
 
 @cache

@@ -4,8 +4,8 @@ network/model.py is the definition. `speed_up` lets a network compute by the fun
 kernels.cpp, forward and backward, with signals as [B, K, channels]. Where there is no compiler, or
 the variant has what they lack, the plain layers go on.
 
-The records from `NarrowSizes` to `DecodeBackward` are the arguments of those functions. kernels.cpp
-sets their order; a test compares it with the fields here.
+The records from `NarrowSizes` to `DecodeBackward` are the arguments of those functions. They set
+their order; a test compares it with the fields here.
 """
 
 from collections import namedtuple
@@ -16,10 +16,9 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from tasnet_core.backend import build
-from tasnet_core.network.model import ConvTasNet, zeros_around
+from tasnet_core.network.model import ConvTasNet, frames_of, zeros_around
 from tasnet_core.records import Variant
 
 # The numbers of the enums in kernels.h and kernels.cpp.
@@ -34,7 +33,8 @@ Record = TypeVar("Record", bound=tuple[Any, ...])
 NarrowSizes = namedtuple("NarrowSizes", "half items frames channels norm out")
 BlockSizes = namedtuple(
     "BlockSizes", "half items frames width channels norm taps dilation past out skip first")
-DecodeSizes = namedtuple("DecodeSizes", "items frames speakers filters length mask")
+EncodeSizes = namedtuple("EncodeSizes", "items frames samples front filters length rectify")
+DecodeSizes = namedtuple("DecodeSizes", "items frames samples front speakers filters length mask")
 BlockWeights = namedtuple(
     "BlockWeights", "widen widen_bias slope1 gain1 offset1 depthwise depthwise_bias "
     "slope2 gain2 offset2 residual residual_bias skip skip_bias")
@@ -43,8 +43,10 @@ NarrowBackward = namedtuple(
     "NarrowBackward", "x slope gain offset w s t dy dx dslope dgain doffset dw db")
 BlockForward = namedtuple("BlockForward", "x weights y z s1 t1 s2 t2 after skips")
 BlockBackward = namedtuple("BlockBackward", "x weights y z s1 t1 s2 t2 dx dskips dz gradients")
-DecodeForward = namedtuple("DecodeForward", "x encoded w masks signals")
-DecodeBackward = namedtuple("DecodeBackward", "masks encoded w dsignals dx dencoded dw")
+EncodeForward = namedtuple("EncodeForward", "mixture w y")
+EncodeBackward = namedtuple("EncodeBackward", "mixture y dy dw")
+DecodeForward = namedtuple("DecodeForward", "x encoded w signals")
+DecodeBackward = namedtuple("DecodeBackward", "x encoded w dsignals dx dencoded dw")
 
 
 def supports(variant: Variant) -> bool:
@@ -86,9 +88,9 @@ class Compute:
 def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:
     v, separator = network.variant, network.separator
     samples = mixture.shape[-1]                                                 # [B, T]
-    front, behind = zeros_around(v, samples)
-    pieces = F.pad(mixture, (front, behind)).unfold(-1, v.L, v.hop)             # [B, K, L]
-    frames = network.rectify(pieces @ network.encoder.weight[:, 0].t())         # [B, K, N]
+    where = Where(samples, zeros_around(v, samples)[0])
+    frames = _apply(Encode, where, frames_of(v, samples), v.encoder == "relu", mixture,
+                    network.encoder.weight)                                     # [B, K, N]
     norm: Any = separator.norm
     x = _narrow((half, NORMS[v.input_norm or v.norm]), frames, None, norm.weight, norm.bias,
                 separator.bottleneck)                                           # [B, K, B]
@@ -97,17 +99,44 @@ def _forward(network: ConvTasNet, half: bool, mixture: Tensor) -> Tensor:
     masks = _narrow((half, NO_NORM), x, separator.prelu.weight, None, None, separator.to_masks)
     masks = masks.unflatten(-1, (v.C, v.N))                                     # [B, K, C, N]
     masks = masks.softmax(2) if v.mask == "softmax" else masks
-    pieces = _apply(Decode, MASKS[v.mask], masks, frames, network.decoder.weight)
-    pieces = pieces.transpose(1, 2)                                             # [B, C, K, L]
-    first, second = pieces[..., :v.hop], pieces[..., v.hop:]
-    halves = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
-    return halves.flatten(2)[..., front:front + samples]                        # [B, C, T]
+    signals: Tensor = _apply(Decode, where, MASKS[v.mask], masks, frames, network.decoder.weight)
+    return signals                                                              # [B, C, T]
 
 
 def _narrow(how: tuple[bool, int], x: Tensor, slope: Weight, gain: Weight, offset: Weight,
             conv: torch.nn.Conv1d) -> Tensor:
     found: Tensor = _apply(Narrow, how, x, slope, gain, offset, conv.weight, conv.bias)
     return found
+
+
+class Where(NamedTuple):
+    """Where the frames of a signal lie."""
+
+    samples: int
+    front: int          # zeros in front of it, in the first frame
+
+
+class Encode(torch.autograd.Function):
+    """The encoder: [B, T], [N, 1, L] -> [B, K, N]; no gradient of the mixture, no bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, where: Where, frames: int, rectify: bool, mixture: Tensor,
+                w: Tensor) -> Tensor:
+        mixture, (filters, _, length) = mixture.contiguous(), w.shape
+        y = mixture.new_empty(len(mixture), frames, filters)
+        ctx.sizes = EncodeSizes(len(mixture), frames, *where, filters, length, rectify)
+        build.call("encode_forward", ctx.sizes, EncodeForward(mixture, w, y))
+        ctx.save_for_backward(mixture, y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Weight, ...]:
+        mixture, y = ctx.saved_tensors
+        dw = y.new_empty(ctx.sizes.filters, 1, ctx.sizes.length)
+        build.call("encode_backward", ctx.sizes,
+                   EncodeBackward(mixture, y, grads[0].contiguous(), dw))
+        return None, None, None, None, dw
 
 
 class Narrow(torch.autograd.Function):
@@ -252,31 +281,31 @@ class Blocks(torch.autograd.Function):
 
 
 class Decode(torch.autograd.Function):
-    """Masks on frames, and the decoder: [B, K, C, N], [B, K, N], [N, 1, L] -> [B, K, C, L].
+    """Masks on frames, decoder and overlap-add: [B, K, C, N], [B, K, N], [N, 1, L] -> [B, C, T].
 
     Never in bfloat16.
     """
 
     @staticmethod
-    def forward(ctx: Any, mask: int, x: Tensor, encoded: Tensor, w: Tensor) -> Tensor:
+    def forward(ctx: Any, where: Where, mask: int, x: Tensor, encoded: Tensor,
+                w: Tensor) -> Tensor:
         x, encoded = x.contiguous(), encoded.contiguous()
         items, frames, speakers, filters = x.shape
-        length = w.shape[-1]
-        masks, signals = torch.empty_like(x), x.new_empty(items, frames, speakers, length)
-        ctx.sizes = DecodeSizes(items, frames, speakers, filters, length, mask)
-        build.call("decode_forward", ctx.sizes, DecodeForward(x, encoded, w, masks, signals))
-        ctx.save_for_backward(masks, encoded, w)
+        signals = x.new_empty(items, speakers, where.samples)
+        ctx.sizes = DecodeSizes(items, frames, *where, speakers, filters, w.shape[-1], mask)
+        build.call("decode_forward", ctx.sizes, DecodeForward(x, encoded, w, signals))
+        ctx.save_for_backward(x, encoded, w)
         return signals
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Weight, ...]:
-        masks, encoded, w = ctx.saved_tensors
+        x, encoded, w = ctx.saved_tensors
         given = DecodeBackward(
-            masks, encoded, w, dsignals=grads[0].contiguous(), dx=torch.empty_like(masks),
+            x, encoded, w, dsignals=grads[0].contiguous(), dx=torch.empty_like(x),
             dencoded=torch.empty_like(encoded), dw=torch.empty_like(w))
         build.call("decode_backward", ctx.sizes, given)
-        return None, given.dx, given.dencoded, given.dw
+        return None, None, given.dx, given.dencoded, given.dw
 
 
 def _apply(function: Any, *arguments: Any) -> Any:

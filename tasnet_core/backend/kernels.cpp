@@ -1,5 +1,5 @@
-// A Conv-TasNet with its gradients, in as few passes over memory as its norms allow: what is around the blocks, a block, and
-// masks with the decoder.
+// A Conv-TasNet with its gradients, in as few passes over memory as its norms allow: here a block and the convolutions around
+// the blocks; waveforms.h has the encoder, the decoder and the loss, update.h the optimizer.
 //
 // The definition is model.py; fused.py puts these twins in its place. Signals lie as [items, frames, channels], so that
 // a row is a frame. A tile of rows goes through all that needs no other row's result while it is in the core's cache,
@@ -12,6 +12,8 @@
 // C++20, with OpenMP where the compiler has it, and no header of torch's: compiled within seconds when first used.
 
 #include "kernels.h"
+#include "update.h"
+#include "waveforms.h"
 
 namespace {
 
@@ -19,7 +21,6 @@ namespace {
 // that sets their order: fused.py has a record of the same name and the same fields for each, and a test compares them.
 struct NarrowSizes { long half, items, frames, channels, norm, out; };
 struct BlockSizes { long half, items, frames, width, channels, norm, taps, dilation, past, out, skip, first; };
-struct DecodeSizes { long items, frames, speakers, filters, length, mask; };
 
 // Of one block; T is constant for the weights themselves, and not for their gradients.
 template <class T>
@@ -53,24 +54,6 @@ struct BlockBackward {
     T* dz;
     BlockWeights<T> gradients;
 };
-template <class T>
-struct DecodeForward {
-    const T *x, *encoded, *w;
-    T *masks, *signals;
-};
-template <class T>
-struct DecodeBackward {
-    const T *masks, *encoded, *w, *dsignals;
-    T *dx, *dencoded, *dw;
-};
-
-template <class Record>
-Record read(const void* given) {
-    Record found;
-    std::memcpy(&found, given, sizeof found);
-    return found;
-}
-
 // A 1x1 convolution behind a PReLU and a norm: y = [past +] W norm(prelu(x)) + b. What is not there is null.
 template <class T>
 struct Out {
@@ -185,8 +168,8 @@ void narrow_forward(const long* sizes, void** given) {
     const Activation<T> activation(norm, n.items, n.frames, n.channels, at.slope, at.gain, at.offset, at.s, at.t);
     if (norm != NONE) {
         each_tile(n.items, n.frames, n.channels, [&](Tile tile, int) {
-            for (long row = tile.row(); row < tile.row() + tile.rows; ++row)
-                moments(at.x + row * n.channels, activation.slope, n.channels, at.s[row], at.t[row]);
+            const long row = tile.row();
+            moments(norm, at.x + row * n.channels, activation.slope, tile.rows, n.channels, at.s + row, at.t + row);
         });
         scales(norm, n.items, n.frames, n.channels, at.s, at.t);
     }
@@ -220,19 +203,16 @@ void block_forward(const long* sizes, void** given) {
         for (long k = 0; k < tile.rows; ++k)
             std::copy(weights.widen_bias, weights.widen_bias + channels, here + k * channels);
         multiply('N', 'T', tile.rows, channels, n.width, at.x + tile.row() * n.width, weights.widen, T(1), here);
-        for (long k = 0; k < tile.rows; ++k)
-            moments(here + k * channels, one.slope, channels, at.s1[tile.row() + k], at.t1[tile.row() + k]);
+        moments(norm, here, one.slope, tile.rows, channels, at.s1 + tile.row(), at.t1 + tile.row());
     });
     scales(norm, items, frames, channels, at.s1, at.t1);
     each_tile(items, frames, channels, [&](Tile tile, int) {
         const long begin = taps.first(tile), rows = taps.end(tile) - begin, item = tile.item * frames;
-        T* normed = scratch<T, 0>(rows * channels);
+        T *normed = scratch<T, 0>(rows * channels), *here = at.z + tile.row() * channels;
         one.apply(at.y, item + begin, rows, normed);
-        for (long k = tile.first; k < tile.first + tile.rows; ++k) {
-            T* here = at.z + (item + k) * channels;
-            taps.convolve(k, frames, 1, normed, begin, weights.depthwise_bias, here);
-            moments(here, two.slope, channels, at.s2[item + k], at.t2[item + k]);
-        }
+        for (long k = 0; k < tile.rows; ++k)
+            taps.convolve(tile.first + k, frames, 1, normed, begin, weights.depthwise_bias, here + k * channels);
+        moments(norm, here, two.slope, tile.rows, channels, at.s2 + tile.row(), at.t2 + tile.row());
     });
     scales(norm, items, frames, channels, at.s2, at.t2);
     const Out<T> residual{n.out, weights.residual, weights.residual_bias, at.x, at.after},
@@ -315,61 +295,6 @@ void block_backward(const long* sizes, void** given) {
     of_w.into(gradients.widen), of_b.into(gradients.widen_bias), of_slope.into(gradients.slope1);
 }
 
-// What a mask's values are made of, by model.py's words: as they are (softmax is over several), sigmoid, ReLU.
-enum Mask : long { AS_IS, SIGMOID, RELU };
-
-// Masks on the frames, and the decoder's filters: signals[items, frames, C, L] = (mask(x) frames) Wd, before overlap-add.
-template <class T>
-void decode_forward(const long* sizes, void** given) {
-    const auto n = read<DecodeSizes>(sizes);
-    const auto at = read<DecodeForward<T>>(given);
-    const long C = n.speakers, N = n.filters, L = n.length, mask = n.mask;
-    const Products multiply{false};
-    each_tile(n.items, n.frames, C * N, [&](Tile tile, int) {
-        T* masked = scratch<T, 0>(tile.rows * C * N);
-        for (long i = 0; i < tile.rows * C; ++i) {
-            const T *from = at.x + (tile.row() * C + i) * N, *frame = at.encoded + (tile.row() + i / C) * N;
-            T *to = at.masks + (tile.row() * C + i) * N, *out = masked + i * N;
-            if (mask == SIGMOID)
-#pragma omp simd
-                for (long f = 0; f < N; ++f) to[f] = sigmoid(from[f]);
-            else
-                for (long f = 0; f < N; ++f) to[f] = mask == RELU ? std::max(from[f], T(0)) : from[f];
-#pragma omp simd
-            for (long f = 0; f < N; ++f) out[f] = to[f] * frame[f];
-        }
-        multiply('N', 'N', tile.rows * C, L, N, masked, at.w, T(0), at.signals + tile.row() * C * L);
-    });
-}
-
-template <class T>
-void decode_backward(const long* sizes, void** given) {
-    const auto n = read<DecodeSizes>(sizes);
-    const auto at = read<DecodeBackward<T>>(given);
-    const long C = n.speakers, N = n.filters, L = n.length, mask = n.mask;
-    const Products multiply{false};
-    Sums<T> of_w(N * L);
-    each_tile(n.items, n.frames, C * N, [&](Tile tile, int thread) {
-        const T* ds = at.dsignals + tile.row() * C * L;
-        T *masked = scratch<T, 0>(tile.rows * C * N), *dmasked = at.dx + tile.row() * C * N;
-        multiply('N', 'T', tile.rows * C, N, L, ds, at.w, T(0), dmasked);
-        std::fill(at.dencoded + tile.row() * N, at.dencoded + (tile.row() + tile.rows) * N, T(0));
-        for (long i = 0; i < tile.rows * C; ++i) {
-            const long row = tile.row() + i / C;
-            const T *m = at.masks + (tile.row() * C + i) * N, *frame = at.encoded + row * N;
-            T *out = masked + i * N, *dmask = dmasked + i * N, *dframe = at.dencoded + row * N;
-#pragma omp simd
-            for (long f = 0; f < N; ++f) {
-                out[f] = m[f] * frame[f];
-                dframe[f] += dmask[f] * m[f];
-                dmask[f] *= frame[f] * (mask == SIGMOID ? m[f] * (1 - m[f]) : mask == RELU ? T(m[f] > 0) : T(1));
-            }
-        }
-        multiply('T', 'N', N, L, tile.rows * C, masked, ds, T(1), of_w.of(thread));
-    });
-    of_w.into(at.dw);
-}
-
 }  // namespace
 
 extern "C" {
@@ -378,5 +303,6 @@ void use_blas(void** routines) { std::copy(routines, routines + 3, blas); }
     void name##_float32(const long* sizes, void** given) { name<float>(sizes, given); } \
     void name##_float64(const long* sizes, void** given) { name<double>(sizes, given); }
 ENTRY(narrow_forward) ENTRY(narrow_backward) ENTRY(block_forward) ENTRY(block_backward)
-ENTRY(decode_forward) ENTRY(decode_backward)
+ENTRY(encode_forward) ENTRY(encode_backward) ENTRY(decode_forward) ENTRY(decode_backward)
+ENTRY(pit_loss) ENTRY(clip) ENTRY(adam)
 }

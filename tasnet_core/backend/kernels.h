@@ -23,6 +23,14 @@ constexpr double EPS = 1e-8;        // model.py's
 constexpr long TILE = 1 << 16;      // values in a tile: with its neighbours it stays in a core's own cache
 enum Norm : long { NONE, GLOBAL, CUMULATIVE, FRAME };
 
+// What an entry of the library is given, as the record of its name.
+template <class Record>
+Record read(const void* given) {
+    Record found;
+    std::memcpy(&found, given, sizeof found);
+    return found;
+}
+
 // Numbers that begin where torch's tensors may begin as well: BLAS rounds by where things lie, and results are to repeat.
 template <class T>
 struct Aligned {
@@ -184,6 +192,20 @@ void moments(const T* x, T slope, long channels, T& mean, T& squares) {
         around += d * d;
     }
     mean = middle, squares = around;
+}
+
+// The same of each of some rows. A global norm needs no row for itself: of several together, all get their mean, and each its share
+// of the squares. Sums along short rows are slow, and those along very long ones are not exact.
+template <class T>
+void moments(Norm norm, const T* x, T slope, long rows, long channels, T* mean, T* squares) {
+    const long together = norm == GLOBAL ? std::max(1L, 1024 / channels) : 1;
+    for (long k = 0; k < rows; k += together) {
+        const long some = std::min(together, rows - k);
+        T middle, around;
+        moments(x + k * channels, slope, some * channels, middle, around);
+        std::fill(mean + k, mean + k + some, middle);
+        std::fill(squares + k, squares + k + some, around / some);
+    }
 }
 
 // s and t of each row, in place of its moments. Means are measured from the first one, so that nothing cancels.

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tasnet_core.backend.fused_adam import Adam
+
 MOMENTUM = 0.95
 RMS = 0.2       # of Adam's changes, over the learning rate
 STEPS = 5       # of the iteration
@@ -28,7 +30,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(STEPS):
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        square = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        x = torch.baddbmm(x, square, x, beta=a)
     return x.mT if tall else x
 
 
@@ -37,7 +40,7 @@ def is_matrix(weight: Tensor) -> bool:
     return weight.dim() == 3 and weight.shape[2] == 1 and min(weight.shape[:2]) > 1
 
 
-class Muon(torch.optim.Adam):
+class Muon(Adam):
     """Muon for the 1×1 convolutions of a network, and Adam for all other weights."""
 
     def __init__(self, *given: Any, **how: Any):
@@ -64,9 +67,9 @@ class Muon(torch.optim.Adam):
                 continue
             ahead = torch.stack([gradients[weight].lerp(self._momentum(weight), MOMENTUM)
                                  for weight in some])            # Nesterov's: [n, out, in, 1]
-            changes = orthogonal(ahead.squeeze(-1)) * (RMS * max(shape) ** 0.5)
+            changes = orthogonal(ahead.squeeze(-1)).mul_(rate * RMS * max(shape) ** 0.5)
             for weight, change in zip(some, changes, strict=True):
-                weight.sub_(rate * change[..., None])
+                weight.sub_(change[..., None])
 
     def _momentum(self, weight: Tensor) -> Tensor:
         """The mean gradient, kept under the names that Adam has: checkpoints know no others."""

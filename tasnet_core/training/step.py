@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tasnet_core.backend.cuda_graphs import Captured, adam, recorder_of, set_rate
 from tasnet_core.backend.fused import speed_up
+from tasnet_core.backend.fused_adam import Adam, clip_gradients
+from tasnet_core.backend.fused_loss import pit_loss
 from tasnet_core.backend.memory import SHARE, available_bytes, largest_fitting, out_of_memory
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.cost.count import LiveBytes
-from tasnet_core.network.loss import pit_loss, speaks
+from tasnet_core.network.loss import speaks
 from tasnet_core.network.model import ConvTasNet, chance, seeded
 from tasnet_core.records import Recipe, Variant
 from tasnet_core.training.batches import Batch, batch_of
@@ -28,7 +30,7 @@ from tasnet_core.training.muon import Muon
 from tasnet_core.training.slimmable import Subnetworks, Values
 
 Result = TypeVar("Result")
-OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
+OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "muon": Muon}
 
 
 def silently(line: str) -> None:
@@ -146,7 +148,7 @@ class Stepper:
         return loss
 
     def _update(self) -> None:
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        clip_gradients(self.optimizer.param_groups[0]["params"], self.recipe.clip_norm)
         self.optimizer.step()
 
     def batch(self, drawn: Sequence[Any]) -> Batch:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tasnet_core.backend import blas, build, fused
-from tasnet_core.backend.fused import Blocks, Decode, Narrow, Plan, Reach, speed_up, supports
+from tasnet_core.backend import blas, build, fused, fused_loss
+from tasnet_core.backend.fused import Blocks, Decode, Encode, Narrow, Plan, Reach, Where, speed_up, supports
 from tasnet_core.files import cache_folder
 from tasnet_core.network.loss import pit_loss
 from tasnet_core.network.model import seeded
@@ -27,12 +27,16 @@ compiled = pytest.mark.skipif(bool(build.why_not()), reason=build.why_not())
 SMALL = Variant(N=20, L=16, B=9, H=33, Sc=7, X=4, R=2)      # no number a multiple of a vector's
 
 
+RECORDS = {name: value for module in (fused, fused_loss) for name, value in vars(module).items()
+           if hasattr(value, "_fields") and name not in ("Plan", "Reach", "Kept", "Where")}
+
+
 def structs():
-    """The fields of every struct in kernels.cpp that fused.py has a record of, in order, by the struct's name."""
-    source = build.SOURCES[0].read_text()
+    """The fields of every struct in the C++ that there is a record of here, in order, by the struct's name."""
+    source = "".join(path.read_text() for path in build.SOURCES)
     found = {}
     for name, body in re.findall(r"struct (\w+) \{(.*?)\};", source, re.DOTALL):
-        if hasattr(fused, name):
+        if name in RECORDS:
             declared = re.sub(r"BlockWeights<[^>]*>|\b(?:const|long|T)\b|\*", "", body)
             found[name] = [field.strip() for field in re.split("[,;]", declared) if field.strip()]
     return found
@@ -46,10 +50,7 @@ def enum(name):
 
 def test_the_arguments_of_the_compiled_functions_have_one_order():
     """Kernels read them by position: one exchanged would be silent damage to memory."""
-    records = {name for name, value in vars(fused).items() if hasattr(value, "_fields")} - {"Compute", "Plan", "Reach", "Kept"}
-    assert structs().keys() == records
-    for name, declared in structs().items():
-        assert list(getattr(fused, name)._fields) == declared, name
+    assert structs() == {name: list(record._fields) for name, record in RECORDS.items()}
 
 
 def test_norms_and_masks_have_the_numbers_of_the_compiled_functions():
@@ -90,13 +91,21 @@ def test_gradients_around_the_blocks_are_those_of_finite_differences(norm, mask)
     given = double(2, 5, 4), double(1), *gains, double(3, 4, 1), double(3)
     assert torch.autograd.gradcheck(lambda *tensors: Narrow.apply((False, norm), *tensors), given)
     given = double(2, 5, 2, 3), double(2, 5, 3), double(3, 1, 4)
-    assert torch.autograd.gradcheck(lambda *tensors: Decode.apply(mask, *tensors), given)
+    assert torch.autograd.gradcheck(lambda *tensors: Decode.apply(Where(9, 2), mask, *tensors), given)
+
+
+@compiled
+@pytest.mark.parametrize("rectify", [False, True])
+def test_the_gradient_of_the_encoder_is_that_of_finite_differences(rectify):
+    mixture = torch.randn(2, 9, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda w: Encode.apply(Where(9, 2), 5, rectify, mixture, w), double(3, 1, 4))
 
 
 @compiled
 def test_a_sigmoid_is_equal_to_one_part_in_a_million_wherever_it_is_not_as_good_as_nothing():
-    x = torch.cat([torch.linspace(-100, 100, 20_001), torch.tensor([torch.inf, -torch.inf, torch.nan])])[None, :, None, None]
-    found = Decode.apply(1, x, torch.ones(1, x.shape[1], 1), torch.ones(1, 1, 1)).double()
+    x = torch.cat([torch.linspace(-100, 100, 20_001), torch.tensor([torch.inf, -torch.inf, torch.nan])])
+    first = torch.tensor([[[1.0, 0.0]]])        # of each frame's two samples the first
+    found = Decode.apply(Where(len(x), 0), 1, x[None, :, None, None], torch.ones(1, len(x), 1), first)[0, 0].double()
     assert torch.allclose(found, x.double().sigmoid(), rtol=1e-6, atol=1e-37, equal_nan=True)
 
 
