@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from study.analysis.mixture_scores import Floats
 from study.analysis.replicates import SCORE, Row
@@ -83,7 +83,8 @@ class Fit(NamedTuple):
         """A sum of coefficients, with its interval."""
         value = float(way @ self.coefficients)
         variance = float(way @ self.covariance @ way)
-        reach = math.sqrt(max(variance, 0.0)) * float(stats.t.ppf((1 + LEVEL) / 2, self.freedom))
+        quantile = float(scipy.stats.t.ppf((1 + LEVEL) / 2, self.freedom))
+        reach = math.sqrt(max(variance, 0.0)) * quantile
         return Estimate(value, value - reach, value + reach)
 
 

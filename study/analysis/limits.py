@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from study.analysis.device_fit import DeviceFit, fit
 from study.analysis.predicted_front import (
@@ -76,4 +76,4 @@ def _chance(found: DeviceFit, limit: float, row: Row, measured: Row) -> float:
         return float(known <= limit)
     off = math.log(limit / found.cost(row))
     sd = math.log1p(found.error)
-    return float(stats.norm.cdf(off / sd)) if sd else float(off >= 0)
+    return float(scipy.stats.norm.cdf(off / sd)) if sd else float(off >= 0)

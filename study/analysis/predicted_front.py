@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from study.analysis import pareto
 from study.analysis.learned import TOLERANCE_DB
@@ -257,7 +257,7 @@ class _Known(NamedTuple):
         else:
             loss, both = self.given_db - self.mean[own], self.covariance[own, own]
         sd = np.sqrt(max(both, 1e-12))
-        near = stats.t.cdf((TOLERANCE_DB - loss) / sd, self.surface.degrees)
+        near = scipy.stats.t.cdf((TOLERANCE_DB - loss) / sd, self.surface.degrees)
         return self.estimate(loss, both), float(near)
 
     def estimate(self, value: float, variance: float) -> Estimate:
@@ -267,7 +267,7 @@ class _Known(NamedTuple):
     def bands(self, sizes: Sizes) -> dict[str, Band]:
         """The band of each cost, from joint draws."""
         count = len(self.places)
-        draws = stats.multivariate_t(
+        draws = scipy.stats.multivariate_t(
             self.mean[:count], self.covariance[:count, :count], df=self.surface.degrees,
             allow_singular=True).rvs(DRAWS, random_state=np.random.default_rng(0))
         found = {}

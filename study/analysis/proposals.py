@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from study.analysis.mixture_scores import Floats
 from study.analysis.predicted_front import (
@@ -39,7 +39,7 @@ MOST_POINTS = 3_000  # of a space at once; of a larger one a sample, and what is
 CANDIDATES = 240  # of which the gains are computed
 SETTINGS = 3  # of the surface's grid, for the same
 MOST_TRAINED = 150  # variants for the surface, for the same
-OUTCOMES = stats.norm.ppf((np.arange(5) + 0.5) / 5)  # of a training, equally likely, in sds
+OUTCOMES = 5  # of a training, equally likely
 
 
 class Gains(NamedTuple):
@@ -55,13 +55,14 @@ def gains(surface: Surface, inputs: Inputs, sizes: Sizes, candidates: Sequence[i
     own = np.diag(covariance)[candidates]
     # By how much a score one standard deviation above what was expected moves all others.
     moves = covariance[:, candidates] / np.sqrt(own + surface.noise_variance)
+    outcomes = scipy.stats.norm.ppf((np.arange(OUTCOMES) + 0.5) / OUTCOMES)     # in sds
     rise = np.zeros(len(candidates))
     for costs, limits in zip(sizes.log_costs, sizes.limits, strict=True):
         order = np.argsort(costs, kind="stable")
         last = np.searchsorted(costs[order], limits, side="right") - 1
-        for outcome in OUTCOMES:
+        for outcome in outcomes:
             after = mean[order, None] + outcome * moves[order]
-            rise += np.maximum.accumulate(after)[last].sum(axis=0) / len(OUTCOMES)
+            rise += np.maximum.accumulate(after)[last].sum(axis=0) / OUTCOMES
         rise -= np.maximum.accumulate(mean[order])[last].sum()
     return Gains(rise, (moves[sizes.best(mean)] ** 2).sum(axis=0))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from study.analysis import trials
 from study.analysis.extrapolation import next_doubling
@@ -79,7 +79,7 @@ def tau(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) 
 
     A perfect order is treated as half a pair away from it: else its interval had no width.
     """
-    found, n = float(stats.kendalltau(one, other).statistic), len(one)
+    found, n = float(scipy.stats.kendalltau(one, other).statistic), len(one)
     if n < LEAST or not math.isfinite(found):
         return Estimate(found, -1.0, 1.0)
     inner = 1 - 1 / math.comb(n, 2)

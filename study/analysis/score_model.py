@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from study.analysis.effects import SPARE, Design, Fit, fit
 from study.analysis.mixture_scores import Floats
@@ -63,7 +63,7 @@ class ScoreModel(NamedTuple):
         value = float(point @ self.fitted.coefficients)
         variance = float(self.fitted.residuals @ self.fitted.residuals) / self.fitted.freedom
         spread = math.sqrt(variance + max(0.0, float(point @ self.fitted.covariance @ point)))
-        quantile = float(stats.t.ppf((1 + LEVEL) / 2, self.fitted.freedom))
+        quantile = float(scipy.stats.t.ppf((1 + LEVEL) / 2, self.fitted.freedom))
         reach = max(spread, self.error_db) * quantile
         return Estimate(value, value - reach, value + reach)
 
@@ -123,7 +123,7 @@ def _asked_for(table: Floats, larger: Floats, scores: Floats) -> bool:
     if not left_over:
         return False
     gain = float(before @ before - after @ after)
-    return float(stats.f.sf(gain / left_over, 1, freedom)) < ASKED_FOR
+    return float(scipy.stats.f.sf(gain / left_over, 1, freedom)) < ASKED_FOR
 
 
 def _term(term: str, design: Design, way: Floats, octaves: float) -> float:

@@ -14,8 +14,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
-from scipy.linalg import cholesky, solve_triangular
+import scipy
 
 from study.analysis.effects import column_names, terms
 from study.analysis.mixture_scores import Floats
@@ -124,8 +123,8 @@ class Surface:
         for setting in grid:
             noise = setting.noise**2
             own = covariance(setting) + np.diag(noise / trained.seeds)
-            factor = cholesky(own, lower=True, check_finite=False)
-            whitened = solve_triangular(
+            factor = scipy.linalg.cholesky(own, lower=True, check_finite=False)
+            whitened = scipy.linalg.solve_triangular(
                 factor, trained.scores_db - self.mean_db, lower=True, check_finite=False)
             squares = SCALE_FREEDOM + float(whitened @ whitened) + trained.squares / noise
             parts.append(Part(setting, 0.0, factor, whitened, squares / self.freedom))
@@ -157,7 +156,7 @@ class Surface:
     @property
     def quantile(self) -> float:
         """Half an interval in standard deviations."""
-        return float(stats.t.ppf((1 + LEVEL) / 2, self.degrees))
+        return float(scipy.stats.t.ppf((1 + LEVEL) / 2, self.degrees))
 
     def predict(self, some: Inputs) -> tuple[Floats, Floats]:
         """Means and variances of the scores that variants have on average over seeds."""
@@ -197,7 +196,7 @@ class Surface:
         covariance = _Covariance(self.inputs, some)
         total = sum(part.weight for part in kept)
         for part in kept:
-            reduction = solve_triangular(
+            reduction = scipy.linalg.solve_triangular(
                 part.factor, covariance(part.setting), lower=True, check_finite=False)
             yield part, self.mean_db + part.whitened @ reduction, reduction, part.weight / total
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from study.analysis.mixture_scores import Floats
 from study.analysis.score_model import ScoreModel
@@ -34,7 +34,7 @@ class Shrunk(NamedTuple):
     def chance(self, trial: int, limit_db: float) -> float:
         """The probability that the true loss is at most so high."""
         beyond = limit_db + 1e-9 - self.loss_db[trial]
-        return float(stats.t.cdf(beyond / max(self.sd_db[trial], 1e-12), self.freedom))
+        return float(scipy.stats.t.cdf(beyond / max(self.sd_db[trial], 1e-12), self.freedom))
 
 
 def shrunk(model: ScoreModel, uncertainty: Uncertainty) -> Shrunk | None:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse, stats
+import scipy
 
 from study.analysis.mixture_scores import Floats, Mixtures
 from study.analysis.replicates import SCORE, Row, pooled_seed_sd
@@ -73,21 +73,21 @@ class Means(NamedTuple):
 
     def intervals(self) -> tuple[Floats, Floats]:
         """The ends of the confidence intervals."""
-        reach = stats.t.ppf((1 + LEVEL) / 2, self.freedom) * np.sqrt(self.variance)
+        reach = scipy.stats.t.ppf((1 + LEVEL) / 2, self.freedom) * np.sqrt(self.variance)
         return self.value - reach, self.value + reach
 
     def chance_below(self, limit: float) -> Floats:
         """The chance that the true mean is at most so high."""
         beyond, error = limit + 1e-9 - self.value, np.sqrt(self.variance)
         with np.errstate(invalid="ignore", divide="ignore"):
-            chance = stats.t.cdf(beyond / error, self.freedom)
+            chance = scipy.stats.t.cdf(beyond / error, self.freedom)
         return np.asarray(np.where(error > 0, chance, beyond >= 0))
 
     def p_values(self) -> Floats:
         """Two-sided, of a true mean of 0."""
         error = np.sqrt(self.variance)
         with np.errstate(invalid="ignore", divide="ignore"):
-            p = 2 * stats.t.sf(np.abs(self.value) / error, self.freedom)
+            p = 2 * scipy.stats.t.sf(np.abs(self.value) / error, self.freedom)
         return np.asarray(np.where(error > 0, p, self.value == 0))
 
 
@@ -109,7 +109,7 @@ class Design:
             fixed = self.groups if self.repeated else np.linalg.matrix_rank(table) if groups else 0
             self.freedom = int(self.mixtures - fixed)
         else:
-            rest = sparse.eye_array(self.mixtures, format="csr")
+            rest = scipy.sparse.eye_array(self.mixtures, format="csr")
             self.tables = [self.speaker, *[self.group] * self.repeated, rest]
             self.freedom = min(self.speakers, self.groups) - 1
         if self.enough and not self.known:
@@ -194,16 +194,16 @@ class Design:
         return np.asarray((deviations - fitted) / np.sqrt(self.freedom * self.mixtures))
 
 
-def _incidence(members: Sequence[Sequence[str]]) -> sparse.csr_array:
+def _incidence(members: Sequence[Sequence[str]]) -> "scipy.sparse.csr_array":
     """How often each name is among the members, [lines, names]."""
     names = {name: i for i, name in enumerate(sorted({name for some in members for name in some}))}
     lines = [line for line, some in enumerate(members) for _ in some]
     columns = [names[name] for some in members for name in some]
     shape = (len(members), len(names))
-    return sparse.csr_array((np.ones(len(lines)), (lines, columns)), shape=shape)
+    return scipy.sparse.csr_array((np.ones(len(lines)), (lines, columns)), shape=shape)
 
 
-def _trace(a: sparse.csr_array, b: sparse.csr_array) -> float:
+def _trace(a: "scipy.sparse.csr_array", b: "scipy.sparse.csr_array") -> float:
     """tr(H aa' H bb') of tables with a line for each mixture."""
     shared, mixtures = a.T @ b, a.shape[0]
     sums, others = a.sum(axis=0), b.sum(axis=0)
