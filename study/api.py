@@ -230,6 +230,6 @@ class Study:
 def _perform(asked: options.Options) -> Any:
     encodable()
     if isinstance(asked, options.Training):     # each worker imports the script
-        from study.engines.local import end_if_imported
+        from study.engines.forkserver import end_if_imported
         end_if_imported()
     return perform(asked)

@@ -53,6 +53,19 @@ def progress(what: str, total: float, unit: str = "") -> Iterator[Callable[[floa
 
 
 @contextmanager
+def phase(what: str) -> Iterator[None]:
+    """Show on stderr what is under way that may take seconds: at a terminal until it is done."""
+    if not sys.stderr.isatty():
+        complain(what)
+        yield
+        return
+    from rich.console import Console
+    from rich.text import Text
+    with Console(stderr=True).status(Text(plain(what))):
+        yield
+
+
+@contextmanager
 def _bar(what: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
     from rich.console import Console
     from rich.progress import (

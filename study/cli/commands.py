@@ -3,14 +3,17 @@
 Imports of weight stand inside the command that needs them, so that `--help` answers at once.
 """
 
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.cli import options
 from tasnet_core.errors import UserError, counted
+from tasnet_core.progress import phase
 from tasnet_core.terminal import say
 
 if TYPE_CHECKING:
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
 def perform(asked: options.Options) -> Any:
     """Do what a command is asked to; its result is for `study.api`."""
     if isinstance(asked, options.Training):
-        from study.cli.training import TRAININGS
+        if asked.engine == "local":
+            from study.engines import forkserver
+            forkserver.begin()
+        loaded = "torch" in sys.modules
+        with nullcontext() if loaded else phase("loading torch and Optuna"):
+            from study.cli.training import TRAININGS
         return TRAININGS[type(asked)](asked)
     return COMMANDS[type(asked)](asked)
 

@@ -25,10 +25,6 @@ from study.space.plan import StudyPlan
 from tasnet_core.errors import UserError
 
 GRACE_S = 10.0          # between asking a worker to pause and killing it
-# For worker processes. Signals of some megabytes come and go with every step: in large pages a step
-# takes a tenth less time (benchmarks/RESULTS.md). glibc reads it when a program begins, so it is
-# set before that; what the user has set counts.
-TUNABLES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 EARLY_DEATHS = 5        # of workers in a row, beside all at once: then it is not the runs
 
 

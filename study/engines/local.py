@@ -22,20 +22,14 @@ from typing import Any
 
 from study.database.connection import Place, passing, see_in_place
 from study.database.store import Database, open_database
-from study.engines.base import TUNABLES, Engine, Job, Refused
+from study.engines.base import Engine, Job, Refused
+from study.engines.forkserver import UNGUARDED, context, unguarded
 from study.search.events import Event, Message, OnEvent, TrialEnded
 from tasnet_core.errors import UserError
 from tasnet_core.training.trainer import Paused
 
-# Loaded once, before workers are forked. From the third on, each worker would load them for itself,
-# in 3 s of processor time and 50 MB: with its first curve, its first optimizer, and when it opens a
-# study. The last one keeps all these from being copied. Not "__main__": a script without a guard
-# would end the server instead of a worker, which can say so.
-PRELOADED = ["study.__main__", "study.search.runner", "scipy.special", "torch._dynamo",
-             "optuna.storages._rdb.storage", "alembic.command", "study.engines.freeze_gc"]
-# Exit statuses of a worker: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL);
-# before it began, as the script it has to import would begin the study again.
-REFUSED, PAUSED, UNGUARDED = 2, 75, 76
+# Exit statuses of a worker: input that cannot be used; asked to pause (sysexits' EX_TEMPFAIL).
+REFUSED, PAUSED = 2, 75
 
 
 def send(pipe: Connection, event: Event | Refused) -> None:
@@ -92,36 +86,11 @@ def open_again(storage: str, asked: threading.Event,
             raise Paused
 
 
-def context() -> Any:
-    """The way processes are started: forked by a server that does nothing else, so that libraries
-    are loaded once, and no thread or GPU is in the way."""
-    for name, value in TUNABLES.items():
-        os.environ.setdefault(name, value)
-    method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
-    found: Any = mp.get_context(method)
-    if method == "forkserver":
-        found.set_forkserver_preload(PRELOADED)
-    return found
-
-
 def end_with_parent() -> None:
     parent = mp.parent_process()
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)     # like kill -9, which everything survives
-
-
-def end_if_imported() -> None:
-    """End a worker whose script begins a study where it is imported."""
-    if getattr(mp.current_process(), "_inheriting", False):     # as multiprocessing itself asks
-        os._exit(UNGUARDED)
-
-
-def unguarded() -> str:
-    """The error message where a worker has ended so."""
-    script = getattr(sys.modules["__main__"], "__file__", "the script")
-    return (f"{script}: begins a study where it is imported, and every worker process imports it; "
-            'put what it does under: if __name__ == "__main__":')
 
 
 def nothing(text: str) -> None:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from study.database.store import Database, LeaseLost
-from study.engines.base import TUNABLES, Engine, Job, Refused
+from study.engines.base import Engine, Job, Refused
+from study.engines.forkserver import TUNABLES
 from study.engines.ray_worker import (
     Files,
     Finished,

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from study.engines.local import UNGUARDED, context, end_with_parent, unguarded
+from study.engines.forkserver import UNGUARDED, context, unguarded
+from study.engines.local import end_with_parent
 from tasnet_core.corpora.registry import Corpus, Mixture
 from tasnet_core.cost.formulas import exact
 from tasnet_core.errors import UserError

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from study.engines.local import context
+from study.engines.forkserver import context
 
 
 class Started:

@@ -13,7 +13,7 @@ import pytest
 from study.__main__ import main as study
 from tasnet_core import terminal
 from tasnet_core.__main__ import main as core
-from tasnet_core.progress import progress
+from tasnet_core.progress import phase, progress
 
 # Clears the screen, is a new line, goes up, starts a C1 sequence, is text from right to left, rings, is red in rich.
 HOSTILE = "\x1b[2J\nINJECTED\x1b[1A\x9b31m\u202etxt.exe\x07\x7f\r[red]x[/red]:smile:"
@@ -68,6 +68,12 @@ def test_how_far_work_is_acts_on_nothing(capsys, monkeypatch):
     with progress(f"reading {HOSTILE}", 2) as advance:
         advance(1)
     assert capsys.readouterr().err == f"reading {SHOWN}: 1 of 2\n"
+
+
+def test_what_is_under_way_is_a_line_at_once_in_a_pipe(capsys):
+    with phase(f"reading {HOSTILE}"):
+        assert capsys.readouterr().err == f"reading {SHOWN}\n"
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

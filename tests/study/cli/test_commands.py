@@ -163,6 +163,15 @@ def test_what_is_wrong_with_a_file_is_said_and_training_goes_on_without_it(capsy
     assert "SI-SNRi over" in said
 
 
+def test_a_training_says_at_once_that_it_loads(tmp_path):
+    """In a process that has not loaded torch: this is seen in the first tenths of a second."""
+    done = subprocess.run([sys.executable, "-m", "study", "run", "--trials", "1", "--corpus", "folder:none"], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
+    first, *others = done.stderr.splitlines()
+    assert (first, len(others), done.returncode) == ("loading torch and Optuna", 1, 2)
+    assert "none" in others[0]
+
+
 def test_a_study_from_its_first_trial_to_its_report(capsys, here):
     assert study([*RUN, "--trials", "3"]) == 0
     assert "3 of 3 trials trained" in capsys.readouterr().out

@@ -5,6 +5,8 @@ import importlib.util
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -17,6 +19,7 @@ import sqlalchemy as sa
 
 from study.database.store import open_database
 from study.engines import base, local
+from study.engines.forkserver import PRELOADED, _deaf, context
 from study.records import Settings
 from study.search.events import Message
 from study.space.plan import StudyPlan
@@ -247,7 +250,7 @@ def dirty_after_collecting(pipe):
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="asks Linux which memory is shared")
 def test_a_worker_shares_what_it_was_forked_with_though_it_collects_garbage():
     here, there = Pipe()
-    process = local.context().Process(target=dirty_after_collecting, args=(there,))
+    process = context().Process(target=dirty_after_collecting, args=(there,))
     process.start()
     private, shared = here.recv()
     process.join()
@@ -255,5 +258,35 @@ def test_a_worker_shares_what_it_was_forked_with_though_it_collects_garbage():
 
 
 def test_what_is_loaded_before_workers_are_forked_is_there_to_load():
-    for name in local.PRELOADED[1:]:      # else it is passed over without a word
+    for name in PRELOADED[1:]:      # else it is passed over without a word
         assert importlib.util.find_spec(name), name
+
+
+BEGUN = """
+import sys
+from study.engines import forkserver
+forkserver.begin()
+from multiprocessing.forkserver import _forkserver
+print(_forkserver._forkserver_pid is not None, *sorted({"torch", "numpy", "sqlalchemy"} & sys.modules.keys()))
+"""
+
+
+def test_the_server_that_forks_begins_before_anything_of_weight_is_loaded():
+    done = subprocess.run([sys.executable, "-c", BEGUN], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux which signals are ignored")
+def test_ctrl_c_does_not_reach_the_server_while_it_loads():
+    """It would end with a traceback: Ctrl-C is for every process of a terminal."""
+    def ignored(pid):
+        line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn"))
+        return bool(int(line.split()[1], 16) >> (signal.SIGINT - 1) & 1)
+    here = signal.getsignal(signal.SIGINT)
+    with _deaf():
+        child = subprocess.Popen(["sleep", "60"])
+    assert ignored(child.pid)
+    child.kill()
+    child.wait()
+    assert signal.getsignal(signal.SIGINT) == here
