@@ -12,7 +12,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 DIED = (OSError, EOFError, pickle.UnpicklingError)      # how it shows that the process is gone
@@ -37,8 +37,31 @@ class WorkerProcess:
         Raises:
             one of DIED: it is gone, and has to be ended.
         """
+        self._send(question)
+        return self._receive()
+
+    def answers(self, questions: Iterable[object]) -> Iterator[Any]:
+        """The answer to each question; the next one is worked on while the caller uses the last.
+
+        Questions are small: one that fills a pipe would wait for the answer that fills the other.
+
+        Raises:
+            one of DIED: as `ask`, instead of the first answer that is not there.
+        """
+        waiting = 0
+        for question in questions:
+            self._send(question)
+            if waiting:
+                yield self._receive()
+            waiting = 1
+        if waiting:
+            yield self._receive()
+
+    def _send(self, question: object) -> None:
         pickle.dump(question, self._questions)
         self._questions.flush()
+
+    def _receive(self) -> Any:
         return pickle.load(self._answers)
 
     def kill(self) -> None:

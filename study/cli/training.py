@@ -6,6 +6,7 @@ Imports all that trainings need, so commands that train nothing never import it.
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -49,14 +50,14 @@ from study.space.searched import TUNED
 from study.space.space import Space
 from study.space.toml import space_named
 from tasnet_core.arguments import listed_hyperparameters
-from tasnet_core.backend.devices import precision_of, say_if_plain
+from tasnet_core.backend.devices import make_layers, precision_of, say_if_plain
 from tasnet_core.checkpoints.checkpoint import load
 from tasnet_core.checkpoints.weights import digest
 from tasnet_core.corpora.registry import Corpus, open_corpus, tell_unusable
 from tasnet_core.errors import UserError, counted
 from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import Variant
-from tasnet_core.terminal import say
+from tasnet_core.terminal import complain, say
 
 
 def run(asked: Run) -> str:
@@ -223,8 +224,11 @@ def go_on(asked: Continue) -> None:
 def _opened(asked: Training, plan: StudyPlan) -> Corpus:
     """The corpus; prints what it and the compiled layers lack, which no worker builds later."""
     reference, spec = plan.space.reference, plan.settings.corpus
+    # The compiler is another process: voices are spoken and recordings are read meanwhile.
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(make_layers, reference, device_here(asked), complain)
+        corpus = open_corpus(spec, reference.C, reference.sample_rate_hz, say=say)
     say_if_plain(reference, device_here(asked), say)
-    corpus = open_corpus(spec, reference.C, reference.sample_rate_hz, say=say)
     tell_unusable(corpus.unusable, spec)
     return corpus
 

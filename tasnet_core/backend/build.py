@@ -92,18 +92,7 @@ def use(library: ctypes.CDLL, routines: blas.Routines) -> None:
 
 def load_or_make() -> ctypes.CDLL:
     """The library of these sources, compiler and machine, from the cache where it is there."""
-    names = (os.environ.get("CXX") or "", "g++", "c++", "clang++")
-    compiler = next(filter(None, map(shutil.which, names)), None)
-    if compiler is None:
-        raise Unavailable("no C++ compiler was found; install g++, or name one in CXX")
-    made_of = [
-        *(source.read_text() for source in SOURCES), *FLAGS, *OPENMP, compiler, *_machine(),
-        torch.__version__]
-    try:
-        folder = cache_folder()
-    except UserError as error:
-        raise Unavailable(str(error)) from None
-    place = folder / FOLDER / f"fused-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
+    compiler, place = _compiler_and_place()
     # Not there yet, damaged, or somebody else may have written it.
     with contextlib.suppress(OSError):
         return open_library(place)
@@ -120,6 +109,34 @@ def load_or_make() -> ctypes.CDLL:
                 return open_library(made)
     except OSError as error:
         raise Unavailable(f"{place.parent}: {error.strerror or error}") from None
+
+
+def to_compile() -> bool:
+    """Whether the first use of the compiled layers takes some seconds, as they are not there yet.
+    """
+    if os.environ.get("TASNET_PLAIN"):
+        return False
+    try:
+        return not _compiler_and_place()[1].exists()
+    except (OSError, Unavailable):
+        return False
+
+
+def _compiler_and_place() -> tuple[str, Path]:
+    """The compiler, and where the library that it makes of these sources is kept."""
+    names = (os.environ.get("CXX") or "", "g++", "c++", "clang++")
+    compiler = next(filter(None, map(shutil.which, names)), None)
+    if compiler is None:
+        raise Unavailable("no C++ compiler was found; install g++, or name one in CXX")
+    made_of = [
+        *(source.read_text() for source in SOURCES), *FLAGS, *OPENMP, compiler, *_machine(),
+        torch.__version__]
+    try:
+        folder = cache_folder()
+    except UserError as error:
+        raise Unavailable(str(error)) from None
+    digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+    return compiler, folder / FOLDER / f"fused-{digest}.so"
 
 
 def open_library(place: Path) -> ctypes.CDLL:

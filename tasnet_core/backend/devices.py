@@ -57,7 +57,19 @@ def _has_bf16() -> bool:
     return "amx_bf16" in cpu_flags() and bool(product)
 
 
+def make_layers(variant: Variant, device: str, say: Callable[[str], None]) -> None:
+    """Compile the layers that networks of this kind have on this device, where they are not yet."""
+    if _compiled(variant, device):
+        if build.to_compile():
+            say("compiling the layers for this processor, once")
+        build.why_not()
+
+
 def say_if_plain(variant: Variant, device: str, say: Callable[[str], None]) -> None:
     """Say why a training on this CPU goes by the plain layers, where it does."""
-    if device_of(device).type == "cpu" and supports(variant) and (reason := build.why_not()):
+    if _compiled(variant, device) and (reason := build.why_not()):
         say(f"the plain layers are used, at less than half the speed: {reason}")
+
+
+def _compiled(variant: Variant, device: str) -> bool:
+    return device_of(device).type == "cpu" and supports(variant)

@@ -60,9 +60,10 @@ def speak(requests: Sequence[Request],
     with tempfile.TemporaryDirectory() as scratch:
         process = WorkerProcess("tasnet_core.corpora.espeak", _data_folder(scratch, voice_files))
         try:
+            answers = process.answers(requests)
             for request in requests:
                 try:
-                    audio = process.ask(request)
+                    audio = next(answers)
                 except DIED:
                     audio = f"status {process.process.wait()}"
                 if isinstance(audio, str):

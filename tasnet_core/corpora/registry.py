@@ -24,6 +24,7 @@ from tasnet_core.corpora.speaker_sex import known_speakers
 from tasnet_core.corpora.stored import Rules, StoredCorpus
 from tasnet_core.errors import CorpusError
 from tasnet_core.files import home
+from tasnet_core.progress import shown
 from tasnet_core.terminal import say as print_line
 
 __all__ = ["CORPORA", "Corpus", "Mixture", "Part", "Unusable", "open_corpus", "open_folder",
@@ -168,7 +169,8 @@ def open_voices(spec: str, C: int = 2, sample_rate_hz: int = 8000, say: Say = _q
     def make(facts: dict[str, Any]) -> Making:
         say(f"corpus {name}: speaking {len(lines)} sentences, once")
         spoken = espeak.speak(voices.requests(lines), voice_files)
-        for line, sound in zip(lines, spoken, strict=True):
+        progress = shown(spoken, len(lines), "speaking", "sentences")
+        for line, sound in zip(lines, progress, strict=True):
             rate = espeak.RATE_HZ / line.speaker.tract
             yield line.id, audio.resample(sound, rate, sample_rate_hz)
 

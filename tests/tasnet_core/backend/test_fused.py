@@ -321,6 +321,7 @@ def test_a_damaged_library_is_made_again(planted, library, made, monkeypatch):
     planted.write_bytes(b"")        # as after a power failure
     monkeypatch.setenv("TASNET_CACHE", str(planted.parents[1]))
     assert build.load_or_make()
+    assert not build.to_compile()
     assert [path.name for path in planted.parent.iterdir()] == [library.name]
     assert planted.stat().st_size == library.stat().st_size
 
@@ -363,6 +364,7 @@ def test_a_library_that_others_may_have_written_is_made_anew(planted, library, m
 def test_a_cache_that_cannot_be_written_costs_the_compiled_layers_nothing_but_time(made, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("TASNET_CACHE", str(tmp_path / "file"))
+    assert build.to_compile()
     assert build.load_or_make()
 
 

@@ -506,6 +506,17 @@ def test_who_trains_by_the_plain_layers_is_told_once_and_why(monkeypatch):
     assert len(said) == 1
 
 
+def test_who_waits_for_the_compiler_is_told_and_who_does_not_is_not(monkeypatch):
+    said, made = [], []
+    monkeypatch.setattr(devices.build, "to_compile", lambda: not made)
+    monkeypatch.setattr(devices.build, "why_not", lambda: made.append("compiled"))
+    devices.make_layers(replace(TINY, norm="batch"), "cpu", said.append)       # has none
+    assert (said, made) == ([], [])
+    devices.make_layers(TINY, "cpu", said.append)
+    devices.make_layers(TINY, "cpu", said.append)
+    assert said == ["compiling the layers for this processor, once"]
+
+
 def test_trainings_with_dropout_in_several_threads_are_those_of_one_alone(tmp_path):
     """Chance is a function of where a training is, also where torch's random state, the process's, is asked by several."""
     variant, recipe = replace(TINY, dropout=0.3), replace(RECIPE, epochs=2)
