@@ -23,12 +23,12 @@ LINES = {
     "tasnet_core": 1_625,
     "tasnet_core/backend": 1_125,
     "tasnet_core/checkpoints": 2_400,
-    "tasnet_core/corpora": 3_100,
+    "tasnet_core/corpora": 3_125,
     "tasnet_core/cost": 375,
     "tasnet_core/evaluation": 475,
     "tasnet_core/inference": 1_175,
     "tasnet_core/network": 575,
-    "tasnet_core/training": 975,
+    "tasnet_core/training": 1_000,
 }
 LONG, WIDE = 400, 100
 

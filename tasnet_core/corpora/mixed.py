@@ -29,6 +29,7 @@ QUIET = 0.01  # of the recordings' peak: what stays below is silence, which leve
 PEAK = 0.9  # a mixture that would be louder is turned down as a whole
 WHOLE_S = 4.0  # recordings of one speaker are joined until a test mixture has this length
 LONGEST_S = 20.0  # longer recordings are cut to this in test mixtures
+KEPT_BYTES = 64e6  # of fixed mixtures in memory; all of the default corpus have 48
 REUSE = 10  # times a second of sound occurs in the mixtures of its split, about
 
 
@@ -110,6 +111,7 @@ class MixedCorpus:
                     f"corpus {spec!r}: {len(names)} speakers in {split}, but a mixture of "
                     f"C={C} needs {C}; lower C or give a folder of more speakers")
         self._groups = {split: self._choose_groups(split) for split in MIXTURES}
+        self._kept: dict[tuple[str, int], Mixture] = {}     # those that each epoch and trial needs
 
     def segment(self, seed: int, epoch: int, index: int, samples: int) -> Mixture:
         """Training segment `index` of an epoch: sources float32 [C, samples].
@@ -156,10 +158,15 @@ class MixedCorpus:
 
     def mixture(self, split: str, index: int) -> Mixture:
         """Fixed mixture `index` of a split: whole recordings, cut to the shortest, no zeros."""
+        if (kept := self._kept.get((split, index))) is not None:
+            return kept
         names = self._groups[split][index]
         rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
         joined = [self._join(rng, self._entries[split][name]) for name in names]
-        return self._mixture(f"{split}/{index:03}", rng, joined, names)
+        made = self._mixture(f"{split}/{index:03}", rng, joined, names)
+        if sum(each.sources.nbytes for each in self._kept.values()) < KEPT_BYTES:
+            self._kept[split, index] = made
+        return made
 
     def describe(self) -> tuple[Part, ...]:
         """Speakers, recordings, seconds and mixtures of each split."""

@@ -21,7 +21,7 @@ from tasnet_core.corpora.mixture import Mixture
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.evaluation import metric_workers
 from tasnet_core.evaluation.metric_workers import SLOW, Computed, Job, MetricWorkers
-from tasnet_core.network.loss import best_of, by_correlation, reorder, si_snr
+from tasnet_core.network.loss import best_of, by_products, si_snr
 from tasnet_core.network.model import ConvTasNet
 from tasnet_core.records import METRICS, MixtureScore, Scores
 
@@ -39,6 +39,7 @@ class Ordered(NamedTuple):
     estimates: NDArray[np.float32]      # [C, T]
     si_snr_db: list[float]
     input_si_snr_db: list[float]
+    level_difference_db: float          # how far the loudest source is above the quietest
 
     @property
     def si_snri_db(self) -> float:
@@ -62,15 +63,17 @@ class Pending(NamedTuple):
 
 def in_order(mixture: Mixture, estimates: NDArray[np.float32]) -> Ordered:
     """The estimates [C, T] of one mixture in their best order, each scored in float64."""
-    truth, found = _signals(mixture, estimates)
-    pairs = by_correlation(truth, torch.cat([found, _unseparated(mixture, truth)], 1))
-    before = pairs[..., -1]
-    order = best_of(pairs[..., :-1])
-    after = pairs.gather(2, order[..., None])[..., 0]
+    C = len(mixture.sources)
+    signals = _signals(mixture, estimates)
+    products = _products(signals, C)
+    own = products.diagonal()
+    pairs = by_products(products[:C, C:], own[:C], own[C:])                 # [C, C + 1]
+    order = best_of(pairs[None, :, :C])[0]
+    after = pairs.gather(1, order[:, None])[:, 0]
     if after.max() > CORRELATED_DB:
-        after = si_snr(truth, reorder(found, order))
-    return Ordered(estimates[order[0].numpy(), :mixture.length], after[0].tolist(),
-                   before[0].tolist())
+        after = si_snr(signals[:C], signals[C:2 * C][order])
+    return Ordered(estimates[order.numpy(), :mixture.length], after.tolist(),
+                   pairs[:, C].tolist(), _level_difference_db(own[:C]))
 
 
 def score(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
@@ -94,7 +97,7 @@ def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
     slow = tuple(metric for metric in metrics if metric in SLOW)
     known = replace(
         known, input_si_snr_db=_mean(ordered.input_si_snr_db), si_snr_db=_mean(ordered.si_snr_db),
-        si_snri_db=ordered.si_snri_db, level_difference_db=_level_difference_db(mixture))
+        si_snri_db=ordered.si_snri_db, level_difference_db=ordered.level_difference_db)
     if not slow:
         return Pending(known, None)
     job = Job(slow, mixture.sources[:, :mixture.length], ordered.estimates,
@@ -102,30 +105,36 @@ def begin(mixture: Mixture, estimates: NDArray[np.float32], sample_rate_hz: int,
     return Pending(known, workers.submit(job))
 
 
-def _level_difference_db(mixture: Mixture) -> float:
-    """How far the loudest source is above the quietest, by their power without the mean."""
-    powers = mixture.sources[:, :mixture.length].astype(np.float64).var(axis=1)
-    return float(10 * np.log10(powers.max() / powers.min()))
-
-
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _signals(mixture: Mixture, estimates: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sources and estimates as float64 [1, C, T], without the padding."""
-    return tuple(
-        torch.from_numpy(signals[:, : mixture.length]).double()[None]  # type: ignore[return-value]
-        for signals in (mixture.sources, estimates)
-    )
+def _signals(mixture: Mixture, estimates: NDArray[np.float32]) -> torch.Tensor:
+    """Sources, estimates, and the noise if there is any, in float64 and zero-mean: [2 C (+ 1), T].
+
+    Without the padding.
+    """
+    parts = [mixture.sources, estimates, *(() if mixture.noise is None else [mixture.noise[None]])]
+    found = np.empty((sum(map(len, parts)), mixture.length))
+    np.concatenate([part[:, :mixture.length] for part in parts], out=found)
+    signals = torch.from_numpy(found)
+    return signals.sub_(signals.mean(-1, keepdim=True))
 
 
-def _unseparated(mixture: Mixture, truth: torch.Tensor) -> torch.Tensor:
-    """The mixture as one estimate [1, 1, T] of every source, which separation has to improve on."""
-    signal = truth.sum(1, keepdim=True)
-    if mixture.noise is not None:
-        signal = signal + torch.from_numpy(mixture.noise[:mixture.length]).double()
-    return signal
+def _products(signals: torch.Tensor, C: int) -> torch.Tensor:
+    """Inner products of sources, estimates and the mixture, [2 C + 1, 2 C + 1].
+
+    The mixture, as one estimate of every source, is what separation has to improve on. It is the
+    sum of the sources and the noise, and so are its products.
+    """
+    own = signals @ signals.T
+    made_of = torch.eye(2 * C + 1, len(own), dtype=own.dtype)
+    made_of[2 * C, :C] = 1      # the noise, if there is any, is the row's already
+    return made_of @ own @ made_of.T
+
+
+def _level_difference_db(energies: torch.Tensor) -> float:
+    return float(10 * (energies.max() / energies.min()).log10())
 
 
 def unscorable(mixture: Mixture, estimates: NDArray[np.float32]) -> str:

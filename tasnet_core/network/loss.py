@@ -94,10 +94,15 @@ def by_correlation(reference: Tensor, estimate: Tensor, valid: Tensor | None = N
     """
     valid = None if valid is None else valid[:, None]
     reference, estimate = _zero_mean(reference, valid), _zero_mean(estimate, valid)
-    tiny, rounding = torch.finfo(estimate.dtype).tiny, torch.finfo(estimate.dtype).eps
     own, theirs = (torch.linalg.vecdot(one, one) for one in (reference, estimate))
-    energies: Tensor = own[:, :, None] * theirs[:, None]                                # [B, C, E]
-    share = (reference @ estimate.mT).square() / (energies + tiny)
+    return by_products(reference @ estimate.mT, own, theirs)
+
+
+def by_products(products: Tensor, own: Tensor, theirs: Tensor) -> Tensor:
+    """The same from the inner products of zero-mean signals: [..., C, E], [..., C], [..., E]."""
+    tiny, rounding = torch.finfo(products.dtype).tiny, torch.finfo(products.dtype).eps
+    energies: Tensor = own[..., :, None] * theirs[..., None, :]
+    share = products.square() / (energies + tiny)
     share = share.clamp(rounding, 1 - rounding)
     return 10 * (share / (1 - share)).log10()
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tasnet_core import audio
+from tasnet_core.corpora import mixed
 from tasnet_core.corpora.mixed import PEAK
 from tasnet_core.corpora.registry import open_corpus
 from tests.support.recordings import levels_db, people, voice
@@ -124,3 +125,14 @@ def test_a_source_is_never_silence_where_its_recording_has_sound(tmp_path):
     assert all(np.abs(segment.sources).max(axis=1).min() > 0.01 for segment in segments)
     places = [int(np.abs(segment.sources[0]).argmax()) for segment in segments]
     assert 1000 < np.median(places) < 3000  # and it is anywhere in the segment
+
+
+@pytest.mark.parametrize("room", [0, 64e6])
+def test_fixed_mixtures_are_kept_while_there_is_room_and_stay_what_they_are(tmp_path, monkeypatch, room):
+    monkeypatch.setattr(mixed, "KEPT_BYTES", room)
+    spec = f"folder:{people(tmp_path)}?split=recording"
+    corpus, again = open_corpus(spec), open_corpus(spec)
+    for split in ("valid", "test"):
+        first = corpus.mixture(split, 0)
+        assert (corpus.mixture(split, 0) is first) == bool(room)
+        assert np.array_equal(corpus.mixture(split, 0).sources, again.mixture(split, 0).sources)

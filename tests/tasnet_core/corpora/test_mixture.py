@@ -6,6 +6,7 @@ import torch
 
 from tasnet_core.corpora.mixture import Mixture
 from tasnet_core.evaluation.metrics import in_order
+from tasnet_core.network.loss import si_snr
 from tasnet_core.training.batches import batch_of
 
 
@@ -37,4 +38,6 @@ def test_the_unseparated_score_counts_noise_as_noise(db):
     mixture = Mixture("test/a", np.stack([one, 0.1 * level * other]).astype(np.float32), 8000, ("a", "b"), ("F", "M"),
                       (level * np.sqrt(0.99) * noise).astype(np.float32))
     before = in_order(mixture, mixture.sources).input_si_snr_db
+    exact = si_snr(torch.from_numpy(mixture.sources).double(), torch.from_numpy(mixture.mixture).double())
+    assert before == pytest.approx(exact.tolist(), abs=1e-5)      # the mixture itself is rounded to float32
     assert before[0] == pytest.approx(db, abs=1e-3)  # the other's 1 % and the noise's 99 % are one power at this level
