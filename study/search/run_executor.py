@@ -4,6 +4,8 @@ The training itself may be in this process or in another: see `Task` and `Hooks`
 """
 
 import itertools
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +37,7 @@ from tasnet_core.records import SLICED, Cost, Recipe, Variant
 from tasnet_core.training.slimmable import Lineage
 
 FEW_RIVALS = 3      # of those that cost no more, the best
+SHOWN_S = 0.25      # between two events of mixtures scored: each wakes the process that shows them
 DEATHS = 8          # of a run's processes within one epoch, before the run is given up
 
 Run = Mapping[str, Any]     # a row of `runs`
@@ -95,9 +98,10 @@ class RunExecutor:
         curve: list[float] = []
         cost = count.exact(self.database.variant(run["variant"]))
         heartbeat = Heartbeat(self.database, run["id"], self.waiting.stop)
+        shown_s = -math.inf
 
         def on_event(event: Progress) -> str:
-            nonlocal cost
+            nonlocal cost, shown_s
             match event:
                 case CostMeasured():
                     self.database.set_cost(run["id"], event.cost)
@@ -109,7 +113,9 @@ class RunExecutor:
                     curve.append(event.epoch.valid_si_snri_db)
                     return self.reason_to_stop(run, cost, tuple(curve))
                 case MixtureScored():
-                    self.on_event(event)
+                    if event.done == event.total or time.monotonic() - shown_s > SHOWN_S:
+                        shown_s = time.monotonic()
+                        self.on_event(event)
                     heartbeat.beat()
                     self.waiting.pause_if_asked()
                 case Message():

@@ -11,7 +11,8 @@ from study.analysis.pareto import Curve, hopeless
 from study.analysis.predicted_front import AT_LEAST
 from study.database.store import open_database
 from study.records import Budget, Result, Selection, StopRule
-from study.search import optuna_study
+from study.search import optuna_study, run_executor
+from study.search.events import MixtureScored
 from study.space.space import VariantList
 from tasnet_core.cost import count
 from tests.support import made_up_search, tiny_study
@@ -277,3 +278,15 @@ def test_a_trial_that_was_queued_outside_of_the_space_is_refused_and_the_study_g
         f"trial 1: refused, it was queued with {name} = {fixed[name]!r}, but only " + {
             "N": "2, 4, 6, 8 can be chosen", "X": "1, 2 can be chosen", "B": "'N', 'H', 'X' can be"}[name]]
     assert [state for _, state, *_ in told(tmp_path)] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_of_mixtures_scored_the_last_is_shown_and_few_of_the_others(tmp_path, trained, monkeypatch):
+    """Each wakes the process that shows them: a tenth of the time in which small networks are scored."""
+    shown = []
+    monkeypatch.setattr(run_executor, "SHOWN_S", 3600.0)
+    with opened(tmp_path, on_event=lambda event: shown.append(event) if isinstance(event, MixtureScored) else None) as work:
+        work.run(1)
+        on_event = work.executor.hooks(work.database.runs("s")[0]).on_event
+        for done in range(1, 121):
+            on_event(MixtureScored(0, 0, done, 120))
+    assert [event.done for event in shown] == [1, 120]
