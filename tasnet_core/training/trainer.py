@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tasnet_core.checkpoints.training_files import before_decay, files_of, withi
 from tasnet_core.corpora.registry import Corpus
 from tasnet_core.errors import Abandoned, CheckpointError, CorpusError, DiskFull, UserError
 from tasnet_core.evaluation.metrics import estimates_of, in_order, silent
-from tasnet_core.files import clear_scratch
+from tasnet_core.files import clear_scratch, state
 from tasnet_core.network.importance import first_order, reorder_channels
 from tasnet_core.network.loss import pit_loss
 from tasnet_core.network.model import ConvTasNet
@@ -38,6 +38,7 @@ from tasnet_core.training.step import Stepper, silently
 # A training that takes longer for an epoch is also saved in the middle of it.
 SAVE_S = 300.0
 FROM_ANOTHER = ("inherit", "given", "adapted")      # trainings that begin with a network's weights
+TENSORS = ("model", "best", "optimizer")            # of a checkpoint, beside what it says of itself
 IMPORTANCE_STEPS = 64   # batches whose gradients tell which channels are important
 
 
@@ -113,6 +114,15 @@ def _save(save: Callable[[], None], wait: Callable[[DiskFull], None] | None) -> 
         wait(full)
 
 
+@lru_cache(maxsize=1)
+def _of_file(teacher: Path, _: object) -> tuple[dict[str, Any], ConvTasNet]:
+    """What a checkpoint says of itself, and its network: read once for all slices of it, while the
+    file is the same."""
+    content = checkpoint.read(teacher)
+    stamp = {name: value for name, value in content.items() if name not in TENSORS}
+    return stamp, checkpoint.best_of(content, teacher)
+
+
 class Training:
     """The state between two epochs: network, optimizer, best weights so far, and the curve."""
 
@@ -183,11 +193,11 @@ class Training:
         return [torch.stack(kind).sum(0) for kind in zip(*steps, strict=True)]
 
     def _of_study(self, teacher: Path) -> ConvTasNet:
-        content = checkpoint.read(teacher)
-        if how := self.origin.foreign_teacher(content):
+        stamp, network = _of_file(teacher, state(teacher))
+        if how := self.origin.foreign_teacher(stamp):
             raise CheckpointError(f"{teacher}: {how}, so nothing can be inherited from it; put the "
                                   "checkpoint of the study's own trial 0 there")
-        return checkpoint.best_of(content, teacher)
+        return network
 
     @property
     def scores(self) -> list[float]:

@@ -8,6 +8,7 @@ import torch
 
 from tasnet_core.backend.devices import device_of
 from tasnet_core.checkpoints import checkpoint
+from tasnet_core.checkpoints.checkpoint import Origin
 from tasnet_core.errors import UserError
 from tasnet_core.network.loss import pit_loss
 from tasnet_core.network.model import seeded
@@ -78,3 +79,19 @@ def test_a_given_network_is_kept_as_it_is_and_never_trained(tmp_path):
     assert list(train(TINY, replace(RECIPE, epochs=0, init="given"), Tiny(), tmp_path / "a.pt", lineage=Lineage(given))) == []
     assert all(map(torch.equal, checkpoint.load(given).state_dict().values(),
                    checkpoint.load(tmp_path / "a.pt").state_dict().values()))
+
+
+def test_slices_of_one_file_read_it_once_and_again_when_it_is_another(tmp_path, monkeypatch):
+    read, lineage = [], Lineage(file_of(tmp_path / "whole.pt", TINY, 1), origin=Origin(study="s"))
+    real, recipe = checkpoint.read, replace(RECIPE, init="inherit", epochs=0)
+
+    def weights(name):
+        list(train(TINY, recipe, Tiny(), tmp_path / name, lineage=lineage))
+        return checkpoint.load(tmp_path / name).encoder.weight
+    monkeypatch.setattr(checkpoint, "read", lambda path: (read.append(path.name), real(path))[1])
+    first, second = weights("a.pt"), weights("b.pt")
+    assert read.count("whole.pt") == 1
+    assert torch.equal(first, second)
+    assert torch.equal(first, seeded(TINY, 1).encoder.weight)
+    file_of(tmp_path / "whole.pt", TINY, 2)
+    assert torch.equal(weights("c.pt"), seeded(TINY, 2).encoder.weight)
