@@ -24,7 +24,9 @@ from study.database.connection import Place, passing, see_in_place
 from study.database.store import Database, open_database
 from study.engines.base import Engine, Job, Refused
 from study.engines.forkserver import UNGUARDED, context, unguarded
+from study.search.evaluate import evaluate
 from study.search.events import Event, Message, OnEvent, TrialEnded
+from tasnet_core.cost.measure import begin_apart
 from tasnet_core.errors import UserError
 from tasnet_core.training.trainer import Paused
 
@@ -51,6 +53,8 @@ def work(job: Job, number: int, pipe: Connection) -> None:
     import torch
 
     from study.search.runner import Runner
+    if job.evaluate is evaluate:
+        begin_apart()
     torch.set_num_threads(job.plan.settings.threads)
     gpus = torch.cuda.device_count() if job.plan.device == "cuda" else 0
     plan = replace(job.plan, device=f"cuda:{number % gpus}") if gpus > 1 else job.plan

@@ -21,7 +21,7 @@ from tasnet_core.records import Cost, Variant
 from tasnet_core.worker_process import DIED, WorkerProcess, serve
 
 # The median is of at least so many runs, which take at least so long together.
-RUNS, SECONDS = 9, 0.5
+RUNS, SECONDS = 9, 0.25
 MODULE = "tasnet_core.cost.measure"
 LOCK = "tasnet-study-measuring.lock"
 WAIT_S = 30.0               # then it is measured beside whoever is measuring
@@ -41,6 +41,11 @@ class Apart:
     def __init__(self) -> None:
         self.process: WorkerProcess | None = None
         self.lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Let the process load what it needs while its caller has other things to do."""
+        with self.lock, contextlib.suppress(*DIED):
+            self.process = self.process or WorkerProcess(MODULE, str(os.getpid()))
 
     def ask(self, variant: Variant, runs: int, seconds: float) -> Measured:
         """What is measured there; nothing where the process cannot be started or dies."""
@@ -64,6 +69,11 @@ class Apart:
 
 
 of_process: dict[int, Apart] = {}      # by pid: a forked child must not talk to its parent's
+
+
+def begin_apart() -> None:
+    """Start this process's measuring process, which `measure_apart` would wait a second for."""
+    of_process.setdefault(os.getpid(), Apart()).begin()
 
 
 def measure_apart(variant: Variant, runs: int = RUNS, seconds: float = SECONDS) -> Cost:

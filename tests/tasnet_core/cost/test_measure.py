@@ -64,6 +64,14 @@ def test_what_is_too_large_or_cannot_be_started_is_none(monkeypatch):
     assert measure_apart(TINY, runs=1, seconds=0).peak_memory_bytes
 
 
+def test_a_process_that_was_begun_early_is_the_one_that_measures():
+    measure.begin_apart()
+    begun = measure.of_process[os.getpid()].process
+    assert measure_apart(TINY, runs=1, seconds=0).peak_memory_bytes
+    measure.begin_apart()
+    assert measure.of_process[os.getpid()].process is begun
+
+
 def test_a_question_that_was_interrupted_gets_no_later_answer(monkeypatch):
     expected = measure_apart(OTHER, runs=1, seconds=0).peak_memory_bytes
 
