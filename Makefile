@@ -8,6 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
 SLOW := server or browser or cluster or notebook or long
 
@@ -43,21 +44,21 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-# One call of pip each: every one builds the project and looks at all it needs.
+# One call of pip each: every one builds the project and looks at all it needs. Python compiles what
+# it imports; pip would compile all there is, for half a minute.
 .venv/installed: .venv/bin/python setup.cfg constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pesq]' \
-		|| { $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . \
+	$(PIP) '.[pesq]' || { $(PIP) . \
 		&& echo "PESQ will not be measured: its package is C code and could not be built here"; }
 	touch $@
 
 .venv/installed-test: .venv/bin/python setup.cfg constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(PIP) '.[test]' --quiet
 	touch .venv/installed $@
 
 .venv/installed-test-all: .venv/bin/python setup.cfg constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test-all]'
+	$(PIP) '.[test-all]' --quiet
 	touch .venv/installed .venv/installed-test $@
 
 .venv/installed-docs: .venv/bin/python setup.cfg constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(PIP) '.[docs]' --quiet
 	touch .venv/installed $@
