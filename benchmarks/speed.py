@@ -1,7 +1,7 @@
 """Speed of training and separation on this machine: compiled layers, plain ones, and Asteroid.
 
-Whole training steps (mixture, forward, PIT loss, backward, clipping, Adam) and forward passes, in
-turn, in one process; medians and the median ratio. Asteroid takes part where the environment names
+Whole training steps (mixture, forward, PIT loss, backward, clipping, Adam) and forward passes, some
+of each in turn, in one process; medians and the median ratio. Asteroid takes part where the environment names
 a folder with asteroid and asteroid_filterbanks in it; torch.compile where --compiled asks for it,
 which takes minutes.
 
@@ -25,6 +25,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ from tasnet_core.records import Recipe, Variant
 from tasnet_core.training.trainer import Training
 
 ROUNDS = 7
+STRETCH_S = 0.25
 WARM_UP = {"cpu": 2, "cuda": 6}      # a GPU's steps are recorded by then
 SMALLEST = next(QUICK.variants())
 TRAININGS = [("the paper's best", Variant(), 2, 4.0), ("quick reference", QUICK.reference, 4, 4.0),
@@ -177,12 +179,24 @@ def separator(network: nn.Module, mixture: Tensor) -> Callable[[], None]:
 def timed(
     steps: dict[str, Callable[[], None]], device: torch.device = CPU
 ) -> dict[str, list[float]]:
-    """Seconds of each, in turn, after a warm-up."""
+    """Seconds of one of each, after a warm-up.
+
+    In turn, of each as many at a time as take STRETCH_S: a training's steps follow each other, so
+    its own numbers are in the caches.
+    """
     found: dict[str, list[float]] = {name: [] for name in steps}
+    times = dict.fromkeys(steps, 1)
     for _ in range(WARM_UP[device.type] + ROUNDS):
         for name, step in steps.items():
-            found[name].append(seconds_of(step, device))
+            took = seconds_of(partial(repeated, step, times[name]), device) / times[name]
+            found[name].append(took)
+            times[name] = max(1, round(STRETCH_S / took))
     return {name: seconds[WARM_UP[device.type]:] for name, seconds in found.items()}
+
+
+def repeated(step: Callable[[], None], times: int) -> None:
+    for _ in range(times):
+        step()
 
 
 def row(name: str, sound_s: float, seconds: dict[str, list[float]], *more: str) -> str:

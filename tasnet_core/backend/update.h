@@ -42,7 +42,8 @@ void adam(const long* sizes, void** given) {
     const double rate = settings[0], beta1 = settings[1], beta2 = settings[2], epsilon = settings[3];
 #pragma omp parallel for schedule(static)
     for (long one = 0; one < count; ++one) {
-        T *w = static_cast<T*>(given[one]), *m = static_cast<T*>(given[2 * count + one]), *v = static_cast<T*>(given[3 * count + one]);
+        T *w = static_cast<T*>(given[one]), *m = static_cast<T*>(given[2 * count + one]);
+        T* v = static_cast<T*>(given[3 * count + one]);
         const T* g = static_cast<const T*>(given[count + one]);
         const double step = *static_cast<float*>(given[4 * count + one]) += 1;
         const T by = rate / (1 - std::pow(beta1, step)), root = 1 / std::sqrt(1 - std::pow(beta2, step)), least = epsilon;

@@ -126,7 +126,8 @@ void decode_forward(const long* sizes, void** given) {
             for (long k = tile.first; k < end + (end == n.frames); ++k) {      // the last frame's second half as well
                 const T *now = k < end ? pieces + ((k - first) * C + c) * L : nullptr,
                         *before = k > first ? pieces + ((k - 1 - first) * C + c) * L + hop : nullptr;
-                const long start = k * hop - n.front, from = std::clamp(-start, 0L, hop), to = std::clamp(n.samples - start, from, hop);
+                const long start = k * hop - n.front, from = std::clamp(-start, 0L, hop);
+                const long to = std::clamp(n.samples - start, from, hop);
                 for (long i = from; i < to; ++i) signal[start + i] = (now ? now[i] : T(0)) + (before ? before[i] : T(0));
             }
         }
