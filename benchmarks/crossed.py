@@ -1,36 +1,100 @@
 """What networks of one corpus do on the test mixtures of another.
 
-    python benchmarks/crossed.py results/study.db STUDY CORPUS [SEEDS]
+    python benchmarks/crossed.py results/study.db STUDY CORPUS [SEEDS [DATABASE STUDY]]
 
 Scores the complete trainings of a study, of each trial the first SEEDS (1), on the test mixtures of a corpus that they were not
-trained on, and prints SI-SNRi there beside that on their own.
+trained on, and prints SI-SNRi there beside that on their own, with the 95 % interval for new speakers. A second study, trained on
+that corpus, says what its own speech buys: what the same variant reaches there beyond that, or its reference where it has no such
+variant, on the same mixtures.
 """
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from study.database.store import open_database
+from study.analysis.mixture_scores import from_rows
+from study.analysis.replicates import SCORE, per_trial, seeds_in_means
+from study.analysis.uncertainty import SeedSpread, Uncertainty
+from study.database.store import Database, open_database
 from study.maintenance.doctor import checkpoint_of
+from study.records import Estimate
 from tasnet_core.checkpoints.checkpoint import load
-from tasnet_core.corpora.registry import open_corpus
-from tasnet_core.evaluation import metrics
+from tasnet_core.corpora.registry import Corpus, open_corpus
+from tasnet_core.evaluation.metrics import score_test
+from tasnet_core.records import Variant
+
+THEIRS = 1_000_000      # added to the number of a trial of the other study
+Rows = list[dict[str, Any]]
 
 
-def main(storage: str, study: str, spec: str, seeds: str = "1") -> None:
+def first_seeds(database: Database, study: str, seeds: int) -> dict[int, Rows]:
+    """By trial, its complete runs of the lowest seeds."""
+    found: dict[int, Rows] = {}
+    for run in sorted(database.runs(study), key=lambda run: (run["trial"], run["seed"])):
+        if run["state"] == "complete" and len(found.setdefault(run["trial"], [])) < seeds:
+            found[run["trial"]].append(dict(run))
+    return {trial: runs for trial, runs in found.items() if runs}
+
+
+def scored(run: dict[str, Any], checkpoint: Path, corpus: Corpus) -> tuple[dict[str, Any], Rows]:
+    """A run with its score on a corpus, and its scores on each mixture."""
+    mixtures = [{"trial": run["trial"], "seed": run["seed"], **asdict(one)} for one in score_test(load(checkpoint), corpus)]
+    return {**run, SCORE: float(np.mean([one[SCORE] for one in mixtures]))}, mixtures
+
+
+def there(database: Database, study: str, spec: str, seeds: int) -> tuple[Rows, Rows, dict[int, Variant]]:
+    """Runs of a study with their scores on another corpus, those of each mixture, and each trial's variant."""
+    folder, runs, mixtures, variants = database.checkpoints(study), [], [], {}
+    for trial, mine in first_seeds(database, study, seeds).items():
+        variants[trial] = database.variant(mine[0]["variant"])
+        corpus = open_corpus(spec, variants[trial].C, variants[trial].sample_rate_hz)
+        for run in mine:
+            again, scores = scored(run, checkpoint_of(run, folder), corpus)
+            runs.append(again)
+            mixtures += scores
+    return runs, mixtures, variants
+
+
+def trained_there(storage: str, study: str) -> tuple[Rows, Rows, dict[str, int]]:
+    """Runs of a study of that corpus, their mixtures, and the trial of each variant."""
     with open_database(storage) as database:
-        runs = [run for run in database.runs(study) if run["state"] == "complete"]
-        folder = database.checkpoints(study)
-        variants = {run["variant"]: database.variant(run["variant"]) for run in runs}
-    print(f"trained in {study}, tested on {spec}\n")
-    print("| trial | variant | seeds | own test, dB | there, dB |\n|---|---|---|---|---|")
-    for trial in sorted({run["trial"] for run in runs}):
-        mine = sorted((run for run in runs if run["trial"] == trial), key=lambda run: run["seed"])[:int(seeds)]
-        variant = variants[mine[0]["variant"]]
-        corpus = open_corpus(spec, variant.C, variant.sample_rate_hz)
-        there = [metrics.summary(metrics.score_test(load(checkpoint_of(run, folder)), corpus)).si_snri_db for run in mine]
-        own = np.mean([run["si_snri_db"] for run in mine])
-        print(f"| {trial} | {variant} | {len(mine)} | {own:.2f} | {np.mean(there):.2f} |", flush=True)
+        runs = [{**run, "trial": run["trial"] + THEIRS} for run in database.runs(study) if run["state"] == "complete"]
+        mixtures = [{**one, "trial": one["trial"] + THEIRS} for one in database.mixtures(study)]
+    return runs, mixtures, {run["variant"]: run["trial"] for run in runs}
+
+
+def shown(one: Estimate | None) -> str:
+    return f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" if one else ""
+
+
+def main(storage: str, study: str, spec: str, seeds: str = "1", *theirs: str) -> None:
+    with open_database(storage) as database:
+        runs, mixtures, variants = there(database, study, spec, int(seeds))
+        first = first_seeds(database, study, int(seeds))
+        own = {trial: float(np.mean([run[SCORE] for run in mine])) for trial, mine in first.items()}
+    more_runs, more_mixtures, places = trained_there(*theirs) if theirs else ([], [], {})
+    table(runs, [*runs, *more_runs], [*mixtures, *more_mixtures], places, variants, own)
+
+
+def table(runs: Rows, everybody: Rows, mixtures: Rows, places: dict[str, int], variants: dict[int, Variant],
+          own: dict[int, float]) -> None:
+    known: Sequence[Any] = per_trial(everybody)
+    found = Uncertainty(from_rows(mixtures).per_trial(everybody), seeds_in_means(known), SeedSpread.of(known))
+    scores = found.scores(list(variants))
+    print("| trial | variant | seeds | own test, dB | there, dB [95 %] |" + " trained there, dB more [95 %] |" * bool(places))
+    print("|---|---|---|---|---|" + "---|" * bool(places))
+    for trial, variant in variants.items():
+        mine = [run for run in runs if run["trial"] == trial]
+        line = f"| {trial} | {variant} | {len(mine)} | {own[trial]:.2f} | {shown(scores.get(trial))} |"
+        if places:
+            other = places.get(mine[0]["variant"], THEIRS)
+            beside = "" if mine[0]["variant"] in places else " (the reference)"
+            line += f" {shown(found.losses([trial], other).get(trial))}{beside} |"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,13 @@ ON_RECORDINGS = [
     Candidate("batch 2, rate 2e-3", {"batch_size": 2, "learning_rate": 2e-3}),
     Candidate("half on voices2 before", pretrained="voices2"),
     Candidate("Muon", MUON),
+    Candidate("Muon, rate 6e-3", MUON | {"learning_rate": 6e-3}),
+    Candidate("Muon, 4 × 2 s", MUON | {"segment_s": 2.0}),
+    Candidate("Muon, 2 × 2 s", MUON | {"segment_s": 2.0, "batch_size": 2}),
+    Candidate("Muon, 4 × 0.5 s", MUON | {"segment_s": 0.5}),
+    Candidate("Muon, 2 × 1 s", MUON | {"batch_size": 2}),
+    Candidate("Muon, 1 × 1 s, rate 2e-3", MUON | {"batch_size": 1, "learning_rate": 2e-3}),
+    Candidate("Muon, 2 × 1 s, speed 0.9 to 1.1", MUON | {"batch_size": 2}, "speed=0.9..1.1"),
     Candidate("Muon, speed 0.8 to 1.25, levels 5 dB", MUON, "speed=0.8..1.25&levels_db=5")]
 
 

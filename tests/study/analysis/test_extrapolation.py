@@ -131,7 +131,7 @@ def test_before_a_network_has_begun_to_separate_nothing_is_foretold_but_that_it_
     assert not ended({"si_snri_db": scores[-1], **vars(found)}) or scores[-1] > 3
 
 
-# That of `orders` has seven doublings alone, from 8,000 s on.
+# That of `orders` has ten doublings alone, from 8,000 s on.
 RESULTS = [path for path in sorted((ROOT / "results").glob("quick_*_budgets.csv")) if path.stem != "quick_orders_budgets"]
 
 
