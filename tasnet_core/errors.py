@@ -20,8 +20,8 @@ class Damaged(CheckpointError):
 
     def __init__(self, path: Path, how: str):
         super().__init__(
-            f"{path}: damaged, or not a checkpoint ({how}); copy it again, or delete it to train "
-            "again from the start")
+            f"{path}: damaged, or not a checkpoint ({how}); copy it again, or, where a training "
+            "was to go on from it, delete it to train from the start")
         self.path = path
 
 

@@ -51,7 +51,9 @@ def corpus_of(database: Database, study: str) -> "Corpus":
     corpus = open_corpus(settings.corpus, reference.C, reference.sample_rate_hz, say=say)
     if corpus.fingerprint != database.fingerprint(study):
         raise UserError(f"corpus {settings.corpus} holds other recordings now than when study "
-                        f"{study!r} was trained, so its test mixtures are gone; restore them")
+                        f"{study!r} was trained, or this version reads or splits them otherwise, "
+                        "so its test mixtures are gone; restore them, or use the version that "
+                        "trained it")
     return corpus
 
 

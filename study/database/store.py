@@ -164,8 +164,9 @@ class Database(Reader):
         if stored != fingerprint:
             raise UserError(
                 f"study {study!r}: corpus {settings.corpus} holds other recordings now than when "
-                f"the study began (fingerprint {fingerprint}, not {stored}), so scores could not "
-                "be compared; restore them or name another --study")
+                "the study began, or this version reads or splits them otherwise (fingerprint "
+                f"{fingerprint}, not {stored}), so scores could not be compared; restore them, go "
+                "on by the version that began it, or name another --study")
 
     def settle(self, study: str, say: Callable[[str], None] = complain) -> Path:
         """Give a new study its identity and a folder of its own for its checkpoints; returns it.

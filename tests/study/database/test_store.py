@@ -148,7 +148,7 @@ def test_settings_come_back_and_others_are_refused_with_their_differences(databa
     database.register("s", mine, ("a note",))
     database.register("s", mine)
     assert (database.settings("s"), database.notes("s"), database.studies()) == (mine, ["a note"], ["s"])
-    with pytest.raises(UserError, match=r"holds other recordings now .*\(fingerprint new, not \)"):
+    with pytest.raises(UserError, match=r"this version reads or splits them otherwise \(fingerprint new, not \)"):
         database.register("s", mine, fingerprint="new")
     other = replace(mine, corpus="folder:x", recipe=replace(RECIPE, epochs=9), budget=Budget())
     with pytest.raises(UserError, match=r"corpus: folder:x, not voices; epochs: 9, not 5; max_parameters: None, not 1000"):
