@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zlib
 from configparser import ConfigParser
 from dataclasses import fields
 from importlib.util import find_spec
@@ -164,8 +165,16 @@ def test_every_file_that_contributing_names_is_there():
     ]
 
 
+def test_example_reports_are_small_in_git_and_one_of_them_has_sounds():
+    pages = sorted((ROOT / "reports").rglob("*.html"))
+    texts = [page.read_bytes() for page in pages]
+    assert len(pages) > 1
+    assert all(len(zlib.compress(text)) < 1_000_000 for text in texts)
+    assert sum(b"data:audio" in text for text in texts) == 1
+
+
 def test_the_results_in_the_readme_are_those_of_the_example_report():
-    with (ROOT / "reports/example/tables/front.csv").open(encoding="utf-8") as file:
+    with (ROOT / "reports/example/voices/tables/front.csv").open(encoding="utf-8") as file:
         columns = ("si_snri_db", "low_db", "high_db", "loss_db", "loss_low_db", "loss_high_db")
         known = [
             [f"{float(row[column]):.2f}" for column in columns] for row in csv.DictReader(file)
@@ -179,6 +188,21 @@ def test_the_results_in_the_readme_are_those_of_the_example_report():
             all(not said or said == value for said, value in zip(row, one, strict=True))
             for one in known
         ), row
+
+
+def test_the_front_of_people_is_that_of_the_example_report():
+    with (ROOT / "reports/example/tables/front.csv").open(encoding="utf-8") as file:
+        columns = ("si_snri_db", "low_db", "high_db", "loss_db", "loss_low_db", "loss_high_db")
+        known = [[f"{float(row[column]):.2f}" for column in columns] for row in csv.DictReader(file)]
+    number = r"(-?\d\.\d\d)"
+    interval = rf"{number} \[{number}, {number}\]"
+    page = (ROOT / "docs/findings.md").read_text(encoding="utf-8").replace("−", "-")
+    rows = re.findall(rf"^\| .* \| [13] \| {interval} \| {interval} \|$", page, re.MULTILINE)
+    assert sorted(map(list, rows)) == sorted(row for row in known if float(row[3]))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("−", "-")
+    said = re.findall(rf"{number} dB(?: SI-SNRi)? \((?:95 %: )?{number} to {number}\)", readme)
+    assert len(said) == 3
+    assert all(list(loss) in [row[3:] for row in known] for loss in said)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/findings.md", "docs/how-to/shrink-your-network.md"])
