@@ -5,10 +5,16 @@ then the same cut out of the reference and only scored (`--init inherit --inheri
 recipe's audio, and their steps are counted four times. Seconds are those of this processor, which other work on the machine
 does not lengthen, but for the cost: that is measured in a process of its own, whose start a variant before the three pays for.
 
-    python benchmarks/trial.py [--slices]
+Against another version of the project, in a folder, each is measured several times in turn, and medians are printed.
+
+    python benchmarks/trial.py [--slices] [--against FOLDER [--times 3]]
 """
 
 import argparse
+import os
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -42,6 +48,7 @@ FIRST = replace(SMALLEST, X=3)
 VARIANTS = {"reference": QUICK.reference, "first": FIRST, "middle": MIDDLE, "smallest": SMALLEST}
 PARTS = ("training", "cost measured", "validation: separating", "validation: scoring", "test: separating", "test: scoring",
          "selection", "audio examples", "saving", "inheriting", "loading", "rest")
+HEAD = "| variant | seconds | but training | " + " | ".join(PARTS) + " |\n|" + "---|" * (len(PARTS) + 3)
 
 
 class Clock:
@@ -115,7 +122,39 @@ def trials(slices: bool, clock: Clock, folder: Path) -> Iterator[tuple[str, dict
                 yield name, dict(clock.seconds)
 
 
-def main(slices: bool) -> None:
+def row(label: str, seconds: dict[str, float]) -> str:
+    total = sum(seconds.values())
+    fixed = total - seconds.get("training", 0.0)
+    shares = " | ".join(f"{seconds.get(part, 0.0):.2f}" for part in PARTS)
+    return f"| {label} | {total:.2f} | {fixed:.2f} ({fixed / total:.1%}) | {shares} |"
+
+
+def seconds_of(line: str) -> tuple[str, dict[str, float]]:
+    """A printed row's variant and seconds by part."""
+    name, _, _, *found = (cell.strip() for cell in line.strip("|\n").split("|"))
+    return name, dict(zip(PARTS, map(float, found), strict=True))
+
+
+def compare(slices: bool, other: Path, times: int) -> None:
+    """Print medians of this version and another, measured in turn."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
+    for _ in range(times):
+        for version, folder in (("before", other), ("after", Path(__file__).parents[1])):
+            told = subprocess.run([sys.executable, __file__, *["--slices"] * slices], text=True, check=True, capture_output=True,
+                                  env={**os.environ, "PYTHONPATH": str(folder.resolve())})
+            for line in told.stdout.splitlines():
+                if line.startswith(tuple(f"| {name} " for name in VARIANTS)):
+                    name, seconds = seconds_of(line)
+                    found[name, version].append(seconds)
+    for (name, version), each in found.items():
+        print(row(f"{name}, {version}", {part: statistics.median(one[part] for one in each) for part in PARTS}))
+
+
+def main(slices: bool, against: Path | None, times: int) -> None:
+    if against:
+        print(HEAD)
+        compare(slices, against, times)
+        return
     torch.set_num_threads(1)
     build.why_not()
     clock = Clock()
@@ -123,16 +162,15 @@ def main(slices: bool) -> None:
     recipe = QUICK.recipe
     if not slices:
         print(f"{recipe.audio_s:,.0f} s of audio, batches of {recipe.batch_size} × {recipe.segment_s:g} s, one thread\n")
-    print("| variant | seconds | but training | " + " | ".join(PARTS) + " |\n|" + "---|" * (len(PARTS) + 3))
+    print(HEAD)
     with tempfile.TemporaryDirectory() as folder:
         for name, seconds in trials(slices, clock, Path(folder)):
-            total = sum(seconds.values())
-            shares = " | ".join(f"{seconds.get(part, 0.0):.2f}" for part in PARTS)
-            fixed = total - seconds.get("training", 0.0)
-            print(f"| {name} | {total:.2f} | {fixed:.2f} ({fixed / total:.1%}) | {shares} |", flush=True)
+            print(row(name, seconds), flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--slices", action="store_true")
-    main(parser.parse_args().slices)
+    parser.add_argument("--against", type=Path, metavar="FOLDER")
+    parser.add_argument("--times", type=int, default=3)
+    main(**vars(parser.parse_args()))
