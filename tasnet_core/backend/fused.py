@@ -76,7 +76,9 @@ class Compute:
     compiled: bool
 
     def __call__(self, network: ConvTasNet, mixture: Tensor) -> Tensor:     # [B, T] -> [B, C, T]
-        if self.compiled and mixture.is_cpu and not mixture.requires_grad:
+        # What is no batch of signals in the weights' type the plain layers refuse.
+        usual = mixture.dim() == 2 and mixture.dtype == network.encoder.weight.dtype
+        if self.compiled and usual and mixture.is_cpu and not mixture.requires_grad:
             return _forward(network, self.half, mixture)
         if not self.half:
             return network.plain(mixture)

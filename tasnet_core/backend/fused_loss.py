@@ -22,7 +22,7 @@ def pit_loss(reference: Tensor, estimate: Tensor, valid: Tensor | None = None) -
 
     No gradient goes to the reference there.
     """
-    if not estimate.is_cpu or estimate.shape[1] > MOST_SPEAKERS or build.why_not():
+    if not _fit(reference, estimate, valid) or build.why_not():
         return loss.pit_loss(reference, estimate, valid)
     found: Tensor = _apply(reference, estimate, valid)
     return found
@@ -46,6 +46,16 @@ class PitLoss(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         gradient, = ctx.saved_tensors
         return None, gradient * grads[0], None
+
+
+def _fit(reference: Tensor, estimate: Tensor, valid: Tensor | None) -> bool:
+    """Whether the compiled function can read them; the definition refuses what is wrong."""
+    given = [reference, estimate] if valid is None else [reference, estimate, valid[:, None]]
+    return (reference.shape == estimate.shape and estimate.dim() == 3
+            and estimate.shape[1] <= MOST_SPEAKERS
+            and all(one.is_cpu and one.dtype == estimate.dtype for one in given)
+            and all(one.shape[::2] == estimate.shape[::2] for one in given)
+            and estimate.dtype in (torch.float32, torch.float64))
 
 
 def _apply(*given: Any) -> Any:

@@ -7,6 +7,7 @@ import re
 import shutil
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,6 @@ from torch import nn
 
 from tasnet_core.backend import blas, build, fused, fused_loss
 from tasnet_core.backend.fused import Blocks, Decode, Encode, Narrow, Plan, Reach, Where, speed_up, supports
-from tasnet_core.files import cache_folder
 from tasnet_core.network.loss import pit_loss
 from tasnet_core.network.model import seeded
 from tasnet_core.records import Variant
@@ -212,6 +212,16 @@ def test_what_has_no_twin_goes_by_the_plain_layers(changes):
 
 
 @compiled
+@pytest.mark.parametrize("mixture", [torch.randn(1, 100, dtype=torch.float64), torch.randn(100), torch.randn(1, 1, 100),
+                                     torch.ones(1, 100, dtype=torch.int16)], ids=lambda each: f"{each.dtype} {each.dim()}")
+def test_a_mixture_of_another_type_or_shape_is_refused_as_by_the_plain_layers(mixture):
+    with pytest.raises((RuntimeError, IndexError, ValueError)) as plain:
+        seeded(SMALL, 0)(mixture)
+    with pytest.raises(plain.type, match=re.escape(str(plain.value))):
+        speed_up(seeded(SMALL, 0))(mixture)
+
+
+@compiled
 def test_the_state_is_that_of_the_plain_network_and_no_plain_layer_is_called(monkeypatch):
     network = speed_up(seeded(TINY, 0))
     assert network.state_dict().keys() == seeded(TINY, 0).state_dict().keys()
@@ -289,7 +299,7 @@ def library():
     """The compiled layers in the cache, as the tests made them."""
     if build.why_not():
         pytest.skip(build.why_not())
-    return max((cache_folder() / build.FOLDER).glob("fused-*.so"), key=lambda path: path.stat().st_mtime)
+    return Path(os.path.realpath(build.compiled()[0]._name))       # which may be a descriptor's
 
 
 @pytest.fixture

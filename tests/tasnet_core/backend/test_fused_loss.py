@@ -65,6 +65,18 @@ def test_silence_on_either_side_is_finite_and_moves_nothing():
         assert not gradient.any()
 
 
+def test_what_the_compiled_function_cannot_read_goes_by_the_definition(monkeypatch):
+    sources, estimates = drawn(2, 2, 100, 0, torch.float32)
+    monkeypatch.setattr(PitLoss, "apply", lambda *_: pytest.fail("memory would have been read that is not theirs"))
+    for other in (sources[..., :50], sources[:, :1], sources[0]):
+        with pytest.raises(ValueError, match="both must be"):
+            pit_loss(other, estimates)
+    valid = torch.ones(2, 100, dtype=torch.bool)
+    assert torch.equal(pit_loss(sources, estimates, valid), loss.pit_loss(sources, estimates, valid))
+    with pytest.raises(RuntimeError, match="Double"):
+        pit_loss(sources.double(), estimates)
+
+
 def test_its_gradient_is_that_of_finite_differences():
     sources, estimates = drawn(2, 3, 30, 0)
     assert torch.autograd.gradcheck(lambda given: PitLoss.apply(sources, given, None), estimates)
