@@ -4,8 +4,8 @@ network/model.py is the definition. `speed_up` lets a network compute by the fun
 kernels.cpp, forward and backward, with signals as [B, K, channels]. Where there is no compiler, or
 the variant has what they lack, the plain layers go on.
 
-The records from `NarrowSizes` to `DecodeBackward` are the arguments of those functions. They set
-their order; a test compares it with the fields here.
+The records from `NarrowSizes` to `DecodeBackward` are the arguments of those functions. The C++
+sets their order; a test compares it with the fields here.
 """
 
 from collections import namedtuple

@@ -24,7 +24,8 @@ def pit_loss(reference: Tensor, estimate: Tensor, valid: Tensor | None = None) -
     """
     if not _fit(reference, estimate, valid) or build.why_not():
         return loss.pit_loss(reference, estimate, valid)
-    found: Tensor = _apply(reference, estimate, valid)
+    function: Any = PitLoss
+    found: Tensor = function.apply(reference, estimate, valid)
     return found
 
 
@@ -56,8 +57,3 @@ def _fit(reference: Tensor, estimate: Tensor, valid: Tensor | None) -> bool:
             and all(one.is_cpu and one.dtype == estimate.dtype for one in given)
             and all(one.shape[::2] == estimate.shape[::2] for one in given)
             and estimate.dtype in (torch.float32, torch.float64))
-
-
-def _apply(*given: Any) -> Any:
-    function: Any = PitLoss
-    return function.apply(*given)

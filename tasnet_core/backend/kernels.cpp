@@ -17,8 +17,8 @@
 
 namespace {
 
-// What the entries are given: sizes, then addresses of tensors; of a tensor that is not there it is null. This is the one place
-// that sets their order: fused.py has a record of the same name and the same fields for each, and a test compares them.
+// What the entries are given: sizes, then addresses of tensors; of a tensor that is not there it is null. The structs, here and in
+// waveforms.h, set their order: the Python beside has a record of the same name and fields for each, and a test compares them.
 struct NarrowSizes { long half, items, frames, channels, norm, out; };
 struct BlockSizes { long half, items, frames, width, channels, norm, taps, dilation, past, out, skip, first; };
 

@@ -51,6 +51,14 @@ void cut(const T* signal, long samples, long start, long length, T* to) {
     std::fill(to + end, to + length, T(0));
 }
 
+// The samples of a tile's frames: [rows, L].
+template <class T>
+void cut_frames(const T* mixture, const EncodeSizes& n, Tile tile, T* to) {
+    const long L = n.length;
+    for (long k = 0; k < tile.rows; ++k)
+        cut(mixture + tile.item * n.samples, n.samples, (tile.first + k) * (L / 2) - n.front, L, to + k * L);
+}
+
 // frames[items, frames, N] = Wd (samples of the frame), rectified where the encoder is.
 template <class T>
 void encode_forward(const long* sizes, void** given) {
@@ -60,8 +68,7 @@ void encode_forward(const long* sizes, void** given) {
     const Products multiply{false};
     each_tile(n.items, n.frames, N, [&](Tile tile, int) {
         T *pieces = scratch<T, 0>(tile.rows * L), *y = at.y + tile.row() * N;
-        for (long k = 0; k < tile.rows; ++k)
-            cut(at.mixture + tile.item * n.samples, n.samples, (tile.first + k) * (L / 2) - n.front, L, pieces + k * L);
+        cut_frames(at.mixture, n, tile, pieces);
         multiply('N', 'T', tile.rows, N, L, pieces, at.w, T(0), y);
         if (n.rectify)
             for (long i = 0; i < tile.rows * N; ++i) y[i] = rectified(y[i], T(0));
@@ -78,8 +85,7 @@ void encode_backward(const long* sizes, void** given) {
     each_tile(n.items, n.frames, N, [&](Tile tile, int thread) {
         T *pieces = scratch<T, 0>(tile.rows * L), *behind = scratch<T, 1>(tile.rows * N);
         const T *y = at.y + tile.row() * N, *dy = at.dy + tile.row() * N;
-        for (long k = 0; k < tile.rows; ++k)
-            cut(at.mixture + tile.item * n.samples, n.samples, (tile.first + k) * (L / 2) - n.front, L, pieces + k * L);
+        cut_frames(at.mixture, n, tile, pieces);
         if (n.rectify) {
             for (long i = 0; i < tile.rows * N; ++i) behind[i] = y[i] > 0 ? dy[i] : T(0);
             dy = behind;
