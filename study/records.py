@@ -257,7 +257,9 @@ class Settings:
         A study that was begun before there was a choice measured SI-SNR alone, to the end, and
         validated on segments.
         """
-        stop = values.get("stop")
+        stop, definition = values.get("stop"), values.get("definition", {})
+        if "recipe" in definition:      # of which a former version knew less
+            definition = definition | {"recipe": asdict(Recipe(**definition["recipe"]))}
         return cls(**{
             **values,
             "recipe": Recipe(**values["recipe"]),
@@ -266,6 +268,7 @@ class Settings:
             "tune": tuple(values.get("tune", ())),
             "stop": StopRule(**stop) if stop else None,
             "metrics": tuple(values.get("metrics", ("si_snr",))),
+            "definition": definition,
             "selection": values.get("selection", "test"),
             "validation": values.get("validation", VALIDATION_BEFORE)})
 

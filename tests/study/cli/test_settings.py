@@ -152,6 +152,16 @@ def test_a_file_that_was_changed_since_is_told_by_its_differences(tmp_path):
         "definition recipe epochs: 4, not 3; give the same, leave them out, or name another --study")
 
 
+def test_a_study_of_a_file_goes_on_although_recipes_have_more_fields_than_when_it_was_begun(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(FILE)
+    begun = asked("--corpus", "tiny", space=str(path)).as_dict()
+    for recipe in (begun["recipe"], begun["definition"]["recipe"]):
+        del recipe["optimizer"], recipe["distill"]
+    known = Settings.from_dict(begun)
+    check_same("s", settings_of(read(["run", "--trials", "1"]), known, read_space(path)), known)
+
+
 def test_a_study_is_not_continued_in_another_space():
     known = asked()
     other = settings_of(read(["run", "--trials", "1"]), known, SPACES["quick"])
