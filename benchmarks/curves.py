@@ -25,7 +25,7 @@ GRID = {"X": (2, 4, 6), "R": (1, 2), "H": (32, 64, 128), "B": (16, 32, 64)}
 FILE = Path(__file__).with_name("curves.csv")
 CHECKPOINTS = Path(__file__).parents[1] / "results" / "curves"
 # What `quick` had when curves.csv was recorded.
-RECIPE = replace(QUICK.recipe, epochs=8, epoch_segments=540, batch_size=8, learning_rate=4e-3)
+RECIPE = replace(QUICK.recipe, epochs=8, epoch_segments=540, batch_size=8, learning_rate=4e-3, optimizer="adam")
 EPOCHS, EPOCH_S = RECIPE.epochs, RECIPE.audio_s / RECIPE.epochs
 COLUMNS = (*LETTERS, "parameters", "macs_per_s", "si_snri_db", "seconds", *(f"valid_{n}" for n in range(1, EPOCHS + 1)))
 

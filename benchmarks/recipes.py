@@ -37,15 +37,15 @@ class Candidate:
     pretrained: str = ""    # the corpus of the first half of the audio
 
 
+ADAM, MUON = {"optimizer": "adam"}, {"optimizer": "muon"}
 ON_VOICES = [
-    Candidate(f"{batch} × {segment_s:g} s, {rate:g}", {"batch_size": batch, "segment_s": segment_s, "learning_rate": rate})
+    Candidate(f"{batch} × {segment_s:g} s, {rate:g}", ADAM | {"batch_size": batch, "segment_s": segment_s, "learning_rate": rate})
     for batch, segment_s, rate in (
         (8, 2.0, 2e-3), (4, 2.0, 2e-3), (4, 2.0, 1e-3), (4, 1.0, 2e-3), (4, 1.0, 3e-3), (8, 1.0, 4e-3))]
-MUON = {"optimizer": "muon"}
 ON_RECORDINGS = [
-    Candidate("today's"),
-    Candidate("batch 2, rate 2e-3", {"batch_size": 2, "learning_rate": 2e-3}),
-    Candidate("half on voices2 before", pretrained="voices2"),
+    Candidate("Adam", ADAM),
+    Candidate("Adam, batch 2, rate 2e-3", ADAM | {"batch_size": 2, "learning_rate": 2e-3}),
+    Candidate("Adam, half on voices2 before", ADAM, pretrained="voices2"),
     Candidate("Muon", MUON),
     Candidate("Muon, rate 6e-3", MUON | {"learning_rate": 6e-3}),
     Candidate("Muon, 4 × 2 s", MUON | {"segment_s": 2.0}),

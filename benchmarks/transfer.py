@@ -1,9 +1,10 @@
 """Does the order of variants on one corpus foretell that on another, and is a halving's price the same?
 
-    python benchmarks/transfer.py results/quick_voices_budgets.csv results/quick_orders_budgets.csv
+    python benchmarks/transfer.py results/quick_voices2_muon.csv results/quick_orders_muon.csv
 
 For each budget that both tables have, in seconds of audio, of the variants in both (means over their seeds):
-- Kendall's τ of the two orders with its 95 % interval (`rank_agreement.tau`);
+- Kendall's τ of the two orders with its 95 % interval (`rank_agreement.tau`), of the order by parameters alone, and of two seeds
+  on the second corpus, where the table has them: so much do orders differ by chance alone;
 - regret: of 24 limits of parameters and of MACs in even ratios, the best variant within each by the first corpus, and what it
   has less than the best there is by the second, mean and most; the interval of the mean is of a bootstrap over the variants;
 - the price of halving each hyperparameter on both corpora, and the difference, from a fit to the differences of the scores, which
@@ -24,19 +25,26 @@ from tasnet_core.cost.formulas import exact
 from tasnet_core.records import LETTERS, Variant
 
 LIMITS = 24
+LEAST = 10      # variants with two seeds, whose orders can be compared
 DRAWS = 2_000
 Key = tuple[int, ...]
 
 
-def scores_of(path: Path) -> dict[float, dict[Key, float]]:
-    """By seconds of audio and variant, the mean score of its seeds."""
+def seeds_of(path: Path) -> dict[float, dict[Key, list[float]]]:
+    """By seconds of audio and variant, the scores of its seeds."""
     found: dict[float, dict[Key, list[float]]] = defaultdict(lambda: defaultdict(list))
     with path.open() as lines:
         for row in csv.DictReader(lines):
             if row["state"] == "complete" and row["si_snri_db"] and row["init"] == "scratch":
                 audio_s = float(row["epochs"]) * float(row["epoch_segments"]) * float(row["segment_s"])
                 found[audio_s][tuple(int(row[letter]) for letter in LETTERS)].append(float(row["si_snri_db"]))
-    return {audio_s: {key: float(np.mean(some)) for key, some in own.items()} for audio_s, own in found.items()}
+    return found
+
+
+def two_seeds(scores: dict[Key, list[float]]) -> Estimate | None:
+    """Kendall's τ of the orders by the first and by the second seed of the variants that have two."""
+    twice = [some[:2] for some in scores.values() if len(some) > 1]
+    return tau(*np.array(twice).T) if len(twice) >= LEAST else None
 
 
 def regret(costs: np.ndarray, chosen_by: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -70,6 +78,10 @@ def prices(keys: list[Key], scores: np.ndarray) -> dict[str, Estimate]:
     return {one.letter: one.doubling_db for one in found if one.doubling_db}
 
 
+def interval(one: Estimate | None) -> str:
+    return f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" if one else ""
+
+
 def shown(one: Estimate | None) -> str:
     """Nothing where too few variants tell."""
     if one is None:
@@ -78,21 +90,20 @@ def shown(one: Estimate | None) -> str:
 
 
 def main(first: str, second: str) -> None:
-    tables = [scores_of(Path(path)) for path in (first, second)]
+    tables = [seeds_of(Path(path)) for path in (first, second)]
     names = [Path(path).stem for path in (first, second)]
     budgets = sorted(tables[0].keys() & tables[1].keys())
-    print(f"{names[0]} against {names[1]}\n\n| s of audio | variants | τ [95 %] | τ of parameters alone | regret, dB [95 %] | "
-          "the most, dB |\n|---|---|---|---|---|---|")
+    print(f"{names[0]} against {names[1]}\n\n| s of audio | variants | τ [95 %] | τ of parameters alone | "
+          "τ of two seeds of the second | regret, dB [95 %] | the most, dB |\n" + "|---" * 7 + "|")
     lines = []
     for audio_s in budgets:
         keys = sorted(tables[0][audio_s].keys() & tables[1][audio_s].keys())
-        one, other = (np.array([table[audio_s][key] for key in keys]) for table in tables)
+        one, other = (np.array([np.mean(table[audio_s][key]) for key in keys]) for table in tables)
         cost = [exact(Variant(**dict(zip(LETTERS, key, strict=True)))) for key in keys]
         costs = [np.array([getattr(each, axis) for each in cost], float) for axis in ("parameters", "macs_per_s")]
         agreement, by_size, (mean, most) = tau(one, other), tau(costs[0], other), regrets(costs, one, other)
-        print(f"| {audio_s:,.0f} | {len(keys)} | {agreement.value:.2f} [{agreement.low:.2f}, {agreement.high:.2f}] | "
-              f"{by_size.value:.2f} [{by_size.low:.2f}, {by_size.high:.2f}] | "
-              f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}] | {most:.2f} |")
+        cells = map(interval, (agreement, by_size, two_seeds(tables[1][audio_s]), mean))
+        print(f"| {audio_s:,.0f} | {len(keys)} | {' | '.join(cells)} | {most:.2f} |")
         found = [prices(keys, some) for some in (one, other, other - one)]
         for name, own in zip((*names, "difference"), found, strict=True):
             lines.append((audio_s, name, own))

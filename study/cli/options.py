@@ -153,8 +153,8 @@ class Run(Training):
         None, "of matrix products; auto: bf16 where the hardware has units for it, else float32 "
         "(auto)", choices=(*PRECISIONS, "auto"))
     optimizer: str | None = option(
-        None, "muon: Muon for the 1x1 convolutions, Adam for the rest (the space's; of quick on a "
-        "folder, from scratch, muon)", choices=OPTIMIZERS)
+        None, "muon: Muon for the 1x1 convolutions, Adam for the rest (the space's: of quick muon)",
+        choices=OPTIMIZERS)
     seed: int | None = option(None, "of weights, mixtures and search (0)", type=natural,
                               metavar="S")
     max_parameters: int | None = option(None, "reject larger variants before training", type=whole,

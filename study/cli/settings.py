@@ -9,7 +9,7 @@ from study.database.connection import url_of
 from study.database.store import begun_studies
 from study.records import SAMPLERS, Budget, Settings, StopRule, objectives_of
 from study.space.plan import StudyPlan
-from study.space.presets import OF_RECORDINGS, SPACES
+from study.space.presets import SPACES
 from study.space.searched import TUNED
 from study.space.space import Space, VariantList
 from study.space.toml import as_dict
@@ -62,7 +62,7 @@ def settings_of(asked: Run, known: Settings | None, space: Space | None) -> Sett
         return {field: getattr(asked, option) for field, option in names.items()
                 if getattr(asked, option, None) not in (None, "auto")}
 
-    base = _defaults(space, known, asked) if space else known
+    base = _defaults(space, known) if space else known
     assert base is not None
     top = given({"corpus": "corpus", "sampler": "sampler", "metrics": "metrics",
                  "threads": "threads", "inherit_epochs": "inherit_epochs",
@@ -107,25 +107,23 @@ def with_reference(settings: Settings, asked: Run, digest: str, known: Settings 
                    recipe=replace(settings.recipe, init=init, distill=distill))
 
 
-def _defaults(space: Space, known: Settings | None, asked: Run) -> Settings:
+def _defaults(space: Space, known: Settings | None) -> Settings:
     """The settings a space begins with; a study that is continued has others of its own."""
     definition = {} if SPACES.get(space.name) == space else as_dict(space)
     if known:
-        return replace(known, space=space.name, definition=definition)
+        return replace(known, space=space.name, definition=_as_begun(definition, known.definition))
     return Settings(
-        space=space.name, definition=definition,
-        recipe=space.recipe if definition else _recipe(space, asked),
+        space=space.name, definition=definition, recipe=space.recipe,
         metrics=tuple(filter(installed, space.metrics)), objectives=space.objectives,
         budget=space.budget, stop=None if isinstance(space, VariantList) else StopRule())
 
 
-def _recipe(space: Space, asked: Run) -> Recipe:
-    """The recipe of a new study of a preset: recordings of one's own may have another than other
-    corpora."""
-    own = (asked.corpus or "").startswith("folder:")
-    if own and not asked.reference and asked.init != "inherit":
-        return OF_RECORDINGS.get(space.name, space.recipe)
-    return space.recipe
+def _as_begun(definition: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """A space made from `quick` goes on by Adam where it was begun before `quick` had Muon."""
+    recipe, before = definition.get("recipe", {}), known.get("recipe", {})
+    if (recipe.get("optimizer"), before.get("optimizer")) == ("muon", "adam"):
+        return definition | {"recipe": recipe | {"optimizer": "adam"}}
+    return definition
 
 
 def default_space(gpu: bool) -> str:

@@ -14,13 +14,9 @@ QUICK = Grid(
      "Sc": range(16, 65, 16), "X": range(2, 7), "R": range(1, 3)},
     # chosen by measurement: benchmarks/RESULTS.md
     Recipe(epochs=8, epoch_segments=1000, segment_s=1.0, batch_size=4, learning_rate=3e-3,
-           schedule="decay"),
+           schedule="decay", optimizer="muon"),
     # The others, on 120 mixtures, would be more than a tenth of a small variant's trial.
     metrics=("si_snr",))
-
-# How a new study of a space trains on recordings of one's own, from scratch: measured likewise.
-# Other corpora keep the recipe above.
-OF_RECORDINGS = {"quick": replace(QUICK.recipe, optimizer="muon")}
 
 # Everything below the paper's best network, trained as the paper trained it.
 FULL = Grid(

@@ -79,16 +79,28 @@ def test_axes_of_devices_keep_the_name_of_the_device():
     assert settings_of(again, None, space_named("tiny")) == found
 
 
-@pytest.mark.parametrize(("more", "optimizer"), [
-    ((), "muon"), (("--optimizer", "adam"), "adam"), (("--init", "inherit"), "adam"), (("--reference", "mine.pt"), "adam"),
-    (("--corpus", "voices2"), "adam"), (("--corpus", "librimix:x"), "adam")])
-def test_a_new_study_of_quick_on_recordings_of_ones_own_trains_by_muon_from_scratch(more, optimizer):
-    corpus = () if "--corpus" in more else ("--corpus", "folder:x")
-    assert asked(*corpus, *more, space="quick").recipe == replace(SPACES["quick"].recipe, optimizer=optimizer, init=more[1]
-                                                                  if "--init" in more else "scratch")
+@pytest.mark.parametrize("more", [(), ("--corpus", "folder:x"), ("--init", "inherit"), ("--corpus", "librimix:x")])
+def test_a_new_study_of_quick_trains_by_muon_but_for_who_asks_for_adam(more, tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text('base = "quick"')
+    for space in ("quick", str(own)):
+        assert asked(*more, space=space).recipe.optimizer == "muon"
+        assert asked(*more, "--optimizer", "adam", space=space).recipe.optimizer == "adam"
 
 
-def test_a_study_of_recordings_that_was_begun_by_adam_goes_on_by_adam():
+def test_a_space_made_from_quick_goes_on_by_the_optimizer_with_which_it_was_begun(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "quick"\nrecipe = {optimizer = "adam"}')
+    known = asked(space=str(path))
+    path.write_text('base = "quick"')
+    check_same("s", settings_of(read(["run", "--trials", "1"]), known, read_space(path)), known)
+    new = asked(space=str(path))
+    path.write_text('base = "quick"\nrecipe = {optimizer = "adam"}')
+    with pytest.raises(UserError, match="recipe optimizer: adam, not muon"):
+        check_same("s", settings_of(read(["run", "--trials", "1"]), new, read_space(path)), new)
+
+
+def test_a_study_of_quick_that_was_begun_by_adam_goes_on_by_adam():
     begun = asked("--corpus", "folder:x", "--optimizer", "adam", space="quick").as_dict()
     del begun["recipe"]["optimizer"]        # by a version that had no other
     known = Settings.from_dict(begun)
