@@ -2,8 +2,8 @@
 something.
 
 A variant chosen by its first seed is scored by fresh ones, since the best of many has luck in the
-score it was chosen by (benchmarks/confirm_bias.py). Where every complete variant has the same seeds
-nothing was chosen, and all count; so do all of the reference.
+score it was chosen by (benchmarks/confirm_bias.py). Where every complete variant was given a fresh
+one nothing was chosen, and all count; so do all of the reference.
 
 Rows are those of the view `results` and of the table `mixtures`, each with its trial and seed.
 """
@@ -92,11 +92,7 @@ def _chosen_by(rows: Sequence[Row]) -> list[Row]:
     learned = _learned(rows)
     complete = {row["trial"] for row in learned if row["trial"] != 0}
     first = min((row["seed"] for row in rows), default=0)
-    seeds: dict[Any, set[int]] = {trial: set() for trial in complete}
-    for row in rows:
-        if row["trial"] in complete:
-            seeds[row["trial"]].add(row["seed"])
-    if len(set(map(frozenset, seeds.values()))) < 2:
+    if complete <= {row["trial"] for row in rows if row["seed"] != first}:
         return []
     fresh = {row["trial"] for row in learned if row["seed"] != first}
     return [row for row in learned if row["trial"] in complete & fresh and row["seed"] == first]

@@ -3,6 +3,7 @@
 import math
 import statistics
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,13 +97,34 @@ def test_a_variant_chosen_by_its_first_seed_is_scored_by_the_fresh_ones(fresh, w
     assert with_seeds(chosen) == f"{seeds}, sd {chosen['si_snri_sd_db']:.2f}, chosen with 6.40 dB"
 
 
-def test_where_every_complete_variant_has_the_same_seeds_nothing_was_chosen():
+def test_where_every_complete_variant_was_given_a_fresh_seed_nothing_was_chosen():
     runs = [row(trial, seed=seed, si_snri_db=5.0 + seed) for trial in (1, 2) for seed in range(3)]
     runs += [row(0), row(3, state="stopped", si_snri_db=None), failed(4)]
     assert [one["seeds"] for one in per_trial(runs)] == [1, 3, 3, 0, 0]
     queued = [row(trial, seed=3, state="running", si_snri_db=None) for trial in (1, 2)]
     assert [one["seeds"] for one in per_trial([*runs, *queued])] == [1, 3, 3, 0, 0]
-    assert [one["seeds"] for one in per_trial([*runs, queued[0]])] == [1, 2, 2, 0, 0]
+    assert [one["seeds"] for one in per_trial([*runs, queued[0]])] == [1, 3, 3, 0, 0]
+    some_have_less = [one for one in runs if (one["trial"], one["seed"]) != (2, 2)]
+    assert [one["seeds"] for one in per_trial(some_have_less)] == [1, 3, 2, 0, 0]
+    assert [one["chosen_db"] for one in per_trial([*runs, row(5)])] == [None, 5.0, 5.0, None, None, None]
+
+
+def test_all_seeds_know_more_than_the_fresh_ones_where_every_variant_has_some():
+    """A simulation: 20 variants of two seeds each, the four best by the first with a third."""
+    rng, errors = np.random.default_rng(0), []
+    for _ in range(300):
+        true = rng.normal(5, 0.35, 20)
+        scores = true[:, None] + rng.normal(0, 0.25, (20, 3))
+        third = set(np.argsort(scores[:, 0])[-4:].tolist())
+        runs = [row(trial + 1, seed=seed, si_snri_db=float(scores[trial, seed]))
+                for trial in range(20) for seed in range(3 if trial in third else 2)]
+        found = np.array([one["si_snri_db"] for one in per_trial(runs)])
+        fresh = np.array([scores[trial, 1:3 if trial in third else 2].mean() for trial in range(20)])
+        errors.append([found.max() - true[found.argmax()], fresh.max() - true[fresh.argmax()],
+                       ((found - true) ** 2).mean(), ((fresh - true) ** 2).mean()])
+    best, best_by_fresh, apart, apart_by_fresh = np.mean(errors, axis=0)
+    assert 0 < best < 0.7 * best_by_fresh
+    assert apart < 0.7 * apart_by_fresh
 
 
 @pytest.mark.parametrize("again", [failed(1, seed=1), row(1, seed=1, state="running", si_snri_db=None),
