@@ -77,7 +77,12 @@ def main(storage: str, study: str, spec: str, seeds: str = "1", *theirs: str) ->
         first = first_seeds(database, study, int(seeds))
         own = {trial: float(np.mean([run[SCORE] for run in mine])) for trial, mine in first.items()}
     more_runs, more_mixtures, places = trained_there(*theirs) if theirs else ([], [], {})
-    table(runs, [*runs, *more_runs], [*mixtures, *more_mixtures], places, variants, own)
+    table(runs, all_seeds([*runs, *more_runs]), all_seeds([*mixtures, *more_mixtures]), places, variants, own)
+
+
+def all_seeds(rows: Rows) -> Rows:
+    """Rows of which no run leads to a choice: what was chosen was so by other scores. None but trial 0 has the first seed."""
+    return [{**row, "seed": row["seed"] + (row["trial"] != 0)} for row in rows]
 
 
 def table(runs: Rows, everybody: Rows, mixtures: Rows, places: dict[str, int], variants: dict[int, Variant],
