@@ -9,25 +9,25 @@ variant, on the same mixtures.
 """
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transfer import interval
 
 from study.analysis.mixture_scores import from_rows
 from study.analysis.replicates import SCORE, per_trial, seeds_in_means
 from study.analysis.uncertainty import SeedSpread, Uncertainty
 from study.database.store import Database, open_database
 from study.maintenance.doctor import checkpoint_of
-from study.records import Estimate
 from tasnet_core.checkpoints.checkpoint import load
 from tasnet_core.corpora.registry import Corpus, open_corpus
 from tasnet_core.evaluation.metrics import score_test
 from tasnet_core.records import Variant
 
 THEIRS = 1_000_000      # added to the number of a trial of the other study
+OWN = "own_db"          # the score of a run on its own corpus
 Rows = list[dict[str, Any]]
 
 
@@ -41,9 +41,9 @@ def first_seeds(database: Database, study: str, seeds: int) -> dict[int, Rows]:
 
 
 def scored(run: dict[str, Any], checkpoint: Path, corpus: Corpus) -> tuple[dict[str, Any], Rows]:
-    """A run with its score on a corpus, and its scores on each mixture."""
+    """A run with its score on another corpus beside its own, and its scores on each mixture there."""
     mixtures = [{"trial": run["trial"], "seed": run["seed"], **asdict(one)} for one in score_test(load(checkpoint), corpus)]
-    return {**run, SCORE: float(np.mean([one[SCORE] for one in mixtures]))}, mixtures
+    return {**run, OWN: run[SCORE], SCORE: float(np.mean([one[SCORE] for one in mixtures]))}, mixtures
 
 
 def there(database: Database, study: str, spec: str, seeds: int) -> tuple[Rows, Rows, dict[int, Variant]]:
@@ -67,17 +67,11 @@ def trained_there(storage: str, study: str) -> tuple[Rows, Rows, dict[str, int]]
     return runs, mixtures, {run["variant"]: run["trial"] for run in runs}
 
 
-def shown(one: Estimate | None) -> str:
-    return f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" if one else ""
-
-
 def main(storage: str, study: str, spec: str, seeds: str = "1", *theirs: str) -> None:
     with open_database(storage) as database:
         runs, mixtures, variants = there(database, study, spec, int(seeds))
-        first = first_seeds(database, study, int(seeds))
-        own = {trial: float(np.mean([run[SCORE] for run in mine])) for trial, mine in first.items()}
     more_runs, more_mixtures, places = trained_there(*theirs) if theirs else ([], [], {})
-    table(runs, all_seeds([*runs, *more_runs]), all_seeds([*mixtures, *more_mixtures]), places, variants, own)
+    table(runs, all_seeds([*runs, *more_runs]), all_seeds([*mixtures, *more_mixtures]), places, variants)
 
 
 def all_seeds(rows: Rows) -> Rows:
@@ -85,20 +79,20 @@ def all_seeds(rows: Rows) -> Rows:
     return [{**row, "seed": row["seed"] + (row["trial"] != 0)} for row in rows]
 
 
-def table(runs: Rows, everybody: Rows, mixtures: Rows, places: dict[str, int], variants: dict[int, Variant],
-          own: dict[int, float]) -> None:
-    known: Sequence[Any] = per_trial(everybody)
+def table(runs: Rows, everybody: Rows, mixtures: Rows, places: dict[str, int], variants: dict[int, Variant]) -> None:
+    known = per_trial(everybody)
     found = Uncertainty(from_rows(mixtures).per_trial(everybody), seeds_in_means(known), SeedSpread.of(known))
     scores = found.scores(list(variants))
     print("| trial | variant | seeds | own test, dB | there, dB [95 %] |" + " trained there, dB more [95 %] |" * bool(places))
     print("|---|---|---|---|---|" + "---|" * bool(places))
     for trial, variant in variants.items():
         mine = [run for run in runs if run["trial"] == trial]
-        line = f"| {trial} | {variant} | {len(mine)} | {own[trial]:.2f} | {shown(scores.get(trial))} |"
+        own = np.mean([run[OWN] for run in mine])
+        line = f"| {trial} | {variant} | {len(mine)} | {own:.2f} | {interval(scores.get(trial))} |"
         if places:
             other = places.get(mine[0]["variant"], THEIRS)
             beside = "" if mine[0]["variant"] in places else " (the reference)"
-            line += f" {shown(found.losses([trial], other).get(trial))}{beside} |"
+            line += f" {interval(found.losses([trial], other).get(trial))}{beside} |"
         print(line, flush=True)
 
 
